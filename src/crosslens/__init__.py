@@ -1,0 +1,1 @@
+"""Mechanistic interpretability of cross-encoder rerankers."""
