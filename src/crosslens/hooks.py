@@ -1,0 +1,97 @@
+"""How: hooks that edit, caches that keep, and all that a method may ask of a model."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .pairs import Pairs
+from .sites import Site, Unit
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Replace what `unit` carries by `edit` of it, whenever the model computes it.
+
+    `edit` sees the unit's numbered part, every position of it; where the unit names tokens
+    ("query", "D_inj"), only theirs are replaced.
+    """
+
+    unit: Unit
+    edit: Callable[[Tensor], Tensor]
+
+    def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
+        self.check(activation)
+        old = activation[self.unit.index]
+        new = self.edit(old)
+        if new.shape != old.shape:  # broadcasting here would hide a mismatched source
+            raise ValueError(
+                f"{self.unit} carries {tuple(old.shape)}, but its hook gave {tuple(new.shape)}"
+            )
+        if self.unit.named:
+            new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
+        edited = activation.clone()  # never in place: the caller may hold the original
+        edited[self.unit.index] = new
+        return edited
+
+    def check(self, activation: Tensor) -> None:
+        """Refuse a coordinate that this model does not have."""
+        sizes = dict(zip(self.unit.site.axes, activation.shape, strict=True))
+        for axis, i in self.unit.coordinates:
+            if isinstance(i, int) and not -sizes[axis] <= i < sizes[axis]:
+                raise LookupError(f"{self.unit} is outside the model: {axis} has {sizes[axis]}")
+
+
+class Cache(Mapping[Site, Tensor]):
+    """What the recorded sites held during the last forward pass."""
+
+    def __init__(self, kept: Mapping[Site, Tensor] | None = None) -> None:
+        self._kept = dict(kept or {})
+
+    def keep(self, site: Site, activation: Tensor) -> None:
+        self._kept[site] = activation
+
+    def __getitem__(self, where: Site | Unit) -> Tensor:
+        """A site's tensor, or the numbered part of it that a unit names."""
+        site = where.site if isinstance(where, Unit) else where
+        if site not in self._kept:
+            kept = ", ".join(map(str, self._kept)) or "nothing"
+            raise LookupError(f"{site} was not recorded; this cache holds {kept}")
+        whole = self._kept[site]  # the graph's own tensor, so that gradients reach it
+        return whole[where.index] if isinstance(where, Unit) else whole
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def layers(self, name: str) -> Float[Tensor, "layer ..."]:
+        """The site called `name` at every layer, stacked on a new leading axis."""
+        found = [self._kept[site] for site in sorted(self._kept) if site.name == name]
+        if not found:
+            self[Site(name)]  # says what this cache holds instead
+        return torch.stack(found)
+
+
+@runtime_checkable
+class Hooked(Protocol):
+    """All that a method may ask of a model."""
+
+    def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]: ...
+    def sites(self, name: str | None = None) -> list[Site]: ...
+    def heads(self, site: str = "z") -> list[Unit]: ...
+    def hooked(self, *hooks: Hook) -> AbstractContextManager[None]: ...
+    def record(self, *names: str | Site) -> AbstractContextManager[Cache]: ...
+    def suffix(
+        self, pairs: Pairs, cache: Cache, start: int
+    ) -> Float[Tensor, " pair"]: ...
+
+
+def sites_of(hooks: Iterable[Hook]) -> list[Site]:
+    """The sites that `hooks` edit, in the order the forward pass reaches them."""
+    return sorted({hook.unit.site for hook in hooks}, key=lambda site: site.depth)

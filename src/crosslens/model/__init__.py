@@ -1,0 +1,1 @@
+"""The hooked transformer: its forward pass is the list of sites."""

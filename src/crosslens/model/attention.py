@@ -1,0 +1,117 @@
+"""Attention: every position reads from every other, head by head."""
+
+from collections.abc import Mapping
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float
+from torch import nn, Tensor
+from torch.nn import functional as F
+from transformer_lens.hook_points import HookPoint
+
+
+# What attention needs besides the stream, computed once per forward pass by the family:
+# the mask, and position tables where a family has them.
+Context = Mapping[str, Tensor]
+
+
+def quiet(*points: HookPoint) -> bool:
+    """Nobody watches or edits any of these hook points."""
+    return not any(point.has_hooks() for point in points)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a live hook point on each step.
+
+    Adopts the four linear maps of the original; `scores` is what a family overrides when
+    its heads see positions in their own way.
+    """
+
+    is_fusible = True  # z can be had in one kernel, without the pattern
+    is_square = False  # the scores exist for all positions at once only
+
+    def __init__(self, q: nn.Linear, k: nn.Linear, v: nn.Linear, out: nn.Linear, n_heads: int):
+        super().__init__()
+        self.q, self.k, self.v, self.out = q, k, v, out
+        self.n_heads = n_heads
+        self.scale = (out.in_features // n_heads) ** -0.5
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
+        self.hook_z, self.hook_result = HookPoint(), HookPoint()
+
+    def read(
+        self,
+        dst: Float[Tensor, "pair dst d_model"],
+        src: Float[Tensor, "pair src d_model"],
+        context: Context,
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """What each head of each `dst` position takes from the `src` positions: z, unhooked."""
+        q, k, v = self.project(dst, src)
+        q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
+        if self.is_fusible and quiet(self.hook_attn_scores, self.hook_pattern):
+            return self.fused(q, k, v, context)
+        scores = self.hook_attn_scores(self.scores(q, k, context))
+        pattern = self.hook_pattern(scores.softmax(dim=-1))
+        return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
+
+    def write(
+        self, z: Float[Tensor, "pair pos head d_head"]
+    ) -> Float[Tensor, "pair pos d_model"]:
+        """What the heads together add to the stream: W_O and its bias."""
+        if quiet(self.hook_result):
+            return self.out(rearrange(z, "pair pos head d -> pair pos (head d)"))
+        result = einsum(z, self.W_O, "pair pos head d, head d model -> pair pos head model")
+        written = self.hook_result(result).sum(dim=2)
+        return written if self.out.bias is None else written + self.out.bias
+
+    def project(
+        self, dst: Tensor, src: Tensor
+    ) -> tuple[
+        Float[Tensor, "pair dst head d_head"],
+        Float[Tensor, "pair src head d_head"],
+        Float[Tensor, "pair src head d_head"],
+    ]:
+        return self.split(self.q(dst)), self.split(self.k(src)), self.split(self.v(src))
+
+    def split(self, x: Tensor) -> Float[Tensor, "pair pos head d_head"]:
+        return rearrange(x, "pair pos (head d) -> pair pos head d", head=self.n_heads)
+
+    def scores(self, q: Tensor, k: Tensor, context: Context) -> Float[Tensor, "pair head dst src"]:
+        """Scaled dot products; the mask is added as the smallest finite number."""
+        q, k = rearrange(q, "p i h d -> p h i d"), rearrange(k, "p j h d -> p h d j")
+        return torch.matmul(q, k) * self.scale + rows(context["mask"], q.shape[2])
+
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        """The same z in one kernel that never holds the pattern."""
+        q, k, v = (rearrange(x, "p i h d -> p h i d") for x in (q, k, v))
+        mask = rows(context["mask"], q.shape[2])
+        z = F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
+        return rearrange(z, "p h i d -> p i h d")
+
+    @property
+    def W_Q(self) -> Float[Tensor, "head d_model d_head"]:
+        return rearrange(self.q.weight, "(head d) model -> head model d", head=self.n_heads)
+
+    @property
+    def W_K(self) -> Float[Tensor, "head d_model d_head"]:
+        return rearrange(self.k.weight, "(head d) model -> head model d", head=self.n_heads)
+
+    @property
+    def W_V(self) -> Float[Tensor, "head d_model d_head"]:
+        return rearrange(self.v.weight, "(head d) model -> head model d", head=self.n_heads)
+
+    @property
+    def W_O(self) -> Float[Tensor, "head d_head d_model"]:
+        return rearrange(self.out.weight, "model (head d) -> head d model", head=self.n_heads)
+
+
+def rows(mask: Tensor, n: int) -> Tensor:
+    """The first `n` dst rows of a mask, or the one row that serves them all."""
+    return mask if mask.shape[-2] == 1 else mask[..., :n, :]
+
+
+def padding_mask(attended: Tensor, dtype: torch.dtype) -> Float[Tensor, "pair 1 1 src"]:
+    """Added to attention scores: 0 where a token stands, the smallest number at padding."""
+    mask = torch.zeros(attended.shape, dtype=dtype, device=attended.device)
+    mask = mask.masked_fill(~attended, torch.finfo(dtype).min)
+    return rearrange(mask, "pair src -> pair 1 1 src")

@@ -1,0 +1,148 @@
+"""Blocks: attention, then an MLP, each added to the residual stream.
+
+A post-LN block (BERT) normalises after each addition, a pre-LN block (ModernBERT) before
+each reading. Both are written in two halves, so that a sweep can enter between them: at
+the block's input, or at z with everything attention computed taken from a cache.
+
+In the last block of a model that scores from [CLS], only that row matters. `narrow` drops
+the others at the first point from which nobody watches or edits them.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import nn, Tensor
+from transformer_lens.hook_points import HookPoint
+
+from .attention import Attention, Context, quiet
+
+
+class MLP(nn.Module):
+    """Neurons read the stream through W_in, act, and write to it through W_out."""
+
+    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: nn.Linear):
+        super().__init__()
+        self.w_in, self.w_out = w_in, w_out
+        self.act = act
+        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
+
+    def forward(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair pos d_model"]:
+        return self.w_out(self.hook_post(self.activate(self.hook_pre(self.w_in(x)))))
+
+    def activate(self, pre: Tensor) -> Float[Tensor, "pair pos neuron"]:
+        return self.act(pre)
+
+
+class GatedMLP(MLP):
+    """Half of W_in is the neurons, the other half a gate that multiplies them (GLU)."""
+
+    def activate(self, pre: Tensor) -> Float[Tensor, "pair pos neuron"]:
+        neurons, gate = pre.chunk(2, dim=-1)
+        return self.act(neurons) * gate
+
+
+class Block(nn.Module):
+    """What both kinds of block share: their parts, and the order of the two halves."""
+
+    def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
+        super().__init__()
+        self.attn, self.mlp, self.norm1, self.norm2 = attn, mlp, norm1, norm2
+        self.is_narrow = False  # set on the last block when the score reads [CLS] alone
+        self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
+        self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
+        self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
+
+    def forward(
+        self, resid: Float[Tensor, "pair pos d_model"], context: Context
+    ) -> Float[Tensor, "pair pos d_model"]:
+        resid = self.hook_resid_pre(resid)
+        return self.second_half(resid, self.first_half(resid, context))
+
+    def first_half(
+        self, resid: Float[Tensor, "pair pos d_model"], context: Context
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """From the block's input to z, before its hook point."""
+        raise NotImplementedError
+
+    def second_half(
+        self, resid: Float[Tensor, "pair pos d_model"], z: Float[Tensor, "pair dst head d_head"]
+    ) -> Float[Tensor, "pair dst d_model"]:
+        """From z and the block's input to its output."""
+        z = self.attn.hook_z(z)
+        if self.may_narrow(self.attn.hook_result, self.hook_attn_out, *self._after_attention()):
+            z = z[:, :1]
+        resid = resid[:, : z.shape[1]]
+        mid = self.hook_resid_mid(self.hook_attn_out(self.attn.write(z)) + resid)
+        return self.think(mid)
+
+    def think(self, mid: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair dst d_model"]:
+        """From the stream after attention to the block's output."""
+        raise NotImplementedError
+
+    def readers(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair dst d_model"]:
+        """The positions whose attention is worth computing."""
+        narrow = not self.attn.is_square and self.may_narrow(*self._attention_points())
+        return x[:, :1] if narrow else x
+
+    def may_narrow(self, *later: HookPoint) -> bool:
+        """Only [CLS] matters from here on, and no later hook point is in use."""
+        return self.is_narrow and quiet(*later)
+
+    def _after_attention(self) -> tuple[HookPoint, ...]:
+        return (self.hook_resid_mid, *self._from_mlp())
+
+    def _from_mlp(self) -> tuple[HookPoint, ...]:
+        """The hook points from the input of the MLP to the end of the block."""
+        return (
+            self.hook_normalized_resid_mid,
+            self.mlp.hook_pre,
+            self.mlp.hook_post,
+            self.hook_mlp_out,
+            self.hook_resid_post,
+        )
+
+    def _attention_points(self) -> tuple[HookPoint, ...]:
+        """The hook points of which every position has its own row, from q to attn_out."""
+        a = self.attn
+        inside = (a.hook_q, a.hook_attn_scores, a.hook_pattern, a.hook_z, a.hook_result)
+        return (*inside, self.hook_attn_out, *self._after_attention())
+
+
+class PostNormBlock(Block):
+    """Add, then normalise: BERT and its kin."""
+
+    def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
+        super().__init__(attn, mlp, norm1, norm2)
+        self.hook_normalized_resid_post = HookPoint()
+
+    def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
+        return self.attn.read(self.readers(resid), resid, context)
+
+    def think(self, mid: Tensor) -> Float[Tensor, "pair dst d_model"]:
+        if self.may_narrow(*self._from_mlp()):
+            mid = mid[:, :1]
+        x = self.hook_normalized_resid_mid(self.norm1(mid))
+        post = self.hook_resid_post(self.hook_mlp_out(self.mlp(x)) + x)
+        return self.hook_normalized_resid_post(self.norm2(post))
+
+    def _from_mlp(self) -> tuple[HookPoint, ...]:
+        return (*super()._from_mlp(), self.hook_normalized_resid_post)
+
+
+class PreNormBlock(Block):
+    """Normalise, then read; the stream itself is never normalised: ModernBERT."""
+
+    def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
+        super().__init__(attn, mlp, norm1, norm2)
+        self.hook_normalized_resid_pre = HookPoint()
+
+    def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
+        x = self.hook_normalized_resid_pre(self.norm1(resid))
+        return self.attn.read(self.readers(x), x, context)
+
+    def think(self, mid: Tensor) -> Float[Tensor, "pair dst d_model"]:
+        if self.may_narrow(*self._from_mlp()):
+            mid = mid[:, :1]
+        x = self.hook_normalized_resid_mid(self.norm2(mid))
+        return self.hook_resid_post(mid + self.hook_mlp_out(self.mlp(x)))

@@ -1,0 +1,286 @@
+"""The hooked cross-encoder: scores pairs, and lets hooks watch or edit every step."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn, Tensor
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.HookedRootModule import HookedRootModule
+
+from ..hooks import Cache, Hook
+from ..pairs import Pairs
+from ..sites import KINDS, near, Site, Unit
+from .attention import Context
+from .block import Block
+from .config import Config
+from .embedding import Embedding
+from .head import Head, Relevance
+from .tokens import PairTokenizer
+
+
+Tap = Callable[[Tensor], Tensor | None]
+
+
+class CrossEncoder(HookedRootModule):
+    """A query and a document read together, to one relevance score.
+
+    A TransformerLens `HookedRootModule`: `run_with_cache`, `run_with_hooks` and `hooks` work
+    as its users know them, with `HookedEncoder`'s names. `hooked` and `record` are the
+    readable layer above, in units and sites.
+    """
+
+    tokens: PairTokenizer
+    activation: nn.Module  # what the checkpoint declares to follow the score
+
+    def __init__(
+        self,
+        cfg: Config,
+        embedding: Embedding,
+        blocks: Sequence[Block],
+        head: Head,
+        relevance: Relevance,
+        *,
+        context: Callable[[Pairs, Tensor], Context],
+        final_norm: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.cfg = cfg
+        self.embedding = embedding
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+        self.relevance = relevance
+        self.context = context
+        self.final_norm = final_norm
+        if final_norm is not None:
+            self.hook_final_norm = HookPoint()
+        blocks[-1].is_narrow = head.reads_cls
+        self.forwards = 0  # how many passes were run: a hook that missed them all is an error
+        self.current: Pairs | None = None
+        self.setup()
+
+    def setup(self) -> None:
+        """Name the hook points, and only them: adopted modules stay as they were."""
+        self.mod_dict, self.hook_dict = dict(self.named_modules()), {}
+        del self.mod_dict[""]
+        for name, module in self.mod_dict.items():
+            if isinstance(module, HookPoint):
+                module.name = name.removeprefix("embedding.")
+                self.hook_dict[module.name] = module
+        self.mod_dict |= self.hook_dict
+        self.points = {Site.of(name): point for name, point in self.hook_dict.items()}
+
+    # --- scoring -----------------------------------------------------------------------
+
+    def forward(self, pairs: Pairs) -> Float[Tensor, " pair"]:
+        """The relevance score of each pair: a logit or a difference of two, no sigmoid."""
+        pairs = pairs.to(self.device)
+        with self._running(pairs):
+            resid = self.embedding(pairs)
+            return self._from(0, resid, pairs)
+
+    def suffix(
+        self, pairs: Pairs, start: int, resid: Float[Tensor, "pair pos d_model"]
+    ) -> Float[Tensor, " pair"]:
+        """The scores when block `start` reads `resid`; nothing before it is computed."""
+        with self._running(pairs):
+            return self._from(start, resid, pairs)
+
+    def _from(self, start: int, resid: Tensor, pairs: Pairs) -> Float[Tensor, " pair"]:
+        context = self.context(pairs, resid)
+        for block in self.blocks[start:]:
+            resid = block(resid, context)
+        if self.final_norm is not None:
+            resid = self.hook_final_norm(self.final_norm(resid))
+        return self.relevance(self.head(resid, pairs.attended))
+
+    @contextmanager
+    def _running(self, pairs: Pairs) -> Iterator[None]:
+        """Let hooks know whose activations they see."""
+        before, self.current = self.current, pairs
+        self.forwards += 1
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.words.weight.device
+
+    # --- pairs -------------------------------------------------------------------------
+
+    def pair(self, query: str, *documents: str) -> Pairs:
+        """One query, paired with each of the documents."""
+        return self.pairs([query] * len(documents), documents)
+
+    def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
+        """Each query with the document beside it."""
+        return self.tokens(queries, documents).to(self.device)
+
+    @torch.no_grad()
+    def score(
+        self, query: str, documents: Sequence[str], *, batch: int = 32
+    ) -> Float[Tensor, " document"]:
+        """The scores of many documents: batches of like length, in the order given."""
+        pairs = self.pair(query, *documents)
+        scores = torch.empty(len(pairs), dtype=self.embedding.words.weight.dtype)
+        for rows in pairs.lengths.argsort().split(batch):
+            scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
+        return scores
+
+    # --- sites, hooks and caches ---------------------------------------------------------
+
+    def sites(self, name: str | None = None) -> list[Site]:
+        """Every site called `name`, or every site, in the order of the forward pass."""
+        if name is not None and name not in KINDS:
+            raise LookupError(f"no site is called {name!r}; {near(name, KINDS)}")
+        found = [site for site in self.points if name in (None, site.name)]
+        if not found:
+            known = sorted({site.name for site in self.points}, key=list(KINDS).index)
+            raise LookupError(f"{self.cfg.family} has no {name!r}; its sites are {known}")
+        return sorted(found, key=lambda site: site.depth)
+
+    def heads(self, site: str = "z") -> list[Unit]:
+        """Every attention head, layer by layer."""
+        return [s.at(head=i) for s in self.sites(site) for i in range(self.cfg.n_heads)]
+
+    @contextmanager
+    def hooked(self, *hooks: Hook) -> Iterator[None]:
+        """Attach `hooks` for the length of the block, in the order given."""
+
+        def tap(hook: Hook) -> Tap:
+            return lambda activation: hook(activation, self._current())
+
+        with self.tapped([(hook.unit.site, tap(hook)) for hook in hooks]):
+            yield
+
+    @contextmanager
+    def record(self, *names: str | Site) -> Iterator[Cache]:
+        """Keep what passes these sites, or every site with one of these names."""
+        cache = Cache()
+
+        def tap(site: Site) -> Tap:
+            return lambda activation: cache.keep(site, activation)
+
+        listed = [[name] if isinstance(name, Site) else self.sites(name) for name in names]
+        with self.tapped([(site, tap(site)) for sites in listed for site in sites]):
+            yield cache
+
+    @contextmanager
+    def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> Iterator[None]:
+        """Run a function on what passes each site; one that returns a tensor replaces it.
+
+        A tap that saw none of the forward passes made meanwhile is an error: a silent
+        intervention looks like a finding.
+        """
+        before = self.forwards
+        fired: dict[int, Site] = {}
+        with ExitStack() as stack:
+            for number, (site, tap) in enumerate(taps):
+                fired[number] = site
+
+                def hook(activation: Tensor, *, hook: HookPoint, n=number, f=tap) -> Tensor | None:
+                    fired.pop(n, None)
+                    return f(activation)
+
+                stack.enter_context(attached(self.point(site), hook))
+            yield
+        if fired and self.forwards > before:
+            never = ", ".join(map(str, fired.values()))
+            raise RuntimeError(
+                f"the model ran, but never passed {never}: a run from a later block "
+                "cannot reach an earlier site"
+            )
+
+    def point(self, site: Site) -> HookPoint:
+        """The hook point of `site`."""
+        if site not in self.points:
+            layers = {s.layer for s in self.points if s.name == site.name}
+            if layers and site.layer is not None:
+                raise LookupError(
+                    f"{site} is outside the model, which has layers 0 to {self.cfg.n_layers - 1}"
+                )
+            self.sites(site.name)  # says what this family has instead
+            raise LookupError(f"{site.name!r} stands in every block: give it a layer")
+        return self.points[site]
+
+    def _current(self) -> Pairs:
+        assert self.current is not None, "hooks fire inside a forward pass only"
+        return self.current
+
+    # --- TransformerLens' own idiom, without its silences ----------------------------------
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Sequence[tuple[Any, Callable]] = (),
+        bwd_hooks: Sequence[tuple[Any, Callable]] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> Iterator["CrossEncoder"]:
+        """TransformerLens' `hooks`; an unknown name or a hook that never fires is an error."""
+        before = self.forwards
+        waiting: dict[int, str] = {}
+
+        def watched(number: int, hook: Callable) -> Callable:
+            def watch(activation: Tensor, hook: HookPoint, f=hook) -> Any:
+                waiting.pop(number, None)
+                return f(activation, hook=hook)
+
+            return watch
+
+        listed = []
+        for number, (name, hook) in enumerate(fwd_hooks):
+            waiting[number] = str(self.named(name))
+            listed.append((name, watched(number, hook)))
+        for name, _ in bwd_hooks:
+            self.named(name)
+        with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
+            yield self
+        if waiting and self.forwards > before:
+            raise RuntimeError(f"the model ran, but these hooks never fired: {[*waiting.values()]}")
+
+    def add_hook(self, name: str | Callable[[str], bool], *args: Any, **options: Any) -> None:
+        """TransformerLens' `add_hook`, for names that exist."""
+        self.named(name)
+        super().add_hook(name, *args, **options)
+
+    def get_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:
+        """TransformerLens' caching hooks, for names that exist."""
+        if names_filter is not None:
+            self.named(names_filter)
+        return super().get_caching_hooks(names_filter, *args, **options)
+
+    def named(self, names: str | Iterable[str] | Callable[[str], bool]) -> list[str]:
+        """The hook points that a TransformerLens name, list of names or filter means."""
+        if callable(names):
+            found = [name for name in self.hook_dict if names(name)]
+            if not found:
+                raise LookupError("the filter matches no hook point; see model.hook_dict")
+            return found
+        listed = [names] if isinstance(names, str) else list(names)
+        for name in listed:
+            if name not in self.hook_dict:
+                raise LookupError(f"no hook point {name!r}; {near(name, self.hook_dict)}")
+        return listed
+
+    def __repr__(self) -> str:
+        c = self.cfg
+        return (
+            f"CrossEncoder({c.checkpoint}: {c.family}, {c.n_layers} layers x {c.n_heads} heads, "
+            f"d_model {c.d_model}, score = {self.relevance})"
+        )
+
+
+@contextmanager
+def attached(point: HookPoint, hook: Callable) -> Iterator[None]:
+    """`hook` on `point` for the length of the block; no other hook is touched."""
+    handle = point.add_hook(hook)
+    try:
+        yield
+    finally:
+        handle.hook.remove()
+        point.fwd_hooks.remove(handle)

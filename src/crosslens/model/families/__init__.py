@@ -1,0 +1,21 @@
+"""The model families: one file each says how its modules become a hooked transformer."""
+
+from collections.abc import Callable
+from typing import Final
+
+from transformers import PreTrainedModel
+
+from . import bert, deberta, distilbert, electra, modernbert, roberta
+from .parts import Parts
+
+
+# By the `model_type` of a Hugging Face config.
+FAMILIES: Final[dict[str, Callable[[PreTrainedModel], Parts]]] = {
+    "bert": bert.parts,
+    "electra": electra.parts,
+    "roberta": roberta.parts,
+    "xlm-roberta": roberta.parts,
+    "distilbert": distilbert.parts,
+    "modernbert": modernbert.parts,
+    "deberta-v2": deberta.parts,
+}

@@ -1,0 +1,100 @@
+"""ModernBERT: pre-LN blocks, rotary positions, a gated MLP, and local attention in most layers."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import nn, Tensor
+from torch.nn import functional as F
+from transformers import ModernBertForSequenceClassification
+
+from ...pairs import Pairs
+from ..attention import Attention, Context, padding_mask
+from ..block import GatedMLP, PreNormBlock
+from ..embedding import Embedding
+from ..head import Head
+from .parts import Parts
+
+
+def parts(model: ModernBertForSequenceClassification) -> Parts:
+    modern, c = model.model, model.config
+
+    def context(pairs: Pairs, resid: Tensor) -> Context:
+        """A mask and a table of rotations for each kind of layer: local and global."""
+        everywhere = padding_mask(pairs.attended, resid.dtype)
+        place = torch.arange(pairs.token.shape[1], device=pairs.device)
+        far = (place[:, None] - place[None, :]).abs() > c.sliding_window
+        nearby = everywhere.masked_fill(far[None, None], torch.finfo(resid.dtype).min)
+        tables: dict[str, Tensor] = {"mask full_attention": everywhere}
+        tables["mask sliding_attention"] = nearby
+        for kind in set(c.layer_types):
+            cos, sin = modern.rotary_emb(resid, place[None], kind)
+            tables |= {f"cos {kind}": cos, f"sin {kind}": sin}
+        return tables
+
+    return Parts(
+        embedding=Embedding(modern.embeddings.tok_embeddings, modern.embeddings.norm),
+        blocks=[
+            PreNormBlock(
+                RotaryAttention(
+                    layer.attn.Wqkv, layer.attn.Wo, c.num_attention_heads, layer.attention_type
+                ),
+                GatedMLP(layer.mlp.Wi, layer.mlp.act, layer.mlp.Wo),
+                layer.attn_norm,
+                layer.mlp_norm,
+            )
+            for layer in modern.layers
+        ],
+        head=Head(model.head, model.classifier, reads_cls=c.classifier_pooling == "cls"),
+        n_positions=c.max_position_embeddings,
+        context=context,
+        final_norm=modern.final_norm,
+    )
+
+
+class Third(nn.Module):
+    """One of the three maps that a fused linear map holds."""
+
+    def __init__(self, whole: nn.Linear, part: int):
+        super().__init__()
+        self.whole, self.part = whole, part
+
+    @property
+    def weight(self) -> Float[Tensor, "out d_model"]:
+        return self.whole.weight.chunk(3)[self.part]
+
+    @property
+    def bias(self) -> Float[Tensor, " out"] | None:
+        return None if self.whole.bias is None else self.whole.bias.chunk(3)[self.part]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class RotaryAttention(Attention):
+    """Queries, keys and values in one linear map; positions turn the queries and keys."""
+
+    def __init__(self, qkv: nn.Linear, out: nn.Linear, n_heads: int, kind: str):
+        q, k, v = (Third(qkv, part) for part in range(3))
+        super().__init__(q, k, v, out, n_heads)
+        self.kind = kind
+
+    def scores(self, q: Tensor, k: Tensor, context: Context) -> Float[Tensor, "pair head dst src"]:
+        return super().scores(*self.turned(q, k, context), self.masked(context))
+
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        return super().fused(*self.turned(q, k, context), v, self.masked(context))
+
+    def masked(self, context: Context) -> Context:
+        return {"mask": context[f"mask {self.kind}"]}
+
+    def turned(self, q: Tensor, k: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Rotary positions (Su et al., 2021): pairs of coordinates turned by their place."""
+        cos = rearrange(context[f"cos {self.kind}"], "1 pos d -> 1 pos 1 d")
+        sin = rearrange(context[f"sin {self.kind}"], "1 pos d -> 1 pos 1 d")
+
+        def turn(x: Tensor) -> Tensor:
+            first, second = x.chunk(2, dim=-1)
+            turned = torch.cat((-second, first), dim=-1)
+            return x * cos[:, : x.shape[1]] + turned * sin[:, : x.shape[1]]
+
+        return turn(q), turn(k)

@@ -1,0 +1,44 @@
+"""What a family file returns: the original's modules, put in their places."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn, Tensor
+
+from ...pairs import Pairs
+from ..attention import Attention, Context, padding_mask
+from ..block import Block, MLP, PostNormBlock
+from ..embedding import Embedding
+from ..head import Head
+
+
+def masked(pairs: Pairs, resid: Tensor) -> Context:
+    """All that most families' attention needs: no position reads padding."""
+    return {"mask": padding_mask(pairs.attended, resid.dtype)}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules of a hooked transformer, adopted from the original and shared with it."""
+
+    embedding: Embedding
+    blocks: Sequence[Block]
+    head: Head
+    n_positions: int
+    context: Callable[[Pairs, Tensor], Context] = masked
+    final_norm: nn.Module | None = None
+
+
+def bert_block(layer, n_heads: int) -> Block:
+    """A block of BERT, ELECTRA or RoBERTa, whose modules bear the same names."""
+    attention = layer.attention.self
+    return PostNormBlock(
+        Attention(
+            attention.query, attention.key, attention.value, layer.attention.output.dense, n_heads
+        ),
+        MLP(
+            layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense
+        ),
+        layer.attention.output.LayerNorm,
+        layer.output.LayerNorm,
+    )

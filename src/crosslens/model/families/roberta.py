@@ -1,0 +1,25 @@
+"""RoBERTa and XLM-RoBERTa: positions count from padding_idx + 1, two separators between texts."""
+
+from torch import nn
+from transformers import RobertaForSequenceClassification, XLMRobertaForSequenceClassification
+
+from ..embedding import Embedding
+from ..head import Head
+from .parts import bert_block, Parts
+
+
+def parts(model: RobertaForSequenceClassification | XLMRobertaForSequenceClassification) -> Parts:
+    roberta, c, classifier = model.roberta, model.config, model.classifier
+    first = roberta.embeddings.padding_idx + 1
+    return Parts(
+        embedding=Embedding(
+            roberta.embeddings.word_embeddings,
+            roberta.embeddings.LayerNorm,
+            token_types=roberta.embeddings.token_type_embeddings,
+            positions=roberta.embeddings.position_embeddings,
+            first_position=first,
+        ),
+        blocks=[bert_block(layer, c.num_attention_heads) for layer in roberta.encoder.layer],
+        head=Head(nn.Sequential(classifier.dense, nn.Tanh()), classifier.out_proj),
+        n_positions=c.max_position_embeddings - first,
+    )

@@ -1,0 +1,75 @@
+"""The relevance head: from the last stream to the logits, and from the logits to the score."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import nn, Tensor
+from transformer_lens.hook_points import HookPoint
+
+
+class Head(nn.Module):
+    """[CLS], or the mean of all tokens, through a hidden layer to the logits."""
+
+    def __init__(self, hidden: nn.Module, out: nn.Linear, *, reads_cls: bool = True):
+        super().__init__()
+        self.hidden, self.out = hidden, out
+        self.reads_cls = reads_cls
+        self.hook_pooled, self.hook_logits = HookPoint(), HookPoint()
+
+    def forward(
+        self, resid: Float[Tensor, "pair pos d_model"], attended: Bool[Tensor, "pair all_pos"]
+    ) -> Float[Tensor, "pair label"]:
+        if self.reads_cls:
+            read = resid[:, 0]
+        else:
+            weight = attended[:, :, None].to(resid.dtype)
+            read = (resid * weight).sum(dim=1) / weight.sum(dim=1)
+        return self.hook_logits(self.out(self.hook_pooled(self.hidden(read))))
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """How the score is read from the logits: linear and free of shifts, so that it can be
+    patched and attributed.
+
+    One label: its logit. Two labels: the log-odds, logit[relevant] - logit[other].
+    """
+
+    n_labels: int
+    relevant: int
+
+    def __call__(self, logits: Float[Tensor, "pair label"]) -> Float[Tensor, " pair"]:
+        if self.n_labels == 1:
+            return logits[:, 0]
+        if self.n_labels == 2:
+            return logits[:, self.relevant] - logits[:, 1 - self.relevant]
+        return logits[:, self.relevant]
+
+    def __str__(self) -> str:
+        if self.n_labels == 1:
+            return "the logit"
+        if self.n_labels == 2:
+            return f"logit[{self.relevant}] - logit[{1 - self.relevant}]"
+        return f"logit[{self.relevant}] of {self.n_labels}"
+
+
+RELEVANT = re.compile(r"relevant|true|yes|positive|entail\w*|duplicate|match", re.IGNORECASE)
+
+
+def relevance(
+    n_labels: int, id2label: Mapping[int, str] | None, relevant: int | None
+) -> Relevance:
+    """The rule for a checkpoint: the caller's word, else the label names, else label 1 of 2."""
+    if relevant is not None:
+        if not 0 <= relevant < n_labels:
+            raise ValueError(f"relevant={relevant}, but the model has labels 0 to {n_labels - 1}")
+        return Relevance(n_labels, relevant)
+    if n_labels > 2:
+        raise ValueError(
+            f"the model has {n_labels} labels ({dict(id2label or {})}) and none is the relevant "
+            "one by convention; say which with load(..., relevant=INDEX)"
+        )
+    named = [i for i, name in (id2label or {}).items() if RELEVANT.fullmatch(str(name))]
+    return Relevance(n_labels, named[0] if len(named) == 1 else n_labels - 1)

@@ -1,0 +1,146 @@
+"""What goes in: query-document pairs in which every token knows its segment and its word."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from .sites import near
+
+
+class Segment(IntEnum):
+    """The part of the input a token belongs to, the same for every model family."""
+
+    PAD = 0
+    CLS = 1
+    QUERY = 2
+    SEP1 = 3
+    DOCUMENT = 4
+    SEP2 = 5
+
+
+SEGMENTS: Final = {segment.name.lower(): segment for segment in Segment}
+NOT_A_WORD: Final = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A padded batch of `[CLS] query [SEP] document [SEP]`.
+
+    Attention mask and sentence ids are derived from the segments, so no caller can forget
+    them. `word` numbers the words of each text from 0 (`NOT_A_WORD` for special tokens);
+    `span` is where the token stands in its text, in characters. A contrast adds `role`:
+    an index into `roles` for every token.
+    """
+
+    token: Int[Tensor, "pair pos"]
+    segment: Int[Tensor, "pair pos"]
+    word: Int[Tensor, "pair pos"]
+    span: Int[Tensor, "pair pos 2"]
+    cut: Int[Tensor, " pair"]  # how many tokens truncation removed
+    query: tuple[str, ...]
+    document: tuple[str, ...]
+    role: Int[Tensor, "pair pos"] | None = None
+    roles: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.token.shape[0]
+
+    @property
+    def attended(self) -> Bool[Tensor, "pair pos"]:
+        return self.segment != Segment.PAD
+
+    @property
+    def lengths(self) -> Int[Tensor, " pair"]:
+        return self.attended.sum(dim=1)
+
+    @property
+    def token_type(self) -> Int[Tensor, "pair pos"]:
+        """BERT's sentence ids: 1 from the first document token to the last [SEP]."""
+        return (self.segment >= Segment.DOCUMENT).long()
+
+    @property
+    def device(self) -> torch.device:
+        return self.token.device
+
+    def where(self, *names: str | Segment) -> Bool[Tensor, "pair pos"]:
+        """The tokens with any of these segments or roles: `pairs.where("query", "D_inj")`."""
+        found = torch.zeros_like(self.token, dtype=torch.bool)
+        for name in names:
+            if isinstance(name, Segment) or name in SEGMENTS:
+                found |= self.segment == int(SEGMENTS.get(name, name))  # type: ignore[arg-type]
+            elif self.role is not None and name in self.roles:
+                found |= self.role == self.roles.index(name)
+            else:
+                known = [*SEGMENTS, *self.roles]
+                raise LookupError(f"no token is called {name!r}; {near(str(name), known)}")
+        return found
+
+    def mask(self, axes: tuple[str, ...], named: dict[str, str]) -> Bool[Tensor, "..."]:
+        """The tokens of `named` (axis to name), shaped to broadcast over a tensor of `axes`."""
+        kept = torch.ones((len(self),) + (1,) * (len(axes) - 1), dtype=torch.bool)
+        kept = kept.to(self.device)
+        for axis, name in named.items():
+            shape = [len(self) if a == "pair" else -1 if a == axis else 1 for a in axes]
+            kept = kept & self.where(name).reshape(shape)
+        return kept
+
+    def words(self, i: int) -> list[str]:
+        """The text of every token's word in pair `i`; special tokens give their segment."""
+        texts = {Segment.QUERY: self.query[i], Segment.DOCUMENT: self.document[i]}
+        segments = [Segment(s) for s in self.segment[i].tolist()]
+        word, span = self.word[i].tolist(), self.span[i].tolist()
+        reach: dict[tuple[Segment, int], tuple[int, int]] = {}
+        for segment, w, (start, end) in zip(segments, word, span, strict=True):
+            if w != NOT_A_WORD:
+                old = reach.get((segment, w), (start, end))
+                reach[segment, w] = (min(old[0], start), max(old[1], end))
+        return [
+            f"[{segment.name}]" if w == NOT_A_WORD else texts[segment][slice(*reach[segment, w])]
+            for segment, w in zip(segments, word, strict=True)
+        ]
+
+    def take(self, index: Sequence[int] | slice) -> "Pairs":
+        """These pairs, in this order, without padding that none of them needs."""
+        rows = list(range(len(self)))[index] if isinstance(index, slice) else list(index)
+        width = int(self.lengths[rows].max()) if rows else 0
+        changed = {
+            name: (value[rows][:, :width] if value.dim() > 1 else value[rows])
+            for name, value in self._tensors()
+        }
+        texts = {
+            "query": tuple(self.query[row] for row in rows),
+            "document": tuple(self.document[row] for row in rows),
+        }
+        return replace(self, **changed, **texts)
+
+    def repeat(self, times: int) -> "Pairs":
+        """All pairs `times` over: the rows of cell after cell of a sweep."""
+        changed = {
+            name: value.repeat(times, *(1,) * (value.dim() - 1)) for name, value in self._tensors()
+        }
+        return replace(self, **changed, query=self.query * times, document=self.document * times)
+
+    def to(self, device: torch.device | str) -> "Pairs":
+        return replace(self, **{name: value.to(device) for name, value in self._tensors()})
+
+    def with_roles(self, role: Int[Tensor, "pair pos"], roles: Sequence[str]) -> "Pairs":
+        """The same pairs, with every token given one of `roles` by its index."""
+        if role.shape != self.token.shape:
+            raise ValueError(
+                f"roles have shape {tuple(role.shape)}, tokens {tuple(self.token.shape)}: "
+                "every token needs one role"
+            )
+        return replace(self, role=role, roles=tuple(roles))
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        """The fields that are tensors, with their names."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [(name, value) for name, value in values if isinstance(value, Tensor)]
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self)} pairs, up to {self.token.shape[1]} tokens)"

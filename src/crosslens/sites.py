@@ -1,0 +1,211 @@
+"""Where: the tensors a cross-encoder computes, and the parts of them we name.
+
+A *site* is one tensor of the forward pass; a *unit* is a part of a site that is read,
+replaced or silenced as one thing: a head, a neuron, a position, the tokens of the query.
+
+    Site("z", 3)                                  3.z
+    Site("z", 3).at(head=7)                       3.z[head=7]
+    Site("resid_pre", 4).at(pos="document")       4.resid_pre[pos=document]
+    Site("pattern", 2).at(dst="cls", src="query") 2.pattern[dst=cls,src=query]
+
+Hook names and meanings are those of TransformerLens' `HookedEncoder`, which the published
+code uses. In attention `dst` reads and `src` is read, so that *query* keeps its one
+meaning: what the user typed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+
+class Kind(NamedTuple):
+    """What every site of one name has in common."""
+
+    hook: str  # the TransformerLens name; `{}` is the layer
+    axes: tuple[str, ...]
+    meaning: str
+
+
+STREAM = ("pair", "pos", "d_model")
+PER_HEAD = ("pair", "pos", "head", "d_head")
+ATTENTION = ("pair", "head", "dst", "src")
+NEURONS = ("pair", "pos", "neuron")
+
+# In the order in which the forward pass computes them.
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "embed": Kind("hook_embed", STREAM, "the word embeddings"),
+        "token_type_embed": Kind("hook_token_type_embed", STREAM, "sentence A or sentence B"),
+        "pos_embed": Kind("hook_pos_embed", STREAM, "the position embeddings"),
+        "full_embed": Kind(
+            "hook_full_embed", STREAM, "their normalised sum: what the first block reads"
+        ),
+        "resid_pre": Kind("blocks.{}.hook_resid_pre", STREAM, "the input of the block"),
+        "normalized_resid_pre": Kind(
+            "blocks.{}.hook_normalized_resid_pre", STREAM, "pre-LN only: what attention reads"
+        ),
+        "q": Kind("blocks.{}.attn.hook_q", PER_HEAD, "what each head looks for, after the bias"),
+        "k": Kind("blocks.{}.attn.hook_k", PER_HEAD, "what each head is found by"),
+        "v": Kind("blocks.{}.attn.hook_v", PER_HEAD, "what each head passes on"),
+        "attn_scores": Kind(
+            "blocks.{}.attn.hook_attn_scores", ATTENTION, "masked, before the softmax"
+        ),
+        "pattern": Kind("blocks.{}.attn.hook_pattern", ATTENTION, "after the softmax"),
+        "z": Kind("blocks.{}.attn.hook_z", PER_HEAD, "what each head read, before W_O"),
+        "result": Kind(
+            "blocks.{}.attn.hook_result",
+            ("pair", "pos", "head", "d_model"),
+            "what each head writes, after W_O; computed only while hooked",
+        ),
+        "attn_out": Kind("blocks.{}.hook_attn_out", STREAM, "what attention adds"),
+        "resid_mid": Kind("blocks.{}.hook_resid_mid", STREAM, "resid_pre + attn_out, no norm yet"),
+        "normalized_resid_mid": Kind(
+            "blocks.{}.hook_normalized_resid_mid", STREAM, "its LayerNorm: what the MLP reads"
+        ),
+        "mlp_pre": Kind("blocks.{}.mlp.hook_pre", NEURONS, "neurons before the activation"),
+        "mlp_post": Kind("blocks.{}.mlp.hook_post", NEURONS, "neurons after the activation"),
+        "mlp_out": Kind("blocks.{}.hook_mlp_out", STREAM, "what the MLP adds"),
+        "resid_post": Kind(
+            "blocks.{}.hook_resid_post", STREAM, "the stream + mlp_out, no norm yet"
+        ),
+        "normalized_resid_post": Kind(
+            "blocks.{}.hook_normalized_resid_post",
+            STREAM,
+            "post-LN only: its LayerNorm, the next block's resid_pre",
+        ),
+        "final_norm": Kind(
+            "hook_final_norm", STREAM, "pre-LN only: the LayerNorm after the last block"
+        ),
+        "pooled": Kind(
+            "head.hook_pooled", ("pair", "d_model"), "the hidden layer of the relevance head"
+        ),
+        "logits": Kind("head.hook_logits", ("pair", "label"), "what the score is read from"),
+    }
+)
+
+ORDER: Final = {name: place for place, name in enumerate(KINDS)}
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The tail of an error about `name`: the known names it may have meant."""
+    known = list(known)
+    close = get_close_matches(name, known, n=4, cutoff=0.5)
+    return f"did you mean {', '.join(close)}?" if close else f"known are {', '.join(known)}"
+
+
+class Site(NamedTuple):
+    """One tensor of the forward pass: its name and, inside the blocks, its layer."""
+
+    name: str
+    layer: int | None = None
+
+    @property
+    def kind(self) -> Kind:
+        if self.name not in KINDS:
+            raise LookupError(f"no site is called {self.name!r}; {near(self.name, KINDS)}")
+        return KINDS[self.name]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return self.kind.axes
+
+    @property
+    def hook(self) -> str:
+        """The TransformerLens name of this site's hook point."""
+        if ("{}" in self.kind.hook) != (self.layer is not None):
+            needs = "needs a layer" if self.layer is None else "stands outside the blocks"
+            raise LookupError(f"{self.name!r} {needs}: {self.kind.hook}")
+        return self.kind.hook.format(self.layer)
+
+    @classmethod
+    def of(cls, hook: str) -> "Site":
+        """The site with this TransformerLens name: `Site.of("blocks.3.attn.hook_z")`."""
+        layer = re.match(r"blocks\.(\d+)\.", hook)
+        general = re.sub(r"^blocks\.\d+\.", "blocks.{}.", hook)
+        for name, kind in KINDS.items():
+            if kind.hook == general:
+                return cls(name, int(layer[1]) if layer else None)
+        raise LookupError(f"no site has the hook name {hook!r}")
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Sorts sites by when they are computed."""
+        inside = self.layer if self.layer is not None else self.outside
+        return inside, ORDER[self.name]
+
+    @property
+    def outside(self) -> int:
+        """Before the first block, or after any last one."""
+        return -1 if ORDER[self.name] < ORDER["resid_pre"] else 10_000
+
+    def at(self, **coordinates: int | str) -> "Unit":
+        """The part of this site with the given named coordinates.
+
+        A number picks one index. Along `pos`, `dst` and `src` a name picks the tokens with
+        that segment or role, pair by pair: "query", "document", "Q+".
+        """
+        return Unit(self, tuple(sorted(coordinates.items())))
+
+    def __str__(self) -> str:
+        return self.name if self.layer is None else f"{self.layer}.{self.name}"
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """A part of a site, addressed by axis name: `3.z[head=7]`."""
+
+    site: Site
+    coordinates: tuple[tuple[str, int | str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for axis, value in self.coordinates:
+            if axis not in self.site.axes:
+                known = ", ".join(self.site.axes)
+                raise ValueError(f"{self.site} has no axis {axis!r}; its axes are {known}")
+            if isinstance(value, str) and axis not in ("pos", "dst", "src"):
+                raise ValueError(f"{axis}={value!r}: only pos, dst and src take the name of tokens")
+            if axis == "pair":
+                raise ValueError("a unit is the same part of every pair; select pairs beforehand")
+
+    @property
+    def index(self) -> tuple[int | slice, ...]:
+        """What to put between brackets to take this unit out of its site."""
+        chosen = {axis: i for axis, i in self.coordinates if isinstance(i, int)}
+        return tuple(chosen.get(axis, slice(None)) for axis in self.site.axes)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The axes along which this unit is the tokens of a segment or role."""
+        return {axis: name for axis, name in self.coordinates if isinstance(name, str)}
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The axes that `index` leaves."""
+        numbered = {axis for axis, i in self.coordinates if isinstance(i, int)}
+        return tuple(axis for axis in self.site.axes if axis not in numbered)
+
+    def __str__(self) -> str:
+        inside = ",".join(f"{axis}={i}" for axis, i in self.coordinates)
+        return f"{self.site}[{inside}]" if inside else str(self.site)
+
+
+def head(layer: int, index: int, site: str = "z") -> Unit:
+    """An attention head, at its output `z` unless told otherwise."""
+    return Site(site, layer).at(head=index)
+
+
+def neuron(layer: int, index: int) -> Unit:
+    """An MLP neuron, after its activation function."""
+    return Site("mlp_post", layer).at(neuron=index)
+
+
+def heads(written: str) -> frozenset[Unit]:
+    """Heads as papers write them: `heads("1.7 5.9 10.1")`."""
+    wrong = [each for each in written.split() if not re.fullmatch(r"\d+\.\d+", each)]
+    if wrong:
+        raise ValueError(f"heads are written layer.head, as in '1.7 10.1'; found {wrong}")
+    pairs = (each.split(".") for each in written.split())
+    return frozenset(head(int(layer), int(index)) for layer, index in pairs)

@@ -1,0 +1,42 @@
+"""Tiny random models of every family, and pairs of unequal length so that padding is in play."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny import FAMILIES, tiny
+
+from crosslens import CrossEncoder, load, Pairs
+
+
+torch.set_num_threads(1)  # the models are tiny: threads only get in the way
+
+QUERY = "why do cats purr"
+DOCUMENTS = ("cats purr when they rest", "the engine of a car , and the cats of the town , purr")
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def any_model(family: str) -> CrossEncoder:
+    """A tiny random cross-encoder of each family in turn."""
+    return load(*tiny(family))
+
+
+@pytest.fixture
+def model() -> CrossEncoder:
+    return load(*tiny("bert"))
+
+
+@pytest.fixture
+def double() -> Callable[[CrossEncoder], CrossEncoder]:
+    """In float64, where a difference means a difference."""
+    return lambda model: model.double()
+
+
+@pytest.fixture
+def pairs(model: CrossEncoder) -> Pairs:
+    return model.pair(QUERY, *DOCUMENTS)

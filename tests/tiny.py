@@ -1,0 +1,152 @@
+"""Random checkpoints of every family, small enough to build in milliseconds."""
+
+import torch
+from tokenizers import pre_tokenizers, processors, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import Lowercase
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
+
+
+WORDS = """
+why do cats purr when they rest the engine of a car and town what is capital france paris
+largest city in how long sleep bananas are rich potassium python large snake dog bark river
+""".split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
+SMALL = {
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 20,
+    "max_position_embeddings": 96,
+    "num_labels": 1,
+}
+
+
+def tokenizer(special: tuple[str, str, str, str], separators: int = 1) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer that frames pairs with this family's special tokens."""
+    pad, cls, sep, unk = special
+    pieces = [pad, cls, sep, unk, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    made = Tokenizer(WordPiece(vocab, unk_token=unk))
+    made.normalizer = Lowercase()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    between = f" {sep}" * separators
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls} $A{between} $B:1 {sep}:1",
+        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token=pad,
+        cls_token=cls,
+        sep_token=sep,
+        unk_token=unk,
+        model_max_length=96,
+    )
+
+
+BERT_LIKE = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
+ROBERTA_LIKE = ("<pad>", "<s>", "</s>", "<unk>")
+N_VOCAB = 2 * len(LETTERS) + len(WORDS) + 4
+
+FAMILIES = (
+    "bert",
+    "electra",
+    "roberta",
+    "xlm-roberta",
+    "distilbert",
+    "modernbert",
+    "modernbert-mean",
+    "deberta-v2",
+)
+
+
+def config(family: str, **changes):
+    """A small configuration of `family`, with the traits that set it apart."""
+    size = SMALL | {"vocab_size": N_VOCAB} | changes
+    if family == "bert":
+        return BertConfig(**size)
+    if family == "electra":
+        return ElectraConfig(**size, embedding_size=16)
+    if family == "roberta":
+        return RobertaConfig(**size, type_vocab_size=1, pad_token_id=0)
+    if family == "xlm-roberta":
+        return XLMRobertaConfig(**size, type_vocab_size=1, pad_token_id=0)
+    if family == "distilbert":
+        return DistilBertConfig(
+            vocab_size=N_VOCAB,
+            dim=size["hidden_size"],
+            n_layers=size["num_hidden_layers"],
+            n_heads=size["num_attention_heads"],
+            hidden_dim=size["intermediate_size"],
+            max_position_embeddings=size["max_position_embeddings"],
+            num_labels=size["num_labels"],
+        )
+    if family.startswith("modernbert"):
+        return ModernBertConfig(
+            **size,
+            classifier_pooling="mean" if family.endswith("mean") else "cls",
+            local_attention=8,
+            global_attn_every_n_layers=2,
+            pad_token_id=0,
+            cls_token_id=1,
+            sep_token_id=2,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    return DebertaV2Config(
+        **size,
+        relative_attention=True,
+        position_buckets=8,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        type_vocab_size=0,
+    )
+
+
+CLASSES = {
+    "bert": BertForSequenceClassification,
+    "electra": ElectraForSequenceClassification,
+    "roberta": RobertaForSequenceClassification,
+    "xlm-roberta": XLMRobertaForSequenceClassification,
+    "distilbert": DistilBertForSequenceClassification,
+    "modernbert": ModernBertForSequenceClassification,
+    "modernbert-mean": ModernBertForSequenceClassification,
+    "deberta-v2": DebertaV2ForSequenceClassification,
+}
+
+
+def tiny(
+    family: str, seed: int = 0, **changes
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A random sequence classifier of `family` in which every site matters."""
+    torch.manual_seed(seed)
+    model = CLASSES[family](config(family, **changes)).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.dim() == 1:
+                value += 0.2 * torch.randn_like(value)
+            else:
+                value.mul_(8 if "embeddings" not in name else 4)
+    roberta = "roberta" in family
+    return model, tokenizer(ROBERTA_LIKE if roberta else BERT_LIKE, separators=1 + roberta)
