@@ -136,9 +136,7 @@ CLASSES = {
 }
 
 
-def tiny(
-    family: str, seed: int = 0, **changes
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def tiny(family: str, seed: int = 0, **changes) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A random sequence classifier of `family` in which every site matters."""
     torch.manual_seed(seed)
     model = CLASSES[family](config(family, **changes)).eval()

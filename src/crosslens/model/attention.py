@@ -54,9 +54,7 @@ class Attention(nn.Module):
         pattern = self.hook_pattern(scores.softmax(dim=-1))
         return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
-    def write(
-        self, z: Float[Tensor, "pair pos head d_head"]
-    ) -> Float[Tensor, "pair pos d_model"]:
+    def write(self, z: Float[Tensor, "pair pos head d_head"]) -> Float[Tensor, "pair pos d_model"]:
         """What the heads together add to the stream: W_O and its bias."""
         if quiet(self.hook_result):
             return self.out(rearrange(z, "pair pos head d -> pair pos (head d)"))

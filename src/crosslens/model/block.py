@@ -10,7 +10,6 @@ the others at the first point from which nobody watches or edits them.
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint

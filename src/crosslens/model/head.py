@@ -58,9 +58,7 @@ class Relevance:
 RELEVANT = re.compile(r"relevant|true|yes|positive|entail\w*|duplicate|match", re.IGNORECASE)
 
 
-def relevance(
-    n_labels: int, id2label: Mapping[int, str] | None, relevant: int | None
-) -> Relevance:
+def relevance(n_labels: int, id2label: Mapping[int, str] | None, relevant: int | None) -> Relevance:
     """The rule for a checkpoint: the caller's word, else the label names, else label 1 of 2."""
     if relevant is not None:
         if not 0 <= relevant < n_labels:

@@ -140,8 +140,7 @@ def check_architecture(architecture: str, family: str) -> None:
     else:
         what = "not a sequence classifier"
     raise ValueError(
-        f"{architecture} is {what}; a cross-encoder's config.json says "
-        "...ForSequenceClassification"
+        f"{architecture} is {what}; a cross-encoder's config.json says ...ForSequenceClassification"
     )
 
 

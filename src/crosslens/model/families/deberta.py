@@ -54,9 +54,7 @@ def parts(model: DebertaV2ForSequenceClassification) -> Parts:
             )
             for layer in encoder.layer
         ],
-        head=Head(
-            nn.Sequential(model.pooler.dense, ACT2FN[c.pooler_hidden_act]), model.classifier
-        ),
+        head=Head(nn.Sequential(model.pooler.dense, ACT2FN[c.pooler_hidden_act]), model.classifier),
         n_positions=c.max_position_embeddings,
         context=context,
     )
@@ -69,9 +67,7 @@ class DisentangledAttention(Attention):
     is_square = True
 
     def __init__(self, original, out: nn.Linear, n_heads: int):
-        super().__init__(
-            original.query_proj, original.key_proj, original.value_proj, out, n_heads
-        )
+        super().__init__(original.query_proj, original.key_proj, original.value_proj, out, n_heads)
         self.original = original
 
     def scores(self, q: Tensor, k: Tensor, context: Context) -> Float[Tensor, "pair head dst src"]:

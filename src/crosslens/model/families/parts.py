@@ -36,9 +36,7 @@ def bert_block(layer, n_heads: int) -> Block:
         Attention(
             attention.query, attention.key, attention.value, layer.attention.output.dense, n_heads
         ),
-        MLP(
-            layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense
-        ),
+        MLP(layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense),
         layer.attention.output.LayerNorm,
         layer.output.LayerNorm,
     )
