@@ -25,6 +25,13 @@ class Hook:
     edit: Callable[[Tensor], Tensor]
 
     def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
+        """The edited activation; the original stays as it was, for whoever holds it."""
+        edited = activation.clone()
+        self.write(edited, pairs)
+        return edited
+
+    def write(self, activation: Tensor, pairs: Pairs) -> None:
+        """Edit in place a tensor that nobody else holds."""
         self.check(activation)
         old = activation[self.unit.index]
         new = self.edit(old)
@@ -34,9 +41,7 @@ class Hook:
             )
         if self.unit.named:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
-        edited = activation.clone()  # never in place: the caller may hold the original
-        edited[self.unit.index] = new
-        return edited
+        activation[self.unit.index] = new
 
     def check(self, activation: Tensor) -> None:
         """Refuse a coordinate that this model does not have."""
@@ -78,6 +83,9 @@ class Cache(Mapping[Site, Tensor]):
         return torch.stack(found)
 
 
+Tap = Callable[[Tensor], Tensor | None]
+
+
 @runtime_checkable
 class Hooked(Protocol):
     """All that a method may ask of a model."""
@@ -87,7 +95,10 @@ class Hooked(Protocol):
     def heads(self, site: str = "z") -> list[Unit]: ...
     def hooked(self, *hooks: Hook) -> AbstractContextManager[None]: ...
     def record(self, *names: str | Site) -> AbstractContextManager[Cache]: ...
-    def suffix(self, pairs: Pairs, cache: Cache, start: int) -> Float[Tensor, " pair"]: ...
+    def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> AbstractContextManager[None]: ...
+    def suffix(
+        self, pairs: Pairs, start: int, resid: Tensor, z: Tensor | None = None
+    ) -> Float[Tensor, " pair"]: ...
 
 
 def sites_of(hooks: Iterable[Hook]) -> list[Site]:

@@ -192,6 +192,12 @@ class Unit:
         return f"{self.site}[{inside}]" if inside else str(self.site)
 
 
+def each(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str]) -> list[Unit]:
+    """Every site at every coordinate: `each(model.sites("z"), "pos", ["cls", "query"])`."""
+    listed = list(coordinates)
+    return [site.at(**{axis: coordinate}) for site in sites for coordinate in listed]
+
+
 def head(layer: int, index: int, site: str = "z") -> Unit:
     """An attention head, at its output `z` unless told otherwise."""
     return Site(site, layer).at(head=index)

@@ -30,7 +30,7 @@ class Attention(nn.Module):
     is_fusible = True  # z can be had in one kernel, without the pattern
     is_square = False  # the scores exist for all positions at once only
 
-    def __init__(self, q: nn.Linear, k: nn.Linear, v: nn.Linear, out: nn.Linear, n_heads: int):
+    def __init__(self, q: nn.Module, k: nn.Module, v: nn.Module, out: nn.Linear, n_heads: int):
         super().__init__()
         self.q, self.k, self.v, self.out = q, k, v, out
         self.n_heads = n_heads

@@ -47,14 +47,16 @@ class Block(nn.Module):
     def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
         super().__init__()
         self.attn, self.mlp, self.norm1, self.norm2 = attn, mlp, norm1, norm2
-        self.is_narrow = False  # set on the last block when the score reads [CLS] alone
+        # On the last block, when the score reads [CLS] alone: the hook points between it
+        # and the head.
+        self.before_cls: tuple[HookPoint, ...] | None = None
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
         self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
 
     def forward(
         self, resid: Float[Tensor, "pair pos d_model"], context: Context
-    ) -> Float[Tensor, "pair pos d_model"]:
+    ) -> Float[Tensor, "pair row d_model"]:
         resid = self.hook_resid_pre(resid)
         return self.second_half(resid, self.first_half(resid, context))
 
@@ -66,7 +68,7 @@ class Block(nn.Module):
 
     def second_half(
         self, resid: Float[Tensor, "pair pos d_model"], z: Float[Tensor, "pair dst head d_head"]
-    ) -> Float[Tensor, "pair dst d_model"]:
+    ) -> Float[Tensor, "pair row d_model"]:
         """From z and the block's input to its output."""
         z = self.attn.hook_z(z)
         if self.may_narrow(self.attn.hook_result, self.hook_attn_out, *self._after_attention()):
@@ -75,18 +77,18 @@ class Block(nn.Module):
         mid = self.hook_resid_mid(self.hook_attn_out(self.attn.write(z)) + resid)
         return self.think(mid)
 
-    def think(self, mid: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair dst d_model"]:
+    def think(self, mid: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
         """From the stream after attention to the block's output."""
         raise NotImplementedError
 
-    def readers(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair dst d_model"]:
+    def readers(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
         """The positions whose attention is worth computing."""
         narrow = not self.attn.is_square and self.may_narrow(*self._attention_points())
         return x[:, :1] if narrow else x
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only [CLS] matters from here on, and no later hook point is in use."""
-        return self.is_narrow and quiet(*later)
+        return self.before_cls is not None and quiet(*later, *self.before_cls)
 
     def _after_attention(self) -> tuple[HookPoint, ...]:
         return (self.hook_resid_mid, *self._from_mlp())
@@ -118,7 +120,7 @@ class PostNormBlock(Block):
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
         return self.attn.read(self.readers(resid), resid, context)
 
-    def think(self, mid: Tensor) -> Float[Tensor, "pair dst d_model"]:
+    def think(self, mid: Tensor) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm1(mid))
@@ -140,7 +142,7 @@ class PreNormBlock(Block):
         x = self.hook_normalized_resid_pre(self.norm1(resid))
         return self.attn.read(self.readers(x), x, context)
 
-    def think(self, mid: Tensor) -> Float[Tensor, "pair dst d_model"]:
+    def think(self, mid: Tensor) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm2(mid))

@@ -10,18 +10,14 @@ from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
-from ..hooks import Cache, Hook
+from ..hooks import Cache, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, Unit
-from .attention import Context
 from .block import Block
 from .config import Config
 from .embedding import Embedding
 from .head import Head, Relevance
 from .tokens import PairTokenizer
-
-
-Tap = Callable[[Tensor], Tensor | None]
 
 
 class CrossEncoder(HookedRootModule):
@@ -43,7 +39,7 @@ class CrossEncoder(HookedRootModule):
         head: Head,
         relevance: Relevance,
         *,
-        context: Callable[[Pairs, Tensor], Context],
+        context: nn.Module,
         final_norm: nn.Module | None = None,
     ):
         super().__init__()
@@ -56,7 +52,8 @@ class CrossEncoder(HookedRootModule):
         self.final_norm = final_norm
         if final_norm is not None:
             self.hook_final_norm = HookPoint()
-        blocks[-1].is_narrow = head.reads_cls
+        if head.reads_cls:
+            blocks[-1].before_cls = (self.hook_final_norm,) if final_norm is not None else ()
         self.forwards = 0  # how many passes were run: a hook that missed them all is an error
         self.current: Pairs | None = None
         self.setup()
@@ -82,14 +79,26 @@ class CrossEncoder(HookedRootModule):
             return self._from(0, resid, pairs)
 
     def suffix(
-        self, pairs: Pairs, start: int, resid: Float[Tensor, "pair pos d_model"]
+        self,
+        pairs: Pairs,
+        start: int,
+        resid: Float[Tensor, "pair pos d_model"],
+        z: Float[Tensor, "pair pos head d_head"] | None = None,
     ) -> Float[Tensor, " pair"]:
-        """The scores when block `start` reads `resid`; nothing before it is computed."""
-        with self._running(pairs):
-            return self._from(start, resid, pairs)
+        """The scores when block `start` reads `resid`; nothing before it is computed.
 
-    def _from(self, start: int, resid: Tensor, pairs: Pairs) -> Float[Tensor, " pair"]:
+        With `z`, what its heads read is taken as given too, and the pass begins there.
+        """
+        with self._running(pairs):
+            return self._from(start, resid, pairs, z)
+
+    def _from(
+        self, start: int, resid: Tensor, pairs: Pairs, z: Tensor | None = None
+    ) -> Float[Tensor, " pair"]:
         context = self.context(pairs, resid)
+        if z is not None:
+            resid = self.blocks[start].second_half(resid, z)
+            start += 1
         for block in self.blocks[start:]:
             resid = block(resid, context)
         if self.final_norm is not None:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import nn, Tensor
 from transformers import DebertaV2ForSequenceClassification
 from transformers.activations import ACT2FN
+from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
 from ...pairs import Pairs
 from ..attention import Attention, Context
@@ -23,13 +24,6 @@ def parts(model: DebertaV2ForSequenceClassification) -> Parts:
             "this DeBERTa mixes neighbours in a convolution after its first block, which has "
             "no site here; DeBERTa-v3 and the v2 models without conv_kernel_size are supported"
         )
-
-    def context(pairs: Pairs, resid: Tensor) -> Context:
-        tables = {"mask": encoder.get_attention_mask(pairs.attended.long()).bool()}
-        if encoder.relative_attention:
-            tables["relative position"] = encoder.get_rel_pos(resid)
-            tables["relative embedding"] = encoder.get_rel_embedding()
-        return tables
 
     project = [embeddings.embed_proj] if embeddings.embed_proj is not None else []
     return Parts(
@@ -56,8 +50,32 @@ def parts(model: DebertaV2ForSequenceClassification) -> Parts:
         ],
         head=Head(nn.Sequential(model.pooler.dense, ACT2FN[c.pooler_hidden_act]), model.classifier),
         n_positions=c.max_position_embeddings,
-        context=context,
+        context=RelativeContext(encoder),
     )
+
+
+class RelativeContext(nn.Module):
+    """The mask, and the table of relative positions that all heads of all layers share."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.is_relative = encoder.relative_attention
+        if self.is_relative:
+            self.embedding = encoder.rel_embeddings
+            self.norm = encoder.LayerNorm if "layer_norm" in encoder.norm_rel_ebd else nn.Identity()
+            self.buckets, self.furthest = encoder.position_buckets, encoder.max_relative_positions
+
+    def forward(self, pairs: Pairs, resid: Tensor) -> Context:
+        both = pairs.attended[:, None, :, None] & pairs.attended[:, None, None, :]
+        if not self.is_relative:
+            return {"mask": both}
+        return {
+            "mask": both,
+            "relative position": build_relative_position(
+                resid, resid, bucket_size=self.buckets, max_position=self.furthest
+            ),
+            "relative embedding": self.norm(self.embedding.weight),
+        }
 
 
 class DisentangledAttention(Attention):

@@ -1,5 +1,7 @@
 """ModernBERT: pre-LN blocks, rotary positions, a gated MLP, and local attention in most layers."""
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -17,20 +19,6 @@ from .parts import Parts
 
 def parts(model: ModernBertForSequenceClassification) -> Parts:
     modern, c = model.model, model.config
-
-    def context(pairs: Pairs, resid: Tensor) -> Context:
-        """A mask and a table of rotations for each kind of layer: local and global."""
-        everywhere = padding_mask(pairs.attended, resid.dtype)
-        place = torch.arange(pairs.token.shape[1], device=pairs.device)
-        far = (place[:, None] - place[None, :]).abs() > c.sliding_window
-        nearby = everywhere.masked_fill(far[None, None], torch.finfo(resid.dtype).min)
-        tables: dict[str, Tensor] = {"mask full_attention": everywhere}
-        tables["mask sliding_attention"] = nearby
-        for kind in set(c.layer_types):
-            cos, sin = modern.rotary_emb(resid, place[None], kind)
-            tables |= {f"cos {kind}": cos, f"sin {kind}": sin}
-        return tables
-
     return Parts(
         embedding=Embedding(modern.embeddings.tok_embeddings, modern.embeddings.norm),
         blocks=[
@@ -46,9 +34,32 @@ def parts(model: ModernBertForSequenceClassification) -> Parts:
         ],
         head=Head(model.head, model.classifier, reads_cls=c.classifier_pooling == "cls"),
         n_positions=c.max_position_embeddings,
-        context=context,
+        context=RotaryContext(modern.rotary_emb, c.layer_types, c.sliding_window),
         final_norm=modern.final_norm,
     )
+
+
+class RotaryContext(nn.Module):
+    """A mask and a table of rotations for each kind of layer: local and global."""
+
+    def __init__(self, rotary: nn.Module, kinds: Sequence[str], reach: int):
+        super().__init__()
+        self.rotary, self.kinds, self.reach = rotary, sorted(set(kinds)), reach
+
+    def forward(self, pairs: Pairs, resid: Tensor) -> Context:
+        everywhere = padding_mask(pairs.attended, resid.dtype)
+        place = torch.arange(pairs.token.shape[1], device=pairs.device)
+        far = (place[:, None] - place[None, :]).abs() > self.reach
+        tables = {
+            "mask full_attention": everywhere,
+            "mask sliding_attention": everywhere.masked_fill(
+                far[None, None], torch.finfo(resid.dtype).min
+            ),
+        }
+        for kind in self.kinds:
+            cos, sin = self.rotary(resid, place[None], kind)
+            tables |= {f"cos {kind}": cos, f"sin {kind}": sin}
+        return tables
 
 
 class Third(nn.Module):

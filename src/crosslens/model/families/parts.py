@@ -1,7 +1,7 @@
 """What a family file returns: the original's modules, put in their places."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from torch import nn, Tensor
 
@@ -12,9 +12,11 @@ from ..embedding import Embedding
 from ..head import Head
 
 
-def masked(pairs: Pairs, resid: Tensor) -> Context:
+class Masked(nn.Module):
     """All that most families' attention needs: no position reads padding."""
-    return {"mask": padding_mask(pairs.attended, resid.dtype)}
+
+    def forward(self, pairs: Pairs, resid: Tensor) -> Context:
+        return {"mask": padding_mask(pairs.attended, resid.dtype)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Parts:
     blocks: Sequence[Block]
     head: Head
     n_positions: int
-    context: Callable[[Pairs, Tensor], Context] = masked
+    context: nn.Module = field(default_factory=Masked)  # (pairs, resid) to a `Context`
     final_norm: nn.Module | None = None
 
 

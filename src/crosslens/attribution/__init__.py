@@ -1,0 +1,1 @@
+"""Every technique that measures: functions that return values with named axes."""

@@ -1,0 +1,31 @@
+"""Recovery: how much of a contrast a patch restores, pair by pair.
+
+m = (patched - base) / (target - base): 0 where the patch does nothing, 1 where it restores
+the whole difference; it can be negative or exceed 1 (Lu et al., 2025, section 3).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def recovery(
+    patched: Float[Tensor, "... pair"],
+    base: Float[Tensor, " pair"],
+    target: Float[Tensor, " pair"],
+    *,
+    least: float = 1e-3,
+) -> Float[Tensor, "... pair"]:
+    """How much of the way from `base` to `target` the patch goes: 0 none, 1 all.
+
+    Pairs whose two scores differ by less than `least` have nothing to recover: they are nan,
+    to be counted and left out of means. If none has a contrast, that is an error.
+    """
+    way = target - base
+    flat = way.abs() < least
+    if flat.all():
+        raise ValueError(
+            f"no contrast to recover: base and target score alike (within {least:g}) in all "
+            f"{len(base)} pairs"
+        )
+    return (patched - base) / torch.where(flat, torch.nan, way)
