@@ -38,7 +38,7 @@ def test_a_full_disk_is_said_with_folder_need_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", failing(OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(OSError, match=r"no disk space left in .*: x.bin needs 3.00 MB .*--out"):
+    with pytest.raises(OSError, match=r"no disk space left in .*: x.bin needs 3,000 kB .*--out"):
         write_whole(tmp_path / "x.bin", bytes(3_000_000))
     assert not list(tmp_path.iterdir())
 

@@ -57,8 +57,8 @@ def room(path: Path, size: int) -> Iterator[None]:
         free = shutil.disk_usage(there).free
         raise OSError(
             error.errno,
-            f"no disk space left in {path.parent}: {path.name} needs {size / 1e6:.2f} MB and "
-            f"{free / 1e6:.2f} MB are free. Everything written before is kept; make room and go "
+            f"no disk space left in {path.parent}: {path.name} needs {-(-size // 1000):,} kB and "
+            f"{free // 1000:,} kB are free. Everything written before is kept; make room and go "
             "on with --resume, or name a folder elsewhere with --out",
         ) from error
 

@@ -36,10 +36,12 @@ def register(tmp_path: Path, ir_datasets: Any) -> Register:
         for kind, content in {**FILES, **files}.items():
             paths[kind] = tmp_path / f"{kind}.txt"
             paths[kind].write_text(content)
-        dataset = ir_datasets.create_dataset(
-            docs_tsv=str(paths["docs"]),
-            queries_tsv=str(paths["queries"]),
-            qrels_trec=str(paths["qrels"]),
+        formats, here = ir_datasets.formats, ir_datasets.util.LocalDownload
+        dataset = ir_datasets.datasets.base.Dataset(
+            formats.TsvDocs(here(paths["docs"])),
+            formats.TsvQueries(here(paths["queries"])),
+            formats.TrecQrels(here(paths["qrels"]), {}),
+            *([formats.TrecScoredDocs(here(paths["run"]))] if "run" in paths else []),
         )
         name = f"here/{tmp_path.name}/{len(list(tmp_path.iterdir()))}/{hash(str(files))}"
         ir_datasets.registry.register(name, dataset)
@@ -54,6 +56,14 @@ def test_judged_queries_and_judged_documents_are_read(register: Register) -> Non
     assert read.documents == {"d1": "Cats purr.", "d2": "Dogs bark.", "d3": "Paris."}
     assert read.candidates == {"q1": ("d1", "d2", "d3")}
     assert read.dropped == ("d9",)  # judged, and not to be had
+
+
+def test_the_documents_of_a_first_stage_are_the_candidates(register: Register) -> None:
+    run = "q1 Q0 d4 1 9.5 x\nq1 Q0 d1 2 9.1 x\nq2 Q0 d1 1 9.0 x\n"
+    read = collection(register(run=run))
+    assert read.candidates == {"q1": ("d4", "d1")}  # nobody judged q2
+    assert read.documents.keys() == {"d1", "d2", "d3", "d4"}
+    assert read.pool == "scored documents of ir_datasets"
 
 
 def test_where_only_positives_are_judged_every_document_is_read(register: Register) -> None:
