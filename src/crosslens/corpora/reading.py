@@ -51,4 +51,4 @@ def embedded() -> Collection:
             f"this installation holds no embedded collection (looked in {folder}); install "
             "crosslens again, or name a folder or an ir_datasets id"
         )
-    return replace(read_trec(folder), name=EMBEDDED)
+    return replace(read_trec(folder), name=EMBEDDED, source="the crosslens package")
