@@ -27,13 +27,17 @@ class Hook:
     def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
         """The edited activation; the original stays as it was, for whoever holds it."""
         edited = activation.clone()
-        self.write(edited, pairs)
+        self.write(edited, pairs, seen=activation)
         return edited
 
-    def write(self, activation: Tensor, pairs: Pairs) -> None:
-        """Edit in place a tensor that nobody else holds."""
-        self.check(activation)
-        old = activation[self.unit.index]
+    def write(self, into: Tensor, pairs: Pairs, *, seen: Tensor) -> None:
+        """Edit what was `seen`, into a tensor that nobody else holds.
+
+        The two may be one where no gradient is wanted; with gradients, what the edit read
+        must stay as it was.
+        """
+        self.check(seen)
+        old = seen[self.unit.index]
         new = self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
             raise ValueError(
@@ -41,7 +45,7 @@ class Hook:
             )
         if self.unit.named:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
-        activation[self.unit.index] = new
+        into[self.unit.index] = new
 
     def check(self, activation: Tensor) -> None:
         """Refuse a coordinate that this model does not have."""
