@@ -7,7 +7,7 @@
 | TFC2-K | d with filler in five places | a query term in K of them | saturation |
 | LNC2-i | d + filler | d + i sentences of another query's document | irrelevant length |
 | TDC | d + a common query term | d + a rare one | term discrimination, IDF |
-| control | d + filler | d + a word that is in neither query nor document | nothing: must do little |
+| control | d + filler | d + a word of neither query nor document | nothing: must do little |
 
 The two sides always have the same number of tokens, and filler is attended to, as in Lu et al.
 (2025, section 2): LNC2 therefore asks what irrelevant *content* does at a given length. What
