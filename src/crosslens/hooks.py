@@ -18,11 +18,13 @@ class Hook:
     """Replace what `unit` carries by `edit` of it, whenever the model computes it.
 
     `edit` sees the unit's numbered part, every position of it; where the unit names tokens
-    ("query", "D_inj"), only theirs are replaced.
+    ("query", "D_inj"), only theirs are replaced. An edit that depends on the tokens
+    themselves says so, and is given the pairs as well.
     """
 
     unit: Unit
-    edit: Callable[[Tensor], Tensor]
+    edit: Callable[..., Tensor]  # of the part, and of the pairs where `sees_pairs`
+    sees_pairs: bool = False
 
     def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
         """The edited activation; the original stays as it was, for whoever holds it."""
@@ -38,7 +40,7 @@ class Hook:
         """
         self.check(seen)
         old = seen[self.unit.index]
-        new = self.edit(old)
+        new = self.edit(old, pairs) if self.sees_pairs else self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
             raise ValueError(
                 f"{self.unit} carries {tuple(old.shape)}, but its hook gave {tuple(new.shape)}"
