@@ -138,9 +138,7 @@ def patching(
             if progress is not None:
                 progress(before + cells * n, total)
 
-        patched[:, rows] = sweep(
-            model, pairs, hooks, memory_budget=memory_budget, progress=report
-        )
+        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
         done += len(units) * len(chosen)
     recovered = recovery(patched, base, target)
     for i, unit in enumerate(units):
@@ -148,9 +146,7 @@ def patching(
         for missing in absent:
             recovered[i, missing] = torch.nan
     is_flat = recovery(base, base, target).isnan()
-    return Effects(
-        contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist())
-    )
+    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
 
 def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import nn, Tensor
+from transformer_lens.ActivationCache import ActivationCache
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..hooks import Cache, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, Unit
-from .block import Block
 from .config import Config
-from .embedding import Embedding
-from .head import Head, Relevance
+from .families.parts import Parts
+from .head import Relevance
 from .tokens import PairTokenizer
 
 
@@ -28,32 +28,27 @@ class CrossEncoder(HookedRootModule):
     readable layer above, in units and sites.
     """
 
-    tokens: PairTokenizer
-    activation: nn.Module  # what the checkpoint declares to follow the score
-
     def __init__(
         self,
         cfg: Config,
-        embedding: Embedding,
-        blocks: Sequence[Block],
-        head: Head,
+        parts: Parts,
         relevance: Relevance,
-        *,
-        context: nn.Module,
-        final_norm: nn.Module | None = None,
+        tokens: PairTokenizer,
+        activation: nn.Module,
     ):
         super().__init__()
         self.cfg = cfg
-        self.embedding = embedding
-        self.blocks = nn.ModuleList(blocks)
-        self.head = head
+        self.embedding, self.head = parts.embedding, parts.head
+        self.blocks = nn.ModuleList(parts.blocks)
+        self.context, self.final_norm = parts.context, parts.final_norm
         self.relevance = relevance
-        self.context = context
-        self.final_norm = final_norm
-        if final_norm is not None:
+        self.tokens = tokens
+        self.activation = activation  # what the checkpoint declares to follow the score
+        if parts.final_norm is not None:
             self.hook_final_norm = HookPoint()
-        if head.reads_cls:
-            blocks[-1].before_cls = (self.hook_final_norm,) if final_norm is not None else ()
+        if parts.head.reads_cls:
+            between = () if parts.final_norm is None else (self.hook_final_norm,)
+            parts.blocks[-1].before_cls = between
         self.forwards = 0  # how many passes were run: a hook that missed them all is an error
         self.current: Pairs | None = None
         self.setup()
@@ -257,11 +252,20 @@ class CrossEncoder(HookedRootModule):
         self.named(name)
         super().add_hook(name, *args, **options)
 
+    def run_with_cache(self, pairs: Pairs, **options: Any) -> tuple[Tensor, ActivationCache]:
+        """The scores, and TransformerLens' cache: `cache["z", 3]`, `cache["hook_embed"]`."""
+        scores, kept = super().run_with_cache(pairs, **options)
+        return scores, ActivationCache(kept, self, not options.get("remove_batch_dim", False))
+
     def get_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:
-        """TransformerLens' caching hooks, for names that exist."""
-        if names_filter is not None:
-            self.named(names_filter)
-        return super().get_caching_hooks(names_filter, *args, **options)
+        """TransformerLens' caching hooks, for names that exist.
+
+        By default every point but `hook_result`, which is as large as all the others
+        together and computed only while it is hooked.
+        """
+        every = [name for name in self.hook_dict if not name.endswith("hook_result")]
+        chosen = every if names_filter is None else self.named(names_filter)
+        return super().get_caching_hooks(chosen, *args, **options)
 
     def named(self, names: str | Iterable[str] | Callable[[str], bool]) -> list[str]:
         """The hook points that a TransformerLens name, list of names or filter means."""
@@ -291,5 +295,5 @@ def attached(point: HookPoint, hook: Callable) -> Iterator[None]:
     try:
         yield
     finally:
-        handle.hook.remove()
-        point.fwd_hooks.remove(handle)
+        handle.hook.remove()  # harmless when the caller has reset all hooks meanwhile
+        point.fwd_hooks = [other for other in point.fwd_hooks if other is not handle]
