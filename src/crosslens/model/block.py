@@ -62,6 +62,7 @@ class Block(nn.Module):
         # On the last block, when the score reads [CLS] alone: the hook points between it
         # and the head.
         self.before_cls: tuple[HookPoint, ...] | None = None
+        self.is_cls_only = False  # narrow whoever watches; see `CrossEncoder.cls_only`
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
         self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
@@ -100,7 +101,9 @@ class Block(nn.Module):
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only [CLS] matters from here on, and no later hook point is in use."""
-        return self.before_cls is not None and quiet(*later, *self.before_cls)
+        if self.before_cls is None:
+            return False
+        return self.is_cls_only or quiet(*later, *self.before_cls)
 
     def _after_attention(self) -> tuple[HookPoint, ...]:
         return (self.hook_resid_mid, *self._from_mlp())

@@ -199,6 +199,20 @@ class CrossEncoder(HookedRootModule):
                 "cannot reach an earlier site"
             )
 
+    @contextmanager
+    def cls_only(self) -> Iterator[None]:
+        """Let the last block compute the row of [CLS] alone, even while hooks watch it.
+
+        Its sites then carry that one position as reader. A model that reads the mean of all
+        tokens goes on as ever.
+        """
+        last = self.blocks[-1]
+        before, last.is_cls_only = last.is_cls_only, True
+        try:
+            yield
+        finally:
+            last.is_cls_only = before
+
     def point(self, site: Site) -> HookPoint:
         """The hook point of `site`."""
         if site not in self.points:
