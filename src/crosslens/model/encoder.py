@@ -14,6 +14,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 from ..hooks import Cache, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, Unit
+from .block import Block
 from .config import Config
 from .families.parts import Parts
 from .head import Relevance
@@ -92,7 +93,7 @@ class CrossEncoder(HookedRootModule):
     ) -> Float[Tensor, " pair"]:
         context = self.context(pairs, resid)
         if z is not None:
-            resid = self.blocks[start].second_half(resid, z)
+            resid = self._block(start).second_half(resid, z)
             start += 1
         for block in self.blocks[start:]:
             resid = block(resid, context)
@@ -109,6 +110,12 @@ class CrossEncoder(HookedRootModule):
             yield
         finally:
             self.current = before
+
+    def _block(self, layer: int) -> Block:
+        """What a ModuleList would call a Module."""
+        block = self.blocks[layer]
+        assert isinstance(block, Block)
+        return block
 
     @property
     def device(self) -> torch.device:
@@ -206,7 +213,7 @@ class CrossEncoder(HookedRootModule):
         Its sites then carry that one position as reader. A model that reads the mean of all
         tokens goes on as ever.
         """
-        last = self.blocks[-1]
+        last = self._block(-1)
         before, last.is_cls_only = last.is_cls_only, True
         try:
             yield
@@ -266,8 +273,13 @@ class CrossEncoder(HookedRootModule):
         self.named(name)
         super().add_hook(name, *args, **options)
 
-    def run_with_cache(self, pairs: Pairs, **options: Any) -> tuple[Tensor, ActivationCache]:
-        """The scores, and TransformerLens' cache: `cache["z", 3]`, `cache["hook_embed"]`."""
+    def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, pairs: Pairs, **options: Any
+    ) -> tuple[Float[Tensor, " pair"], ActivationCache]:
+        """The scores, and TransformerLens' cache: `cache["z", 3]`, `cache["hook_embed"]`.
+
+        The class that the models of TransformerLens return, where its root module has a dict.
+        """
         scores, kept = super().run_with_cache(pairs, **options)
         return scores, ActivationCache(kept, self, not options.get("remove_batch_dim", False))
 

@@ -70,7 +70,7 @@ def load(
 
 def resolve(
     checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None
-) -> tuple[str, PreTrainedModel, PreTrainedTokenizerBase]:
+) -> tuple[str, Any, PreTrainedTokenizerBase]:
     """The name, the original model and the tokenizer of whatever the user has."""
     if isinstance(checkpoint, str | Path):
         name = str(checkpoint)
@@ -201,10 +201,12 @@ def check_parity(model: CrossEncoder, original: PreTrainedModel) -> None:
     slip in ours shows too. Half of the digits of the weights have to agree.
     """
     tokens = replace(model.tokens, truncation="longest_first")  # never fails on a short limit
-    pairs = tokens(*zip(*CANNED, strict=True)).to(model.device)
+    queries, documents = [query for query, _ in CANNED], [document for _, document in CANNED]
+    pairs = tokens(queries, documents).to(model.device)
     has_types = getattr(original.config, "type_vocab_size", 0) > 1
     inputs = tokens.tokenizer(
-        *(list(texts) for texts in zip(*CANNED, strict=True)),
+        queries,
+        documents,
         padding=True,
         padding_side="right",
         truncation="longest_first",
