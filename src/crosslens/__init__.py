@@ -1,36 +1,10 @@
-"""Mechanistic interpretability of cross-encoder rerankers."""
+"""Mechanistic interpretability of cross-encoder rerankers.
 
-from .attribution.recovery import recovery as recovery
-from .attribution.sweep import sweep as sweep
-from .circuit import Circuit as Circuit, Edge as Edge
-from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
-from .interventions.ablate import (
-    ablate as ablate,
-    mean_of as mean_of,
-    position_mean_of as position_mean_of,
-    resample as resample,
-)
-from .interventions.edit import (
-    edit_coordinate as edit_coordinate,
-    edit_rows as edit_rows,
-    move_rows as move_rows,
-    scale_coordinate as scale_coordinate,
-    scale_rows as scale_rows,
-    Singular as Singular,
-    singular as singular,
-)
-from .interventions.mask import attention_mask as attention_mask, token_mask as token_mask
-from .interventions.noise import noise as noise
-from .interventions.patch import patch as patch
-from .interventions.path import direct as direct, path as path
-from .model.encoder import CrossEncoder as CrossEncoder
-from .model.load import load as load
-from .pairs import Pairs as Pairs, Segment as Segment
-from .sites import (
-    each as each,
-    head as head,
-    heads as heads,
-    neuron as neuron,
-    Site as Site,
-    Unit as Unit,
-)
+The public names are listed once, in `__init__.pyi`. They are imported when first used, so
+that `crosslens --help` need not wait for torch.
+"""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -57,6 +57,12 @@ class Hook:
                 raise LookupError(f"{self.unit} is outside the model: {axis} has {sizes[axis]}")
 
 
+class NotRecorded(KeyError):
+    """A KeyError, so that `in` and `get` work; printed as it is written, without quotes."""
+
+    __str__ = LookupError.__str__
+
+
 class Cache(Mapping[Site, Tensor]):
     """What the recorded sites held during the last forward pass."""
 
@@ -71,7 +77,7 @@ class Cache(Mapping[Site, Tensor]):
         site = where.site if isinstance(where, Unit) else where
         if site not in self._kept:
             kept = ", ".join(map(str, self._kept)) or "nothing"
-            raise LookupError(f"{site} was not recorded; this cache holds {kept}")
+            raise NotRecorded(f"{site} was not recorded; this cache holds {kept}")
         whole = self._kept[site]  # the graph's own tensor, so that gradients reach it
         return whole[where.index] if isinstance(where, Unit) else whole
 

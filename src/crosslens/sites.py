@@ -71,6 +71,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "blocks.{}.hook_normalized_resid_mid", STREAM, "its LayerNorm: what the MLP reads"
         ),
         "mlp_pre": Kind("blocks.{}.mlp.hook_pre", NEURONS, "neurons before the activation"),
+        "mlp_pre_linear": Kind(
+            "blocks.{}.mlp.hook_pre_linear", NEURONS, "gated MLP only: what multiplies the neurons"
+        ),
         "mlp_post": Kind("blocks.{}.mlp.hook_post", NEURONS, "neurons after the activation"),
         "mlp_out": Kind("blocks.{}.hook_mlp_out", STREAM, "what the MLP adds"),
         "resid_post": Kind(
