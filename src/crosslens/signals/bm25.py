@@ -1,0 +1,117 @@
+"""BM25: rarity times saturated frequency, added over the terms of the query.
+
+    BM25(q, d) = Σ_{t in q} IDF(t) · tf / (tf + k1 · (1 − b + b · |d| / avgdl))
+
+This is Lucene's convention, "lucene" in bm25s and in Kamphuis et al. (2020): IDF is
+ln(1 + (N − df + ½) / (df + ½)) and the factor k1 + 1, which changes no ranking, is left out. A
+term that occurs twice in the query counts twice.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+import bm25s
+import numpy as np
+from jaxtyping import Float
+
+from .frequency import Frequencies, Idf, idf_lucene, Number, term_counts, tokenize
+
+
+def saturation(
+    tf: Number, length: Number, mean_length: Number, *, k1: Number = 1.2, b: Number = 0.75
+) -> float:
+    """tf / (tf + k1 (1 − b + b · length / mean_length)): 0 without the term, 1 in the limit."""
+    return tf / (tf + k1 * (1 - b + b * length / mean_length))
+
+
+def bm25_terms(
+    query_terms: Iterable[Hashable],
+    document_terms: Sequence[Hashable],
+    frequencies: Frequencies,
+    *,
+    k1: Number = 1.2,
+    b: Number = 0.75,
+    idf: Idf = idf_lucene,
+) -> dict[Hashable, float]:
+    """What each distinct term of the query adds to the score of the document."""
+    tf = term_counts(document_terms)
+    length, mean = len(document_terms), frequencies.mean_length
+
+    def adds(term: Hashable, times: int) -> float:
+        if not tf[term]:
+            return 0.0  # also where k1 = 0 would make it 0 / 0
+        frequency = saturation(tf[term], length, mean, k1=k1, b=b)
+        return times * frequencies.idf(term, idf) * frequency
+
+    return {term: adds(term, times) for term, times in term_counts(query_terms).items()}
+
+
+def bm25(
+    query_terms: Iterable[Hashable],
+    document_terms: Sequence[Hashable],
+    frequencies: Frequencies,
+    *,
+    k1: Number = 1.2,
+    b: Number = 0.75,
+    idf: Idf = idf_lucene,
+) -> float:
+    """The BM25 score of a document for a query, both given as their terms."""
+    return math.fsum(bm25_terms(query_terms, document_terms, frequencies, k1=k1, b=b, idf=idf).values())
+
+
+class Bm25Index:
+    """BM25 over a fixed set of documents; equal to `bm25`, and fast.
+
+    Args:
+        documents: document id to text.
+        k1, b: saturation and length normalisation.
+        terms: how a text is cut into terms.
+    """
+
+    def __init__(
+        self,
+        documents: Mapping[str, str],
+        *,
+        k1: Number = 1.2,
+        b: Number = 0.75,
+        terms: Callable[[str], Sequence[Hashable]] = tokenize,
+    ):
+        self.k1, self.b, self.terms = k1, b, terms
+        cut = [terms(text) for text in documents.values()]
+        self.frequencies = Frequencies.of(cut)
+        self._row = {docid: row for row, docid in enumerate(documents)}
+        self._docids = list(documents)
+        self._column = {term: column for column, term in enumerate(self.frequencies.df)}
+        self._index = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64")
+        columns = [[self._column[term] for term in each] for each in cut]
+        self._index.index((columns, self._column), create_empty_token=False, show_progress=False)
+
+    def __call__(self, query: str, documents: Sequence[str]) -> Float[np.ndarray, " document"]:
+        """The scores of any texts, by the statistics of the indexed ones."""
+        terms = self.terms(query)
+        known = self.frequencies
+        return np.array(
+            [bm25(terms, self.terms(each), known, k1=self.k1, b=self.b) for each in documents]
+        )
+
+    def scores(self, query: str, docids: Sequence[str]) -> Float[np.ndarray, " document"]:
+        """The scores of indexed documents, in the order of `docids`."""
+        unknown = [docid for docid in docids if docid not in self._row]
+        if unknown:
+            raise LookupError(
+                f"document {unknown[0]!r} is not among the {len(self._row):,} indexed "
+                f"({len(unknown)} unknown in all)"
+            )
+        return self._scores(query)[[self._row[docid] for docid in docids]]
+
+    def top(self, query: str, depth: int = 100) -> list[tuple[str, float]]:
+        """The best documents and their scores, ties by id; only those that share a term."""
+        scores = self._scores(query)
+        found = [(self._docids[row], float(scores[row])) for row in np.flatnonzero(scores > 0)]
+        return sorted(found, key=lambda each: (-each[1], each[0]))[:depth]
+
+    def _scores(self, query: str) -> Float[np.ndarray, " document"]:
+        columns = [self._column[term] for term in self.terms(query) if term in self._column]
+        if not columns:
+            return np.zeros(len(self._row))
+        return self._index.get_scores_from_ids(columns)
