@@ -7,6 +7,7 @@ from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .pairs import Pairs as Pairs, Segment as Segment
+from .planted import plant as plant, Planted as Planted
 from .sites import (
     each as each,
     head as head,

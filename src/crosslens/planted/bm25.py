@@ -1,0 +1,182 @@
+"""A BERT that is BM25: a standard checkpoint whose every weight is known.
+
+    score = Σ_{t in q} IDF(t) · tf / (tf + k1 (1 − b + b·|d| / avgdl))
+
+Terms are WordPieces and IDF is Lucene's, as in `signals.bm25`. The length |d| is the number
+of pieces of query and document together, which is what the position of the last [SEP] tells;
+avgdl is the mean number of pieces of a document. Three steps compute it: a neuron lets the
+position through at the last [SEP], a head turns matches and length into saturated term
+frequency, a head adds those up by IDF.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from ..circuit import Circuit
+from ..signals.bm25 import bm25
+from ..signals.frequency import Frequencies
+from .codes import codes
+from .names import Recipe
+from .parts import HeadWeights, length_neuron, match_neuron, matching_head, scoring_head, switch_neuron
+from .placement import place, Placement
+from .space import Space, width
+from .tokenizer import CLS, N_POSITIONS, SEP, SPECIAL, tokenizer, UNKNOWN
+from .truth import circuit
+from .vocabulary import default_frequencies, frequencies_in, merged
+
+
+SMALL = 1e-4  # the pooler's tanh is the identity for scores this much smaller
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """A sequence classifier that computes BM25, and the truth about how it does.
+
+    `frequencies` counts concepts: a piece stands for itself, a synonym for the first word of
+    its cluster.
+    """
+
+    name: str
+    recipe: Recipe
+    model: BertForSequenceClassification
+    tokenizer: PreTrainedTokenizerFast
+    circuit: Circuit
+    placement: Placement
+    frequencies: Frequencies
+    concept: dict[str, str]
+
+    def terms(self, text: str) -> list[str]:
+        """The WordPieces of a text, each synonym as its concept."""
+        return [self.concept.get(piece, piece) for piece in self.tokenizer.tokenize(text)]
+
+    def bm25(self, query: str, document: str) -> float:
+        """What the model computes, by `signals.bm25`, for a pair that fits into it."""
+        q, d = self.terms(query), self.terms(document)
+        longer = [*d, *[""] * len(q)]  # terms that match nothing: |d| counts the query as well
+        k1, b = self.recipe.k1, self.recipe.b
+        score = bm25(q, longer, self.frequencies, k1=k1, b=b)
+        return score / sum(map(self.frequencies.idf, q)) if self.recipe.normalised else score
+
+
+def plant(recipe: str | Recipe = "bm25", *, documents: Sequence[str] | None = None) -> Planted:
+    """The planted model that a name or a recipe describes.
+
+    Vocabulary and document frequencies come from `documents`, by default from the passages
+    written for this project.
+    """
+    recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
+    frequencies = default_frequencies() if documents is None else frequencies_in(documents)
+    name = str(recipe) + ("" if documents is None else f" over {len(documents)} documents")
+    pieces = [*SPECIAL, *(str(piece) for piece in frequencies.df if piece != UNKNOWN)]
+    concept = concepts(recipe, pieces)
+    frequencies = merged(frequencies, concept)
+    at = place(recipe)
+    d_model, _ = width(recipe.heads)
+    space = Space(d_model)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # transformers draws weights
+        model = empty(recipe, len(pieces), d_model, name)
+        embed(model, space, pieces, concept, frequencies, recipe)
+        build(model, space, at, recipe)
+    model.requires_grad_(False)
+    truth = circuit(name, at, space)
+    return Planted(name, recipe, model, tokenizer(pieces), truth, at, frequencies, concept)
+
+
+def concepts(recipe: Recipe, pieces: Sequence[str]) -> dict[str, str]:
+    """Each synonym's concept: the first word of its cluster."""
+    concept = {word: cluster[0] for cluster in recipe.synonyms for word in cluster}
+    missing = sorted(set(concept) - set(pieces[len(SPECIAL) :]))
+    if missing:
+        raise ValueError(
+            f"synonyms {missing} are no single pieces of the vocabulary; use frequent words, or "
+            "`documents` in which they occur more than once"
+        )
+    return concept
+
+
+def empty(recipe: Recipe, n_pieces: int, d_model: int, name: str) -> BertForSequenceClassification:
+    """A sequence classifier whose every weight is 0."""
+    config = BertConfig(
+        vocab_size=n_pieces,
+        hidden_size=d_model,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        intermediate_size=recipe.neurons,
+        hidden_act="relu",
+        max_position_embeddings=N_POSITIONS,
+        num_labels=1,
+        layer_norm_eps=1e-12,
+    )
+    config.name_or_path = name
+    model = BertForSequenceClassification(config).eval()
+    for weight in model.parameters():
+        weight.zero_()
+    return model
+
+
+def embed(
+    model: BertForSequenceClassification,
+    space: Space,
+    pieces: Sequence[str],
+    concept: dict[str, str],
+    frequencies: Frequencies,
+    recipe: Recipe,
+) -> None:
+    """Write the embeddings: identity code and log IDF, segment, and length."""
+    tables = model.bert.embeddings
+    words = tables.word_embeddings.weight
+    stands_for = [concept.get(piece, piece) for piece in pieces]
+    place_of = {piece: i for i, piece in enumerate(pieces)}
+    known = [i for i, piece in enumerate(pieces) if piece not in SPECIAL or piece == UNKNOWN]
+    drawn = codes(len(pieces), torch.Generator().manual_seed(recipe.seed))
+    shared = drawn[[place_of[stands_for[i]] for i in known]]
+    idf = torch.tensor([frequencies.idf(stands_for[i]) for i in known])
+    words[known] = shared @ space.code + idf.log()[:, None] * space.write("idf")
+    words[place_of[CLS]] = space.write("cls")
+    words[place_of[SEP]] = space.write("sep")
+    words += space.constant
+
+    tables.token_type_embeddings.weight[1] = space.write("document")
+    # the last [SEP] stands at |q| + |d| + 2; k1 (1 - b) is a bias of the matching head
+    length = (torch.arange(N_POSITIONS, dtype=torch.float64) - 2).clamp(min=0)
+    ratio = recipe.b / (1 - recipe.b) / frequencies.mean_length
+    adds = (1 + ratio * length).log().float()
+    tables.position_embeddings.weight[:] = adds[:, None] * space.write("length")
+
+
+def build(
+    model: BertForSequenceClassification, space: Space, at: Placement, recipe: Recipe
+) -> None:
+    """Write the parts where they belong, and let every LayerNorm pass them on."""
+    bert = model.bert
+    blocks = bert.encoder.layer
+    space.linearise(bert.embeddings.LayerNorm)
+    for block in blocks:
+        space.linearise(block.attention.output.LayerNorm)
+        space.linearise(block.output.LayerNorm)
+
+    def head(layer: int, index: int) -> HeadWeights:
+        return HeadWeights.of(blocks[layer], index, space.d_model // recipe.heads)
+
+    k1, b = recipe.k1, recipe.b
+    length_layer, length_index = at.length
+    length_neuron(blocks[length_layer], length_index, space, writes="room")
+    matching_head(head(*at.matching), space, k1=k1, b=b, writes="tf")
+    scoring_head(head(*at.scoring), space, normalised=recipe.normalised)
+    if at.backup is not None and at.switch is not None:
+        matching_head(head(*at.backup), space, k1=k1, b=b, writes="spare tf")
+        switch_layer, switch_index = at.switch
+        switch_neuron(blocks[switch_layer], switch_index, space)
+    for each in at.decoy_heads:
+        matching_head(head(*each), space, k1=k1, b=b, writes=None)
+    for layer, index in at.decoy_neurons:
+        if layer < at.matching[0]:  # nothing is matched yet: it can only look like the length's
+            length_neuron(blocks[layer], index, space, writes="unread")
+        else:
+            match_neuron(blocks[layer], index, space)
+
+    bert.pooler.dense.weight[0] = SMALL * space.read("score")
+    model.classifier.weight[0, 0] = 1 / SMALL

@@ -1,0 +1,102 @@
+"""The WordPieces a planted model knows, and in how many documents each occurs.
+
+Every letter and every continuation `##letter` is a piece, so any English text can be cut
+into known pieces; common words, common endings and the frequent words of the given
+documents are whole.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from tokenizers import normalizers, pre_tokenizers
+
+from ..signals.frequency import Frequencies
+from .tokenizer import SPECIAL, tokenizer, UNKNOWN
+
+
+CHARACTERS: Final = (
+    "abcdefghijklmnopqrstuvwxyz0123456789"
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+    "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
+    "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
+    "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}\N{BULLET}\N{DEGREE SIGN}"
+    "\N{EURO SIGN}\N{POUND SIGN}\N{PERCENT SIGN}"
+)
+ENDINGS: Final = """
+s es ed ing er ers est ly ion ions tion tions ation ations ment ments ness less ful able ible
+al ally ic ical ics ous ive ity ies ist ists ism ize ized izing ise ised ate ated ates ating
+age ages ant ants ent ents ance ence ary ery ory ure ship ships hood ward wards like wise
+man men son ton ville land berg stein ford ology ologist itis osis emia graph graphy meter
+th st nd rd en an on in or ar le el et ia um us is os as re de te ne se ce ge ve ke
+""".split()
+BEGINNINGS: Final = """
+un re in im dis mis non pre pro post anti auto bio co de ex inter intra micro mono multi neuro
+over para photo poly psycho semi sub super tele thermo trans tri ultra under
+""".split()
+MOST_WORDS: Final = 20_000  # of a large collection, the most frequent; the rest is cut in pieces
+
+
+def common_words() -> list[str]:
+    """Words that any English text uses, from the list beside this file."""
+    return (files(__package__) / "words.txt").read_text("utf-8").split()
+
+
+def pieces_for(documents: Sequence[str]) -> list[str]:
+    """The vocabulary, special tokens first; the same for the same documents."""
+    normalise = normalizers.BertNormalizer().normalize_str
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    counts = Counter(word for text in documents for word, _ in split(normalise(text)))
+    characters = sorted({*CHARACTERS, *(letter for word in counts for letter in word)})
+    frequent = sorted((w for w, times in counts.items() if times > 1), key=lambda w: (-counts[w], w))
+    pieces = [
+        *SPECIAL,
+        *characters,
+        *(f"##{each}" for each in [*characters, *ENDINGS]),
+        *BEGINNINGS,
+        *common_words(),
+        *frequent[:MOST_WORDS],
+    ]
+    return list(dict.fromkeys(pieces))
+
+
+def frequencies_in(documents: Sequence[str]) -> Frequencies:
+    """The document frequency of every piece, those that never occur included.
+
+    `mean_length` is in pieces, without special tokens.
+    """
+    if not documents:
+        raise ValueError("no documents to count words in; leave `documents` out for the default")
+    pieces = pieces_for(documents)
+    cut = tokenizer(pieces)
+    counted = Frequencies.of([cut.tokenize(text) for text in documents])
+    terms = [UNKNOWN, *pieces[len(SPECIAL) :]]
+    df = {piece: counted.df.get(piece, 0) for piece in terms}
+    return Frequencies(counted.n_documents, df, counted.mean_length)
+
+
+def default_frequencies() -> Frequencies:
+    """Those of the passages written for this project, as counted by `frequencies_in`.
+
+    The file's first row holds the number of documents and their mean length in pieces.
+    """
+    with (files(__package__) / "frequencies.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        n_documents, mean_length = next(rows)
+        df = {piece: int(n) for piece, n in rows}
+    return Frequencies(int(n_documents), df, float(mean_length))
+
+
+def merged(frequencies: Frequencies, concept: dict[str, str]) -> Frequencies:
+    """With the synonyms of each concept counted as one term: their frequencies add up.
+
+    The sum, at most the number of documents, is exact where no document holds two of them.
+    """
+    df: Counter[str] = Counter()
+    for piece, n in frequencies.df.items():
+        df[concept.get(str(piece), str(piece))] += n
+    most = frequencies.n_documents
+    capped = {piece: min(n, most) for piece, n in df.items()}
+    return Frequencies(most, capped, frequencies.mean_length)
