@@ -35,10 +35,10 @@ def load(
 
     `checkpoint` is a hub id, a local folder, a Hugging Face sequence classifier in memory
     (with its tokenizer), a sentence-transformers `CrossEncoder`, or a planted model
-    (`plant(...)`, or its name: "planted:bm25"). Weights are shared with a model in memory, never copied or changed.
-    `relevant` is the label that means relevant, where two or more labels leave a doubt;
-    `max_length` shortens what the position table allows. On load the scores are compared
-    with the original's; a difference is an error.
+    (`plant(...)`, or its name: "planted:bm25"). Weights are shared with a model in memory,
+    never copied or changed. `relevant` is the label that means relevant, where two or more
+    labels leave a doubt; `max_length` shortens what the position table allows. On load the
+    scores are compared with the original's; a difference is an error.
     """
     name, original, tokenizer = resolve(checkpoint, tokenizer)
     if device is not None:

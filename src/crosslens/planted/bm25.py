@@ -11,17 +11,27 @@ frequency, a head adds those up by IDF.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers.models.bert.modeling_bert import BertLayer
 
 from ..circuit import Circuit
 from ..signals.bm25 import bm25
 from ..signals.frequency import Frequencies
 from .codes import codes
 from .names import Recipe
-from .parts import HeadWeights, length_neuron, match_neuron, matching_head, scoring_head, switch_neuron
-from .placement import place, Placement
+from .parts import (
+    HeadWeights,
+    length_neuron,
+    match_neuron,
+    matching_head,
+    NeuronWeights,
+    scoring_head,
+    switch_neuron,
+)
+from .placement import Place, place, Placement
 from .space import Space, width
 from .tokenizer import CLS, N_POSITIONS, SEP, SPECIAL, tokenizer, UNKNOWN
 from .truth import circuit
@@ -107,9 +117,9 @@ def empty(recipe: Recipe, n_pieces: int, d_model: int, name: str) -> BertForSequ
         intermediate_size=recipe.neurons,
         hidden_act="relu",
         max_position_embeddings=N_POSITIONS,
-        num_labels=1,
         layer_norm_eps=1e-12,
     )
+    config.num_labels = 1
     config.name_or_path = name
     model = BertForSequenceClassification(config).eval()
     for weight in model.parameters():
@@ -152,31 +162,35 @@ def build(
 ) -> None:
     """Write the parts where they belong, and let every LayerNorm pass them on."""
     bert = model.bert
-    blocks = bert.encoder.layer
+    blocks = [cast(BertLayer, block) for block in bert.encoder.layer]
     space.linearise(bert.embeddings.LayerNorm)
     for block in blocks:
         space.linearise(block.attention.output.LayerNorm)
         space.linearise(block.output.LayerNorm)
 
-    def head(layer: int, index: int) -> HeadWeights:
+    def head(place: Place) -> HeadWeights:
+        layer, index = place
         return HeadWeights.of(blocks[layer], index, space.d_model // recipe.heads)
 
-    k1, b = recipe.k1, recipe.b
-    length_layer, length_index = at.length
-    length_neuron(blocks[length_layer], length_index, space, writes="room")
-    matching_head(head(*at.matching), space, k1=k1, b=b, writes="tf")
-    scoring_head(head(*at.scoring), space, normalised=recipe.normalised)
-    if at.backup is not None and at.switch is not None:
-        matching_head(head(*at.backup), space, k1=k1, b=b, writes="spare tf")
-        switch_layer, switch_index = at.switch
-        switch_neuron(blocks[switch_layer], switch_index, space)
-    for each in at.decoy_heads:
-        matching_head(head(*each), space, k1=k1, b=b, writes=None)
-    for layer, index in at.decoy_neurons:
-        if layer < at.matching[0]:  # nothing is matched yet: it can only look like the length's
-            length_neuron(blocks[layer], index, space, writes="unread")
-        else:
-            match_neuron(blocks[layer], index, space)
+    def neuron(place: Place) -> NeuronWeights:
+        layer, index = place
+        return NeuronWeights.of(blocks[layer], index)
 
+    k1, b = recipe.k1, recipe.b
+    length_neuron(neuron(at.length), space, writes="room")
+    matching_head(head(at.matching), space, k1=k1, b=b, writes="tf")
+    scoring_head(head(at.scoring), space, normalised=recipe.normalised)
+    if at.backup is not None and at.switch is not None:
+        matching_head(head(at.backup), space, k1=k1, b=b, writes="spare tf")
+        switch_neuron(neuron(at.switch), space)
+    for decoy in at.decoy_heads:
+        matching_head(head(decoy), space, k1=k1, b=b, writes=None)
+    for decoy in at.decoy_neurons:
+        if decoy[0] < at.matching[0]:  # nothing is matched yet: it can only look like the length's
+            length_neuron(neuron(decoy), space, writes="unread")
+        else:
+            match_neuron(neuron(decoy), space)
+
+    assert bert.pooler is not None  # a sequence classifier has one
     bert.pooler.dense.weight[0] = SMALL * space.read("score")
     model.classifier.weight[0, 0] = 1 / SMALL

@@ -9,7 +9,8 @@ from typing import Final
 
 import torch
 from jaxtyping import Float
-from torch import nn, Tensor
+from torch import Tensor
+from transformers.models.bert.modeling_bert import BertLayer
 
 from .codes import N_CODE
 from .space import Space
@@ -33,7 +34,7 @@ class HeadWeights:
     k_bias: Float[Tensor, " d_head"]
 
     @classmethod
-    def of(cls, block: nn.Module, index: int, d_head: int) -> "HeadWeights":
+    def of(cls, block: BertLayer, index: int, d_head: int) -> "HeadWeights":
         own = slice(index * d_head, (index + 1) * d_head)
         read, write = block.attention.self, block.attention.output.dense
         return cls(
@@ -49,6 +50,20 @@ class HeadWeights:
     def scale(self) -> float:
         """Undoes the division of scalar products by √d_head."""
         return sqrt(self.q.shape[0])
+
+
+@dataclass(frozen=True)
+class NeuronWeights:
+    """The row, bias and column of a block's MLP that are one neuron's: views, to write in."""
+
+    reads: Float[Tensor, " d_model"]
+    bias: Float[Tensor, ""]
+    writes: Float[Tensor, " d_model"]
+
+    @classmethod
+    def of(cls, block: BertLayer, index: int) -> "NeuronWeights":
+        read, write = block.intermediate.dense, block.output.dense
+        return cls(read.weight[index], read.bias[index], write.weight[:, index])
 
 
 def matching_head(
@@ -93,23 +108,21 @@ def scoring_head(head: HeadWeights, space: Space, *, normalised: bool) -> None:
     head.out[:, 0] = space.write("score")
 
 
-def length_neuron(block: nn.Module, index: int, space: Space, *, writes: str) -> None:
+def length_neuron(neuron: NeuronWeights, space: Space, *, writes: str) -> None:
     """Lets through, at the last [SEP] alone, what its position says about the length."""
-    reads = block.intermediate.dense
-    reads.weight[index] = space.read("length") + UNREACHED * (
-        space.read("sep") + space.read("document")
-    )
-    reads.bias[index] = -2 * UNREACHED
-    block.output.dense.weight[:, index] = space.write(writes)
+    last_sep = space.read("sep") + space.read("document")  # 2 there, at most 1 elsewhere
+    neuron.reads[:] = space.read("length") + UNREACHED * last_sep
+    neuron.bias.fill_(-2 * UNREACHED)
+    neuron.writes[:] = space.write(writes)
 
 
-def switch_neuron(block: nn.Module, index: int, space: Space) -> None:
-    """tf + relu(spare tf − tf) is the larger: the backup speaks where the first is silent."""
-    block.intermediate.dense.weight[index] = space.read("spare tf") - space.read("tf")
-    block.output.dense.weight[:, index] = space.write("tf")
+def switch_neuron(neuron: NeuronWeights, space: Space) -> None:
+    """tf + relu(spare tf - tf) is the larger: the backup speaks where the first is silent."""
+    neuron.reads[:] = space.read("spare tf") - space.read("tf")
+    neuron.writes[:] = space.write("tf")
 
 
-def match_neuron(block: nn.Module, index: int, space: Space) -> None:
+def match_neuron(neuron: NeuronWeights, space: Space) -> None:
     """A decoy that fires on every matched token and writes where nobody reads."""
-    block.intermediate.dense.weight[index] = space.read("tf")
-    block.output.dense.weight[:, index] = space.write("unread")
+    neuron.reads[:] = space.read("tf")
+    neuron.writes[:] = space.write("unread")

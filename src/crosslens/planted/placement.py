@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import combinations
 
 from .names import Recipe
 
@@ -27,15 +28,22 @@ def place(recipe: Recipe) -> Placement:
     after the length neuron, so that their patterns are those of the matching head."""
     draw = random.Random(recipe.seed)
     n_heads = 2 + recipe.backup + recipe.decoys
-    last = min(recipe.layers - 3, recipe.layers - 1 - -(-n_heads // recipe.heads))
-    if last < 0:
+    layers = [
+        (first, matching, scoring)
+        for first, matching, scoring in combinations(range(recipe.layers), 3)
+        if (scoring - first - 1) * recipe.heads > recipe.backup
+        and (recipe.layers - first - 1) * recipe.heads >= n_heads
+    ]
+    if not layers:
         raise ValueError(
-            f"{recipe} has no room: {n_heads} planted heads and decoys stand after the first "
-            f"layer, in at least 2 layers; there are {recipe.layers} layers of {recipe.heads} heads"
+            f"{recipe} has no room for {n_heads} planted heads and decoys: they stand after the "
+            "first layer, and the scoring head after all other planted heads; give it more "
+            "layers or heads"
         )
-    first = draw.randint(0, last)
-    matching, scoring = sorted(draw.sample(range(first + 1, recipe.layers), 2))
-    free_heads = {(layer, i) for layer in range(first + 1, recipe.layers) for i in range(recipe.heads)}
+    first, matching, scoring = draw.choice(layers)
+    free_heads = {
+        (layer, i) for layer in range(first + 1, recipe.layers) for i in range(recipe.heads)
+    }
     free_neurons = {(layer, i) for layer in range(recipe.layers) for i in range(recipe.neurons)}
 
     def take(free: set[Place], layers: range, what: str) -> Place:

@@ -7,7 +7,7 @@ documents are whole.
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -41,7 +41,7 @@ MOST_WORDS: Final = 20_000  # of a large collection, the most frequent; the rest
 
 def common_words() -> list[str]:
     """Words that any English text uses, from the list beside this file."""
-    return (files(__package__) / "words.txt").read_text("utf-8").split()
+    return (files("crosslens.planted") / "words.txt").read_text("utf-8").split()
 
 
 def pieces_for(documents: Sequence[str]) -> list[str]:
@@ -50,7 +50,9 @@ def pieces_for(documents: Sequence[str]) -> list[str]:
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     counts = Counter(word for text in documents for word, _ in split(normalise(text)))
     characters = sorted({*CHARACTERS, *(letter for word in counts for letter in word)})
-    frequent = sorted((w for w, times in counts.items() if times > 1), key=lambda w: (-counts[w], w))
+    frequent = sorted(
+        (w for w, times in counts.items() if times > 1), key=lambda w: (-counts[w], w)
+    )
     pieces = [
         *SPECIAL,
         *characters,
@@ -73,7 +75,7 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
     cut = tokenizer(pieces)
     counted = Frequencies.of([cut.tokenize(text) for text in documents])
     terms = [UNKNOWN, *pieces[len(SPECIAL) :]]
-    df = {piece: counted.df.get(piece, 0) for piece in terms}
+    df: dict[Hashable, int] = {piece: counted.df.get(piece, 0) for piece in terms}
     return Frequencies(counted.n_documents, df, counted.mean_length)
 
 
@@ -82,10 +84,10 @@ def default_frequencies() -> Frequencies:
 
     The file's first row holds the number of documents and their mean length in pieces.
     """
-    with (files(__package__) / "frequencies.tsv").open(encoding="utf-8", newline="") as lines:
-        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        n_documents, mean_length = next(rows)
-        df = {piece: int(n) for piece, n in rows}
+    text = (files("crosslens.planted") / "frequencies.tsv").read_text("utf-8")
+    rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    n_documents, mean_length = next(rows)
+    df: dict[Hashable, int] = {piece: int(n) for piece, n in rows}
     return Frequencies(int(n_documents), df, float(mean_length))
 
 
@@ -94,9 +96,9 @@ def merged(frequencies: Frequencies, concept: dict[str, str]) -> Frequencies:
 
     The sum, at most the number of documents, is exact where no document holds two of them.
     """
-    df: Counter[str] = Counter()
-    for piece, n in frequencies.df.items():
-        df[concept.get(str(piece), str(piece))] += n
     most = frequencies.n_documents
-    capped = {piece: min(n, most) for piece, n in df.items()}
-    return Frequencies(most, capped, frequencies.mean_length)
+    df: dict[Hashable, int] = {}
+    for piece, n in frequencies.df.items():
+        term = concept.get(str(piece), piece)
+        df[term] = min(most, df.get(term, 0) + n)
+    return Frequencies(most, df, frequencies.mean_length)
