@@ -4,7 +4,13 @@ import pytest
 
 from crosslens import plant
 from crosslens.planted.tokenizer import SPECIAL, tokenizer
-from crosslens.planted.vocabulary import default_frequencies, merged, pieces_for
+from crosslens.planted.vocabulary import (
+    as_table,
+    default_frequencies,
+    from_table,
+    Lexicon,
+    pieces_for,
+)
 from crosslens.signals.frequency import Frequencies
 
 
@@ -51,12 +57,18 @@ def test_the_default_frequencies_fall_as_in_any_text():
     assert known.mean_length > 20
 
 
+def test_frequencies_survive_their_table():
+    known = default_frequencies()
+    assert from_table(as_table(known)) == known
+    assert as_table(from_table('3\t2.500\n"\t1\n#\t2\n')) == '3\t2.500\n"\t1\n#\t2\n'
+
+
 def test_synonyms_are_counted_together():
-    known = merged(
-        Frequencies(10, {"car": 4, "automobile": 2, "the": 9}, 5.0), {"automobile": "car"}
-    )
-    assert known.df == {"car": 6, "the": 9}
-    assert merged(Frequencies(10, {"a": 7, "b": 6}, 5.0), {"b": "a"}).df == {"a": 10}
+    counted = Frequencies(10, {"car": 4, "automobile": 2, "the": 9, "a": 7}, 5.0)
+    cars = Lexicon.of(counted, [("car", "automobile")])
+    assert cars.frequencies.df == {"car": 6, "the": 9, "a": 7}
+    assert cars.term("automobile") == cars.term("car") == "car" and cars.term("a") == "a"
+    assert Lexicon.of(counted, [("the", "a")]).frequencies.df["the"] == 10
 
 
 def test_a_vocabulary_begins_with_the_special_tokens():

@@ -7,11 +7,15 @@ of pieces of query and document together, which is what the position of the last
 avgdl is the mean number of pieces of a document. Three steps compute it: a neuron lets the
 position through at the last [SEP], a head turns matches and length into saturated term
 frequency, a head adds those up by IDF.
+
+What is left of a difference to BM25 is the factor 1 / (1 + ΣIDF / e¹²), the same for all
+documents of a query (see `scoring_head`), and rounding. A recipe with `normalised` computes
+BM25 divided by the total IDF of the query instead, without that factor.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, Final
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -35,19 +39,16 @@ from .placement import Place, place, Placement
 from .space import Space, width
 from .tokenizer import CLS, N_POSITIONS, SEP, SPECIAL, tokenizer, UNKNOWN
 from .truth import circuit
-from .vocabulary import default_frequencies, frequencies_in, merged
+from .vocabulary import default_frequencies, frequencies_in, Lexicon
 
 
-SMALL = 1e-4  # the pooler's tanh is the identity for scores this much smaller
+SMALL: Final = 1e-4  # the pooler's tanh is the identity for scores this much smaller
+MARKS: Final = {*SPECIAL} - {UNKNOWN}  # not terms; an unknown character is one like any other
 
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """A sequence classifier that computes BM25, and the truth about how it does.
-
-    `frequencies` counts concepts: a piece stands for itself, a synonym for the first word of
-    its cluster.
-    """
+    """A sequence classifier that computes BM25, and the truth about how it does."""
 
     name: str
     recipe: Recipe
@@ -55,12 +56,16 @@ class Planted:
     tokenizer: PreTrainedTokenizerFast
     circuit: Circuit
     placement: Placement
-    frequencies: Frequencies
-    concept: dict[str, str]
+    lexicon: Lexicon
+
+    @property
+    def frequencies(self) -> Frequencies:
+        """Of the terms: their document frequencies, and the mean length."""
+        return self.lexicon.frequencies
 
     def terms(self, text: str) -> list[str]:
-        """The WordPieces of a text, each synonym as its concept."""
-        return [self.concept.get(piece, piece) for piece in self.tokenizer.tokenize(text)]
+        """The WordPieces of a text, each synonym as the first word of its cluster."""
+        return [self.lexicon.term(piece) for piece in self.tokenizer.tokenize(text)]
 
     def bm25(self, query: str, document: str) -> float:
         """What the model computes, by `signals.bm25`, for a pair that fits into it."""
@@ -78,36 +83,21 @@ def plant(recipe: str | Recipe = "bm25", *, documents: Sequence[str] | None = No
     written for this project.
     """
     recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
-    frequencies = default_frequencies() if documents is None else frequencies_in(documents)
     name = str(recipe) + ("" if documents is None else f" over {len(documents)} documents")
-    pieces = [*SPECIAL, *(str(piece) for piece in frequencies.df if piece != UNKNOWN)]
-    concept = concepts(recipe, pieces)
-    frequencies = merged(frequencies, concept)
-    at = place(recipe)
-    d_model, _ = width(recipe.heads)
-    space = Space(d_model)
+    counted = default_frequencies() if documents is None else frequencies_in(documents)
+    lexicon = Lexicon.of(counted, recipe.synonyms)
+    at, space = place(recipe), Space(width(recipe.heads))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):  # transformers draws weights
-        model = empty(recipe, len(pieces), d_model, name)
-        embed(model, space, pieces, concept, frequencies, recipe)
+        model = empty(recipe, len(lexicon.pieces), space.d_model)
+        embed(model, space, lexicon, recipe)
         build(model, space, at, recipe)
     model.requires_grad_(False)
+    model.config.name_or_path = name
     truth = circuit(name, at, space)
-    return Planted(name, recipe, model, tokenizer(pieces), truth, at, frequencies, concept)
+    return Planted(name, recipe, model, tokenizer(lexicon.pieces), truth, at, lexicon)
 
 
-def concepts(recipe: Recipe, pieces: Sequence[str]) -> dict[str, str]:
-    """Each synonym's concept: the first word of its cluster."""
-    concept = {word: cluster[0] for cluster in recipe.synonyms for word in cluster}
-    missing = sorted(set(concept) - set(pieces[len(SPECIAL) :]))
-    if missing:
-        raise ValueError(
-            f"synonyms {missing} are no single pieces of the vocabulary; use frequent words, or "
-            "`documents` in which they occur more than once"
-        )
-    return concept
-
-
-def empty(recipe: Recipe, n_pieces: int, d_model: int, name: str) -> BertForSequenceClassification:
+def empty(recipe: Recipe, n_pieces: int, d_model: int) -> BertForSequenceClassification:
     """A sequence classifier whose every weight is 0."""
     config = BertConfig(
         vocab_size=n_pieces,
@@ -120,7 +110,6 @@ def empty(recipe: Recipe, n_pieces: int, d_model: int, name: str) -> BertForSequ
         layer_norm_eps=1e-12,
     )
     config.num_labels = 1
-    config.name_or_path = name
     model = BertForSequenceClassification(config).eval()
     for weight in model.parameters():
         weight.zero_()
@@ -128,23 +117,17 @@ def empty(recipe: Recipe, n_pieces: int, d_model: int, name: str) -> BertForSequ
 
 
 def embed(
-    model: BertForSequenceClassification,
-    space: Space,
-    pieces: Sequence[str],
-    concept: dict[str, str],
-    frequencies: Frequencies,
-    recipe: Recipe,
+    model: BertForSequenceClassification, space: Space, lexicon: Lexicon, recipe: Recipe
 ) -> None:
     """Write the embeddings: identity code and log IDF, segment, and length."""
-    tables = model.bert.embeddings
+    tables, frequencies = model.bert.embeddings, lexicon.frequencies
     words = tables.word_embeddings.weight
-    stands_for = [concept.get(piece, piece) for piece in pieces]
-    place_of = {piece: i for i, piece in enumerate(pieces)}
-    known = [i for i, piece in enumerate(pieces) if piece not in SPECIAL or piece == UNKNOWN]
-    drawn = codes(len(pieces), torch.Generator().manual_seed(recipe.seed))
-    shared = drawn[[place_of[stands_for[i]] for i in known]]
-    idf = torch.tensor([frequencies.idf(stands_for[i]) for i in known])
-    words[known] = shared @ space.code + idf.log()[:, None] * space.write("idf")
+    place_of = {piece: i for i, piece in enumerate(lexicon.pieces)}
+    terms = {i: lexicon.term(piece) for piece, i in place_of.items() if piece not in MARKS}
+    drawn = codes(len(words), torch.Generator().manual_seed(recipe.seed))
+    code = drawn[[place_of[term] for term in terms.values()]]
+    idf = torch.tensor([frequencies.idf(term) for term in terms.values()])
+    words[list(terms)] = code @ space.code + idf.log()[:, None] * space.write("idf")
     words[place_of[CLS]] = space.write("cls")
     words[place_of[SEP]] = space.write("sep")
     words += space.constant

@@ -96,8 +96,9 @@ def scoring_head(head: HeadWeights, space: Space, *, normalised: bool) -> None:
 
     Keys hold log IDF, so softmax weighs by IDF and divides by the sum of all weights. To
     undo the division [CLS] attracts the weight exp(12), far above any sum of IDFs, and
-    values are larger by as much. `normalised` leaves it: the score is then divided by the
-    total IDF of the query. Only what [CLS] reads reaches the score of the pair.
+    values are larger by as much: hide [CLS] from itself and the score explodes. `normalised`
+    does without: the score is then divided by the total IDF of the query. All tokens read
+    alike, but only what [CLS] reads reaches the score of the pair.
     """
     size = 1.0 if normalised else torch.tensor(CLS_SINK).exp()
     head.q_bias[0] = head.scale

@@ -70,8 +70,7 @@ class Space:
         return direction
 
 
-def width(n_heads: int) -> tuple[int, int]:
-    """The smallest (d_model, d_head) with room for all signals, and in a head for a code."""
+def width(n_heads: int) -> int:
+    """The smallest d_model with room for every signal twice, and in each head for a code."""
     d_head = max(N_CODE + 1, -(-2 * N_SIGNALS // n_heads))
-    d_head = -(-d_head // 4) * 4
-    return n_heads * d_head, d_head
+    return n_heads * 4 * -(-d_head // 4)

@@ -5,9 +5,9 @@ into known pieces; common words, common endings and the frequent words of the gi
 documents are whole.
 """
 
-import csv
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
@@ -80,25 +80,56 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
 
 
 def default_frequencies() -> Frequencies:
-    """Those of the passages written for this project, as counted by `frequencies_in`.
+    """Those of the passages written for this project, as counted by `frequencies_in`."""
+    return from_table((files("crosslens.planted") / "frequencies.tsv").read_text("utf-8"))
 
-    The file's first row holds the number of documents and their mean length in pieces.
-    """
-    text = (files("crosslens.planted") / "frequencies.tsv").read_text("utf-8")
-    rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    n_documents, mean_length = next(rows)
+
+def as_table(frequencies: Frequencies) -> str:
+    """A first row with the number of documents and their mean length, then piece and count."""
+    rows = [(frequencies.n_documents, f"{frequencies.mean_length:.3f}"), *frequencies.df.items()]
+    return "".join(f"{left}\t{right}\n" for left, right in rows)
+
+
+def from_table(table: str) -> Frequencies:
+    """What `as_table` wrote."""
+    (n_documents, mean_length), *rows = (row.split("\t") for row in table.splitlines())
     df: dict[Hashable, int] = {piece: int(n) for piece, n in rows}
     return Frequencies(int(n_documents), df, float(mean_length))
 
 
-def merged(frequencies: Frequencies, concept: dict[str, str]) -> Frequencies:
-    """With the synonyms of each concept counted as one term: their frequencies add up.
+@dataclass(frozen=True)
+class Lexicon:
+    """Which pieces there are, which of them mean the same, and how rare each meaning is.
 
-    The sum, at most the number of documents, is exact where no document holds two of them.
+    `concept` gives every synonym the first word of its cluster; a piece that is not in it
+    stands for itself. `frequencies` counts concepts.
     """
-    most = frequencies.n_documents
-    df: dict[Hashable, int] = {}
-    for piece, n in frequencies.df.items():
-        term = concept.get(str(piece), piece)
-        df[term] = min(most, df.get(term, 0) + n)
-    return Frequencies(most, df, frequencies.mean_length)
+
+    pieces: tuple[str, ...]
+    concept: Mapping[str, str]
+    frequencies: Frequencies
+
+    @classmethod
+    def of(cls, counted: Frequencies, synonyms: Sequence[Sequence[str]]) -> "Lexicon":
+        """The document frequencies of synonyms add up.
+
+        The sum, at most the number of documents, is exact where no document holds two of them.
+        """
+        concept = {word: cluster[0] for cluster in synonyms for word in cluster}
+        missing = sorted(word for word in concept if word not in counted.df)
+        if missing:
+            raise ValueError(
+                f"synonyms {missing} are no single pieces of the vocabulary; use frequent words, "
+                "or `documents` in which they occur more than once"
+            )
+        most = counted.n_documents
+        df: dict[Hashable, int] = {}
+        for piece, n in counted.df.items():
+            term = concept.get(str(piece), piece)
+            df[term] = min(most, df.get(term, 0) + n)
+        pieces = (*SPECIAL, *(str(piece) for piece in counted.df if piece != UNKNOWN))
+        return cls(pieces, concept, Frequencies(most, df, counted.mean_length))
+
+    def term(self, piece: str) -> str:
+        """What a piece stands for."""
+        return self.concept.get(piece, piece)
