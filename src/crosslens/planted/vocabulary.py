@@ -72,8 +72,8 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
     if not documents:
         raise ValueError("no documents to count words in; leave `documents` out for the default")
     pieces = pieces_for(documents)
-    cut = tokenizer(pieces)
-    counted = Frequencies.of([cut.tokenize(text) for text in documents])
+    cut = tokenizer(pieces).backend_tokenizer.encode_batch(documents, add_special_tokens=False)
+    counted = Frequencies.of([encoding.tokens for encoding in cut])
     terms = [UNKNOWN, *pieces[len(SPECIAL) :]]
     df: dict[Hashable, int] = {piece: counted.df.get(piece, 0) for piece in terms}
     return Frequencies(counted.n_documents, df, counted.mean_length)
