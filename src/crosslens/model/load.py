@@ -42,9 +42,10 @@ def load(
     (with its tokenizer), a sentence-transformers `CrossEncoder`, a planted model
     (`plant(...)`, or its name: "planted:bm25"), or by default the reranker that comes with
     the package. Weights are shared with a model in memory, never copied or changed; those
-    read from files are float32, whatever the files hold. `relevant` is the label that means relevant, where two or more
-    labels leave a doubt; `max_length` shortens what the position table allows. On load the
-    scores are compared with the original's; a difference is an error.
+    read from files are float32, whatever the files hold. `relevant` is the label that means
+    relevant, where two or more labels leave a doubt; `max_length` shortens what the position
+    table allows. On load the scores are compared with the original's; a difference is an
+    error.
     """
     name, original, tokenizer = resolve(checkpoint, tokenizer)
     if device is not None:
