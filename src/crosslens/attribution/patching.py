@@ -38,6 +38,25 @@ class Effects:
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
 
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        units: Sequence[Unit],
+        change: Float[Tensor, "unit pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+    ) -> "Effects":
+        """The effects of units each of which changes the score of the base by `change`."""
+        none = torch.zeros_like(base)
+        recovered = recovery(change, none, target - base)
+        for i, unit in enumerate(units):
+            absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+            for missing in absent:
+                recovered[i, missing] = torch.nan
+        is_flat = recovery(none, none, target - base).isnan()
+        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+
     @property
     def n_skipped(self) -> int:
         """How many pairs have no contrast to recover."""
@@ -140,13 +159,7 @@ def patching(
 
         patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
         done += len(units) * len(chosen)
-    recovered = recovery(patched, base, target)
-    for i, unit in enumerate(units):
-        absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
-        for missing in absent:
-            recovered[i, missing] = torch.nan
-    is_flat = recovery(base, base, target).isnan()
-    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+    return Effects.of_change(contrast, units, patched - base, base, target)
 
 
 def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
