@@ -30,11 +30,12 @@ class EdgeEffects:
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
 
-    @property
+    @cached_property
     def exists(self) -> Bool[Tensor, "sender receiver"]:
         """Which senders come before which receivers."""
-        depths = [[s.site.depth < r.site.depth for r in self.receivers] for s in self.senders]
-        return torch.tensor(depths, device=self.recovered.device)
+        read = [receiver.site.depth for receiver in self.receivers]
+        before = [[sender.site.depth < depth for depth in read] for sender in self.senders]
+        return torch.tensor(before, device=self.recovered.device)
 
     @property
     def edges(self) -> list[Edge]:

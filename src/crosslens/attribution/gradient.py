@@ -129,7 +129,8 @@ def _estimate(
     for words in points:
         here = slopes(model, run.pairs, sites, words=words, taps=taps).slope
         for site, value in here.items():
-            slope[site] = slope.get(site, 0) + value / len(points)
+            share = value / len(points)
+            slope[site] = slope[site] + share if site in slope else share
     moved = {site: run.source[site] - run.base[site] for site in sites}
     return torch.stack(
         [
@@ -165,10 +166,11 @@ def _by_pattern(unit: Unit, run: Run, slope: Mapping[Site, Tensor]) -> Float[Ten
 
 def _places(unit: Unit, scores: Tensor, pairs: Pairs) -> Tensor:
     """The sources that a unit of a pattern names or numbers, to broadcast over `scores`."""
-    if "src" in unit.named:
-        return pairs.mask(unit.site.axes, {"src": unit.named["src"]})
+    place = dict(unit.coordinates)["src"]
+    if isinstance(place, str):
+        return pairs.mask(unit.site.axes, {"src": place})
     there = torch.zeros(scores.shape[-1], dtype=torch.bool, device=scores.device)
-    there[dict(unit.coordinates)["src"]] = True
+    there[place] = True
     return there
 
 
