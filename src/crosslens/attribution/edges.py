@@ -47,6 +47,7 @@ ALONG: Final = (
 NUMBERS_AT_ONCE: Final = 1_000_000  # carried through a LayerNorm, with a dozen copies each
 
 
+@torch.no_grad()
 def edge_attribution(
     model: Hooked,
     contrast: Contrast,
@@ -89,9 +90,9 @@ def edge_attribution(
     streams = 24 + 4 * len(senders) // n_layers
     for rows in bundles(model, contrast, at_once, memory_budget, streams=streams):
         pairs, more = contrast.base.take(rows), contrast.more.take(rows)
-        with torch.no_grad(), model.record(*writes) as source:
+        with model.record(*writes) as source:
             target = model(more)
-        with torch.no_grad(), model.record(*writes) as base:
+        with model.record(*writes) as base:
             plain = model(pairs)
         moved = {site: source[site] - base[site] for site in writes}
         points = list(on_the_way(base, source, steps))
