@@ -13,7 +13,8 @@ With `steps`, J and the slope are averaged over the way from base to source: EAP
 al., 2024, https://arxiv.org/abs/2403.17806), here at the middle of each step.
 
 Senders are the input, heads and MLPs; receivers what heads read (q, k and v), MLPs and the
-logits. A bias that all heads share, such as that of W_O, is no sender: it does not change.
+logits. An MLP as a receiver stands for all that it reads, the gate of a gated MLP included. A
+bias that all heads share, such as that of W_O, is no sender: it does not change.
 """
 
 from collections.abc import Mapping
