@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
-from ..hooks import Hooked
+from ..hooks import Cache, Hooked
 from ..interventions.patch import patch
+from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
 from .recovery import recovery
@@ -114,14 +115,15 @@ def patching(
     contrast: Contrast,
     units: Sequence[Unit],
     *,
-    at_once: int = 16,
+    at_once: int = 1,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
     Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
-    cells, a unit in one pair each.
+    cells, a unit in one pair each. A unit that carries the same on both sides has no effect, and
+    costs nothing where that holds for all the pairs at once: alone, a pair skips most.
     """
     base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
     patched = base.new_empty(len(units), len(contrast.base))
@@ -132,14 +134,25 @@ def patching(
         pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
         with model.record(*sites) as source:
             model(more)
-        hooks = [patch(unit, source) for unit in units]
+        with model.record(*sites) as own:
+            model(pairs)
+        differing = [i for i, unit in enumerate(units) if differs(unit, pairs, source, own)]
+        hooks = [patch(units[i], source) for i in differing]
 
         def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before + cells * n, total)
 
-        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
+        patched[:, rows] = base[rows]
+        for i, scores in zip(
+            differing,
+            sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report),
+            strict=True,
+        ):
+            patched[i, rows] = scores
         done += len(units) * len(chosen)
+        if progress is not None:
+            progress(done, total)
     recovered = recovery(patched, base, target)
     for i, unit in enumerate(units):
         absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
@@ -147,6 +160,14 @@ def patching(
             recovered[i, missing] = torch.nan
     is_flat = recovery(base, base, target).isnan()
     return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+
+
+def differs(unit: Unit, pairs: Pairs, one: Cache, other: Cache) -> bool:
+    """Whether the unit carries anything else in one run than in the other."""
+    changed = one[unit] != other[unit]
+    if unit.named:
+        changed = changed & pairs.mask(unit.left, unit.named)
+    return bool(changed.any())
 
 
 def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
