@@ -1,50 +1,96 @@
-"""Patching a contrast: what each unit restores, against one plain forward pass per cell."""
-
+import numpy as np
 import pytest
 import torch
 
 import crosslens.attribution.patching as module
-from crosslens import CrossEncoder, each, patch, patching, Site
-from crosslens.contrasts.contrast import Contrast, contrast, Minimal
+from crosslens import auroc, Axioms, collection, each, load, patch, patching, plant, sweep
 
 
-MINIMAL = [
-    Minimal("why do cats purr", "the engine of a car a", "the engine of a car cats", "cats"),
-    Minimal("how long do dog sleep", "a dog bark when they rest a", "a dog bark when they rest dog", "dog"),
-]  # fmt: skip
-ROLES = ["[CLS]", "Q+", "D_inj", "D+"]
+@pytest.fixture(scope="module")
+def planted():
+    return plant("bm25?decoys=3")
 
 
-@pytest.fixture
-def two(model: CrossEncoder) -> Contrast:
-    return contrast(model, "TFC1", MINIMAL)
+@pytest.fixture(scope="module")
+def model(planted):
+    return load(planted)
 
 
-@pytest.fixture
-def units(model: CrossEncoder) -> list:
-    return each(model.sites("resid_pre"), "pos", ROLES) + model.heads()
+@pytest.fixture(scope="module")
+def contrast(model):
+    return Axioms(model, collection("embedded")).tfc1(10)
 
 
-def test_effects_equal_one_forward_pass_per_cell(model, two, units):
-    effects = patching(model, two, units)
-    with model.record("resid_pre", "z") as source:
-        more = model(two.more)
-    base = model(two.base)
-    for unit in (units[1], units[6], units[-1], units[-6]):
-        with model.hooked(patch(unit, source)):
-            patched = model(two.base)
-        expected = ((patched - base) / (more - base)).detach()
-        torch.testing.assert_close(effects.of(unit), expected, atol=1e-4, rtol=1e-4)
+def test_patching_finds_exactly_the_planted_heads(model, contrast, planted):
+    effects = patching(model, contrast, model.heads())
+    truth = np.array([unit in planted.circuit for unit in effects.units])
+    assert auroc(effects.mean.numpy(), truth) == 1.0
+    assert effects.mean[torch.tensor(truth)].min() > 0.99
+    assert effects.mean[torch.tensor(~truth)].abs().max() < 0.01  # decoys among them
 
 
-def test_pairs_together_or_alone_give_the_same(model, two, units):
-    alone, together = (patching(model, two, units, at_once=n) for n in (1, 2))
-    torch.testing.assert_close(
-        alone.recovered, together.recovered, equal_nan=True, atol=1e-4, rtol=1e-4
+def test_the_signal_moves_from_the_injected_term_to_the_query_to_cls(model, contrast, planted):
+    matching, scoring = planted.placement.matching[0], planted.placement.scoring[0]
+    roles = ["D_inj", "Q+", "[CLS]", "D_other"]
+    units = each(model.sites("normalized_resid_post"), "pos", roles)
+    mean = patching(model, contrast, units).mean.reshape(-1, 4)
+    for layer, (injected, asked, cls, other) in enumerate(mean.tolist()):
+        assert injected == pytest.approx(float(layer < matching), abs=0.02)
+        assert asked == pytest.approx(float(matching <= layer < scoring), abs=0.02)
+        assert cls == pytest.approx(float(layer >= scoring), abs=0.02)
+        assert other == pytest.approx(0, abs=0.02)
+
+
+def test_pairs_swept_together_are_pairs_swept_alone(model, contrast):
+    units = model.heads()[:6]
+    together = patching(model, contrast, units, at_once=4)
+    for i in range(len(contrast)):
+        pair = contrast.take([i])
+        with model.record("z") as source:
+            model(pair.more)
+        alone = sweep(model, pair.base, [patch(unit, source) for unit in units])[:, 0]
+        recovered = (alone - together.base[i]) / (together.target[i] - together.base[i])
+        assert torch.allclose(together.recovered[:, i], recovered, atol=1e-3)
+
+
+def test_patching_a_pair_from_itself_is_refused_as_no_contrast(model, contrast):
+    from dataclasses import replace
+
+    same = replace(contrast, more=contrast.base)
+    with pytest.raises(ValueError, match="no contrast to recover"):
+        patching(model, same, model.heads()[:1])
+
+
+def test_a_role_that_a_pair_lacks_is_no_effect_of_zero(model, contrast):
+    unit = model.sites("resid_pre")[0].at(pos="D+")
+    effects = patching(model, contrast, [unit])
+    absent = ~contrast.base.where("D+").any(dim=1)
+    assert 0 < absent.sum() < len(contrast)
+    assert torch.equal(effects.of(unit).isnan(), absent)
+
+
+def test_tables_hold_every_pair_and_the_summary_its_intervals(model, contrast):
+    effects = patching(model, contrast, model.heads())
+    frame, summary = effects.frame(), effects.summary()
+    assert len(frame) == len(effects.units) * len(contrast) and len(summary) == len(effects.units)
+    assert frame.groupby("unit")["recovered"].mean().max() == pytest.approx(
+        summary["mean"].max(), rel=1e-4
     )
+    assert (summary["low"] <= summary["mean"] + 1e-9).all()
+    assert (summary["mean"] <= summary["high"] + 1e-9).all()
+    found = summary[(summary["q"] < 0.05) & (summary["mean"] > 0.05)]
+    assert len(found) == 2 and (found["n"] == len(contrast)).all()
+    with pytest.raises(LookupError, match="was not swept"):
+        effects.of(model.sites("q")[0].at(head=0))
 
 
-def test_units_that_carry_the_same_on_both_sides_cost_nothing(model, two, units, monkeypatch):
+def test_progress_reaches_the_end(model, contrast):
+    seen = []
+    patching(model, contrast, model.heads()[:4], progress=lambda done, total: seen.append(done))
+    assert seen == sorted(seen) and seen[-1] == 4 * len(contrast)
+
+
+def test_units_that_carry_the_same_on_both_sides_cost_nothing(model, contrast, monkeypatch):
     swept = []
     plain = module.sweep
 
@@ -53,21 +99,11 @@ def test_units_that_carry_the_same_on_both_sides_cost_nothing(model, two, units,
         return plain(model, pairs, hooks, **options)
 
     monkeypatch.setattr(module, "sweep", counting)
-    effects = patching(model, two, units)
-    first = Site("resid_pre", 0)
-    # embeddings differ at the injected term only, where patching them is the other side
-    assert {unit for unit in swept if unit.site == first} == {first.at(pos="D_inj")}
-    assert (effects.of(first.at(pos="Q+")) == 0).all()
-    torch.testing.assert_close(effects.of(first.at(pos="D_inj")), torch.ones(2))
-
-
-def test_a_role_that_a_pair_lacks_has_no_effect_to_report(model, two, units):
-    effects = patching(model, two, units).of(Site("resid_pre", 1).at(pos="D+"))
-    assert effects.isnan().tolist() == [True, False]
-
-
-def test_progress_ends_at_the_number_of_cells(model, two, units):
-    seen = []
-    patching(model, two, units, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (2 * len(units),) * 2
-    assert seen == sorted(seen)
+    first = model.sites("resid_pre")[0]
+    units = [first.at(pos=role) for role in ("D_inj", "Q+", "[CLS]", "D_other")]
+    effects = patching(model, contrast, units)
+    # the embeddings differ at the injected term only, where patching them gives the other side
+    assert set(swept) == {units[0]} and len(swept) == len(contrast)
+    assert torch.allclose(effects.of(units[0]), torch.ones(len(contrast)), atol=1e-3)
+    for unit in units[1:]:
+        assert (effects.of(unit).nan_to_num() == 0).all()

@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from ..corpora.collection import Collection
 from ..signals.frequency import Frequencies, tokenize
@@ -31,6 +31,7 @@ from .edits import Editor, HasTokens, sentences
 PLACES: Final = 5  # where TFC2 puts a term or filler
 
 
+@runtime_checkable
 class Reads(Tokenizing, Protocol):
     """A model that reads texts, and how it does."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -13,6 +13,7 @@ from ..pairs import Pairs
 from .roles import NAMES, roles
 
 
+@runtime_checkable
 class Tokenizing(Protocol):
     """What a contrast asks of a model: how it reads texts."""
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from syntok import segmenter
 from transformers import PreTrainedTokenizerBase
 
 
+@runtime_checkable
 class HasTokens(Protocol):
     """What holds a tokenizer and how long a pair may be."""
 
