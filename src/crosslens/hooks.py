@@ -18,30 +18,36 @@ class Hook:
     """Replace what `unit` carries by `edit` of it, whenever the model computes it.
 
     `edit` sees the unit's numbered part, every position of it; where the unit names tokens
-    ("query", "D_inj"), only theirs are replaced.
+    ("query", "D_inj"), only theirs are replaced. An edit that depends on the tokens
+    themselves says so, and is given the pairs as well.
     """
 
     unit: Unit
-    edit: Callable[[Tensor], Tensor]
+    edit: Callable[..., Tensor]  # of the part, and of the pairs where `sees_pairs`
+    sees_pairs: bool = False
 
     def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
         """The edited activation; the original stays as it was, for whoever holds it."""
         edited = activation.clone()
-        self.write(edited, pairs)
+        self.write(edited, pairs, seen=activation)
         return edited
 
-    def write(self, activation: Tensor, pairs: Pairs) -> None:
-        """Edit in place a tensor that nobody else holds."""
-        self.check(activation)
-        old = activation[self.unit.index]
-        new = self.edit(old)
+    def write(self, into: Tensor, pairs: Pairs, *, seen: Tensor) -> None:
+        """Edit what was `seen`, into a tensor that nobody else holds.
+
+        The two may be one where no gradient is wanted; with gradients, what the edit read
+        must stay as it was.
+        """
+        self.check(seen)
+        old = seen[self.unit.index]
+        new = self.edit(old, pairs) if self.sees_pairs else self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
             raise ValueError(
                 f"{self.unit} carries {tuple(old.shape)}, but its hook gave {tuple(new.shape)}"
             )
         if self.unit.named:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
-        activation[self.unit.index] = new
+        into[self.unit.index] = new
 
     def check(self, activation: Tensor) -> None:
         """Refuse a coordinate that this model does not have."""
@@ -49,6 +55,12 @@ class Hook:
         for axis, i in self.unit.coordinates:
             if isinstance(i, int) and not -sizes[axis] <= i < sizes[axis]:
                 raise LookupError(f"{self.unit} is outside the model: {axis} has {sizes[axis]}")
+
+
+class NotRecorded(KeyError):
+    """A KeyError, so that `in` and `get` work; printed as it is written, without quotes."""
+
+    __str__ = LookupError.__str__
 
 
 class Cache(Mapping[Site, Tensor]):
@@ -65,7 +77,7 @@ class Cache(Mapping[Site, Tensor]):
         site = where.site if isinstance(where, Unit) else where
         if site not in self._kept:
             kept = ", ".join(map(str, self._kept)) or "nothing"
-            raise LookupError(f"{site} was not recorded; this cache holds {kept}")
+            raise NotRecorded(f"{site} was not recorded; this cache holds {kept}")
         whole = self._kept[site]  # the graph's own tensor, so that gradients reach it
         return whole[where.index] if isinstance(where, Unit) else whole
 
@@ -96,6 +108,7 @@ class Hooked(Protocol):
     def hooked(self, *hooks: Hook) -> AbstractContextManager[None]: ...
     def record(self, *names: str | Site) -> AbstractContextManager[Cache]: ...
     def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> AbstractContextManager[None]: ...
+    def cls_only(self) -> AbstractContextManager[None]: ...
     def suffix(
         self, pairs: Pairs, start: int, resid: Tensor, z: Tensor | None = None
     ) -> Float[Tensor, " pair"]: ...

@@ -4,10 +4,11 @@ from itertools import product
 
 import pytest
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from crosslens import (
+    auroc,
     CrossEncoder,
     Edge,
     head,
@@ -29,13 +30,7 @@ NAMES = [f"bm25?seed={seed}&layers={4 + seed % 3}&decoys=5" for seed in range(6)
 FILLER = "quartz"
 
 
-def auroc(value: Float[Tensor, " unit"], is_true: Bool[Tensor, " unit"]) -> float:
-    """How often a true unit has a larger value than another one; a tie is half."""
-    above = value[is_true][:, None] - value[~is_true][None]
-    return ((above > 0).float() + 0.5 * (above == 0).float()).mean().item()
-
-
-def contrast(model: CrossEncoder, drawn) -> tuple[Pairs, Pairs]:
+def appended(model: CrossEncoder, drawn) -> tuple[Pairs, Pairs]:
     """Documents that end with a filler, and the same that end with a term of the query."""
     base, more = [], []
     for seed in range(4):
@@ -83,14 +78,14 @@ def planted(request) -> Planted:
 
 def test_patching_finds_the_planted_heads_and_attention_the_decoys(planted, drawn):
     model = load(planted)
-    base, more = contrast(model, drawn)
+    base, more = appended(model, drawn)
     units = model.heads()
     is_true = torch.tensor([unit in planted.circuit for unit in units])
     assert is_true.sum() == 2
     effect = recovered(model, base, more, units).mean(dim=1)
     torch.testing.assert_close(effect[is_true], torch.ones(2), rtol=1e-3, atol=1e-3)
     assert effect[~is_true].abs().max() < 1e-4
-    assert auroc(effect, is_true) == 1
+    assert auroc(effect.numpy(), is_true.numpy()) == 1
 
     decoys = torch.tensor(
         [unit in {head(*at) for at in planted.placement.decoy_heads} for unit in units]
@@ -98,17 +93,18 @@ def test_patching_finds_the_planted_heads_and_attention_the_decoys(planted, draw
     attends = attention_to_matches(model, more)
     matching = attends[units.index(*planted.circuit.roles["matching"])]
     assert (attends[decoys] > 0.999 * matching).all() and decoys.sum() == 5
-    assert auroc(attends, is_true) < 0.9
+    assert auroc(attends.numpy(), is_true.numpy()) < 0.9
 
 
 def test_both_of_two_redundant_heads_are_found_by_what_they_add(drawn):
     planted = plant("bm25?backup&layers=6&decoys=5&seed=1")
     model = load(planted)
-    base, more = contrast(model, drawn)
+    base, more = appended(model, drawn)
     units = model.heads()
     is_true = torch.tensor([unit in planted.circuit for unit in units])
     assert is_true.sum() == 3
-    assert auroc(recovered(model, base, more, units).mean(dim=1), is_true) == 1
+    effect = recovered(model, base, more, units).mean(dim=1)
+    assert auroc(effect.numpy(), is_true.numpy()) == 1
     # but by what is lost without them neither is: each covers for the other
     lost = recovered(model, more, base, units).mean(dim=1)
     silent = [
@@ -119,7 +115,7 @@ def test_both_of_two_redundant_heads_are_found_by_what_they_add(drawn):
 
 def test_without_a_contrast_there_is_nothing_to_find(drawn):
     model = load("planted:bm25")
-    base, _ = contrast(model, drawn)
+    base, _ = appended(model, drawn)
     with pytest.raises(ValueError, match="no contrast to recover"):
         recovered(model, base, base, model.heads())
 

@@ -8,7 +8,7 @@ from crosslens.signals.bm25 import bm25, bm25_terms, Bm25Index, saturation
 from crosslens.signals.frequency import Frequencies, idf_robertson, tokenize
 
 
-WORDS = "cats dogs birds purr bark sing when why do they sleep eat run the a".split()
+WORDS = ("cats", "dogs", "birds", "purr", "bark", "why", "do", "they", "sleep", "run", "the", "a")
 
 
 def texts(n: int, seed: int = 0) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Attention: every position reads from every other, head by head."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from einops import einsum, rearrange
@@ -30,7 +31,8 @@ class Attention(nn.Module):
     is_fusible = True  # z can be had in one kernel, without the pattern
     is_square = False  # the scores exist for all positions at once only
 
-    def __init__(self, q: nn.Module, k: nn.Module, v: nn.Module, out: nn.Linear, n_heads: int):
+    # q, k and v are linear maps, or the parts of one that holds all three (ModernBERT).
+    def __init__(self, q: Any, k: Any, v: Any, out: nn.Linear, n_heads: int):
         super().__init__()
         self.q, self.k, self.v, self.out = q, k, v, out
         self.n_heads = n_heads

@@ -27,18 +27,30 @@ class MLP(nn.Module):
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair pos d_model"]:
-        return self.w_out(self.hook_post(self.activate(self.hook_pre(self.w_in(x)))))
+        return self.w_out(self.hook_post(self.neurons(x)))
 
-    def activate(self, pre: Tensor) -> Float[Tensor, "pair pos neuron"]:
-        return self.act(pre)
+    def neurons(self, x: Tensor) -> Float[Tensor, "pair pos neuron"]:
+        return self.act(self.hook_pre(self.w_in(x)))
+
+    @property
+    def points(self) -> tuple[HookPoint, ...]:
+        return self.hook_pre, self.hook_post
 
 
 class GatedMLP(MLP):
     """Half of W_in is the neurons, the other half a gate that multiplies them (GLU)."""
 
-    def activate(self, pre: Tensor) -> Float[Tensor, "pair pos neuron"]:
-        neurons, gate = pre.chunk(2, dim=-1)
-        return self.act(neurons) * gate
+    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: nn.Linear):
+        super().__init__(w_in, act, w_out)
+        self.hook_pre_linear = HookPoint()
+
+    def neurons(self, x: Tensor) -> Float[Tensor, "pair pos neuron"]:
+        pre, gate = self.w_in(x).chunk(2, dim=-1)
+        return self.act(self.hook_pre(pre)) * self.hook_pre_linear(gate)
+
+    @property
+    def points(self) -> tuple[HookPoint, ...]:
+        return *super().points, self.hook_pre_linear
 
 
 class Block(nn.Module):
@@ -50,6 +62,7 @@ class Block(nn.Module):
         # On the last block, when the score reads [CLS] alone: the hook points between it
         # and the head.
         self.before_cls: tuple[HookPoint, ...] | None = None
+        self.is_cls_only = False  # narrow whoever watches; see `CrossEncoder.cls_only`
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
         self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
@@ -88,7 +101,9 @@ class Block(nn.Module):
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only [CLS] matters from here on, and no later hook point is in use."""
-        return self.before_cls is not None and quiet(*later, *self.before_cls)
+        if self.before_cls is None:
+            return False
+        return self.is_cls_only or quiet(*later, *self.before_cls)
 
     def _after_attention(self) -> tuple[HookPoint, ...]:
         return (self.hook_resid_mid, *self._from_mlp())
@@ -97,8 +112,7 @@ class Block(nn.Module):
         """The hook points from the input of the MLP to the end of the block."""
         return (
             self.hook_normalized_resid_mid,
-            self.mlp.hook_pre,
-            self.mlp.hook_post,
+            *self.mlp.points,
             self.hook_mlp_out,
             self.hook_resid_post,
         )
@@ -139,7 +153,10 @@ class PreNormBlock(Block):
         self.hook_normalized_resid_pre = HookPoint()
 
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
-        x = self.hook_normalized_resid_pre(self.norm1(resid))
+        x = self.norm1(resid)
+        if x is resid:  # ModernBERT's first norm does nothing, and an edit in place of what
+            x = resid.clone()  # attention reads must not reach the stream
+        x = self.hook_normalized_resid_pre(x)
         return self.attn.read(self.readers(x), x, context)
 
     def think(self, mid: Tensor) -> Float[Tensor, "pair row d_model"]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import nn, Tensor
+from transformer_lens.ActivationCache import ActivationCache
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
@@ -15,8 +16,8 @@ from ..pairs import Pairs
 from ..sites import KINDS, near, Site, Unit
 from .block import Block
 from .config import Config
-from .embedding import Embedding
-from .head import Head, Relevance
+from .families.parts import Parts
+from .head import Relevance
 from .tokens import PairTokenizer
 
 
@@ -28,32 +29,27 @@ class CrossEncoder(HookedRootModule):
     readable layer above, in units and sites.
     """
 
-    tokens: PairTokenizer
-    activation: nn.Module  # what the checkpoint declares to follow the score
-
     def __init__(
         self,
         cfg: Config,
-        embedding: Embedding,
-        blocks: Sequence[Block],
-        head: Head,
+        parts: Parts,
         relevance: Relevance,
-        *,
-        context: nn.Module,
-        final_norm: nn.Module | None = None,
+        tokens: PairTokenizer,
+        activation: nn.Module,
     ):
         super().__init__()
         self.cfg = cfg
-        self.embedding = embedding
-        self.blocks = nn.ModuleList(blocks)
-        self.head = head
+        self.embedding, self.head = parts.embedding, parts.head
+        self.blocks = nn.ModuleList(parts.blocks)
+        self.context, self.final_norm = parts.context, parts.final_norm
         self.relevance = relevance
-        self.context = context
-        self.final_norm = final_norm
-        if final_norm is not None:
+        self.tokens = tokens
+        self.activation = activation  # what the checkpoint declares to follow the score
+        if parts.final_norm is not None:
             self.hook_final_norm = HookPoint()
-        if head.reads_cls:
-            blocks[-1].before_cls = (self.hook_final_norm,) if final_norm is not None else ()
+        if parts.head.reads_cls:
+            between = () if parts.final_norm is None else (self.hook_final_norm,)
+            parts.blocks[-1].before_cls = between
         self.forwards = 0  # how many passes were run: a hook that missed them all is an error
         self.current: Pairs | None = None
         self.setup()
@@ -97,7 +93,7 @@ class CrossEncoder(HookedRootModule):
     ) -> Float[Tensor, " pair"]:
         context = self.context(pairs, resid)
         if z is not None:
-            resid = self.blocks[start].second_half(resid, z)
+            resid = self._block(start).second_half(resid, z)
             start += 1
         for block in self.blocks[start:]:
             resid = block(resid, context)
@@ -115,9 +111,20 @@ class CrossEncoder(HookedRootModule):
         finally:
             self.current = before
 
+    def _block(self, layer: int) -> Block:
+        """What a ModuleList would call a Module."""
+        block = self.blocks[layer]
+        assert isinstance(block, Block)
+        return block
+
     @property
     def device(self) -> torch.device:
-        return self.embedding.words.weight.device
+        return self.W_E.device
+
+    @property
+    def W_E(self) -> Float[Tensor, "token d_embed"]:
+        """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
+        return self.embedding.words.weight
 
     # --- pairs -------------------------------------------------------------------------
 
@@ -204,6 +211,20 @@ class CrossEncoder(HookedRootModule):
                 "cannot reach an earlier site"
             )
 
+    @contextmanager
+    def cls_only(self) -> Iterator[None]:
+        """Let the last block compute the row of [CLS] alone, even while hooks watch it.
+
+        Its sites then carry that one position as reader. A model that reads the mean of all
+        tokens goes on as ever.
+        """
+        last = self._block(-1)
+        before, last.is_cls_only = last.is_cls_only, True
+        try:
+            yield
+        finally:
+            last.is_cls_only = before
+
     def point(self, site: Site) -> HookPoint:
         """The hook point of `site`."""
         if site not in self.points:
@@ -257,11 +278,25 @@ class CrossEncoder(HookedRootModule):
         self.named(name)
         super().add_hook(name, *args, **options)
 
+    def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, pairs: Pairs, **options: Any
+    ) -> tuple[Float[Tensor, " pair"], ActivationCache]:
+        """The scores, and TransformerLens' cache: `cache["z", 3]`, `cache["hook_embed"]`.
+
+        The class that the models of TransformerLens return, where its root module has a dict.
+        """
+        scores, kept = super().run_with_cache(pairs, **options)
+        return scores, ActivationCache(kept, self, not options.get("remove_batch_dim", False))
+
     def get_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:
-        """TransformerLens' caching hooks, for names that exist."""
-        if names_filter is not None:
-            self.named(names_filter)
-        return super().get_caching_hooks(names_filter, *args, **options)
+        """TransformerLens' caching hooks, for names that exist.
+
+        By default every point but `hook_result`, which is as large as all the others
+        together and computed only while it is hooked.
+        """
+        every = [name for name in self.hook_dict if not name.endswith("hook_result")]
+        chosen = every if names_filter is None else self.named(names_filter)
+        return super().get_caching_hooks(chosen, *args, **options)
 
     def named(self, names: str | Iterable[str] | Callable[[str], bool]) -> list[str]:
         """The hook points that a TransformerLens name, list of names or filter means."""
@@ -291,5 +326,5 @@ def attached(point: HookPoint, hook: Callable) -> Iterator[None]:
     try:
         yield
     finally:
-        handle.hook.remove()
-        point.fwd_hooks.remove(handle)
+        handle.hook.remove()  # harmless when the caller has reset all hooks meanwhile
+        point.fwd_hooks = [other for other in point.fwd_hooks if other is not handle]

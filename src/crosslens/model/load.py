@@ -1,5 +1,6 @@
 """From a Hugging Face sequence classifier to a hooked cross-encoder that scores the same."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,13 @@ def load(
     name, original, tokenizer = resolve(checkpoint, tokenizer)
     if device is not None:
         original.to(device)
-    family = original.config.model_type
-    parts = FAMILIES[family](original)
     c = original.config
+    parts = FAMILIES[c.model_type](original)
     limit = longest(parts.n_positions, tokenizer, max_length)
     attention = parts.blocks[0].attn
     model = CrossEncoder(
         Config(
-            family=family,
+            family=c.model_type,
             n_layers=len(parts.blocks),
             n_heads=attention.n_heads,
             d_model=attention.out.out_features,
@@ -61,23 +61,18 @@ def load(
             norm="pre" if parts.final_norm is not None else "post",
             checkpoint=name,
         ),
-        parts.embedding,
-        parts.blocks,
-        parts.head,
+        parts,
         relevance(c.num_labels, c.id2label, relevant),
-        context=parts.context,
-        final_norm=parts.final_norm,
+        PairTokenizer(tokenizer, limit, truncation),
+        declared_activation(c),
     )
-    model.tokens = PairTokenizer(tokenizer, limit, truncation)
-    model.activation = declared_activation(c)
-    model.train(False)
     check_parity(model, original)
     return model
 
 
 def resolve(
     checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None
-) -> tuple[str, PreTrainedModel, PreTrainedTokenizerBase]:
+) -> tuple[str, Any, PreTrainedTokenizerBase]:
     """The name, the original model and the tokenizer of whatever the user has."""
     if isinstance(checkpoint, str) and checkpoint.startswith(PREFIX):
         checkpoint = plant(checkpoint)
@@ -86,7 +81,7 @@ def resolve(
     if isinstance(checkpoint, str | Path):
         name = str(checkpoint)
         original = from_pretrained(name)
-        return name, original, tokenizer or AutoTokenizer.from_pretrained(name)
+        return name, original, tokenizer or its_tokenizer(name)
     if not isinstance(checkpoint, PreTrainedModel) and hasattr(checkpoint, "predict"):
         tokenizer = tokenizer or checkpoint.tokenizer  # a sentence-transformers CrossEncoder
         checkpoint = checkpoint.model
@@ -112,16 +107,22 @@ def from_pretrained(name: str) -> PreTrainedModel:
             "query and document apart and has no relevance score to explain; give a cross-encoder"
         )
     try:
-        config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except OSError as error:
         raise ValueError(
             f"no checkpoint at {name!r}: neither a local folder with a config.json nor a model "
-            f"the hub would give ({str(error).splitlines()[0]})"
+            f"the hub would give ({first_line(error)})"
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{name} is of no family that transformers knows ({first_line(error)}); supported "
+            f"are {', '.join(FAMILIES)}"
         ) from error
     for architecture in config.architectures or ["...ForSequenceClassification"]:
         check_architecture(architecture, config.model_type)
+    # In full precision, whatever the file holds: effects are small differences of scores.
     model, loading = AutoModelForSequenceClassification.from_pretrained(
-        name, output_loading_info=True
+        name, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
     )
     if loading["missing_keys"]:
         raise ValueError(
@@ -129,6 +130,22 @@ def from_pretrained(name: str) -> PreTrainedModel:
             "be random and its scores noise; give a checkpoint that was fine-tuned to rerank"
         )
     return model.requires_grad_(False)
+
+
+def its_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved beside the model."""
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{name} holds no tokenizer that loads ({first_line(error)}); save it beside the "
+            "model, or give it: load(checkpoint, tokenizer)"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The gist of another library's error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_architecture(architecture: str, family: str) -> None:
@@ -183,12 +200,26 @@ CANNED = (
 
 
 @torch.no_grad()
-def check_parity(model: CrossEncoder, original: PreTrainedModel, tolerance: float = 1e-4) -> None:
-    """Refuse a hooked model whose logits are not the original's, on padded pairs."""
-    pairs = model.pairs(*zip(*CANNED, strict=True))
-    inputs = {"input_ids": pairs.token, "attention_mask": pairs.attended.long()}
-    if getattr(original.config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = pairs.token_type
+def check_parity(model: CrossEncoder, original: PreTrainedModel) -> None:
+    """Refuse a hooked model whose logits are not the original's, on padded pairs.
+
+    The original reads what its own tokenizer lays out, segment ids included, so that a
+    slip in ours shows too. Half of the digits of the weights have to agree.
+    """
+    tokens = replace(model.tokens, truncation="longest_first")  # never fails on a short limit
+    queries, documents = [query for query, _ in CANNED], [document for _, document in CANNED]
+    pairs = tokens(queries, documents).to(model.device)
+    has_types = getattr(original.config, "type_vocab_size", 0) > 1
+    inputs = tokens.tokenizer(
+        queries,
+        documents,
+        padding=True,
+        padding_side="right",
+        truncation="longest_first",
+        max_length=tokens.limit,
+        return_token_type_ids=has_types,
+        return_tensors="pt",
+    ).to(model.device)
     training = [module for module in original.modules() if module.training]
     original.eval()
     try:
@@ -200,9 +231,10 @@ def check_parity(model: CrossEncoder, original: PreTrainedModel, tolerance: floa
         model(pairs)
     (ours,) = cache.values()
     worst = (ours - theirs).abs().max().item()
-    if not worst <= tolerance * max(1.0, theirs.abs().max().item()):
+    tolerance = torch.finfo(theirs.dtype).eps ** 0.5 * max(1.0, theirs.abs().max().item())
+    if not worst <= tolerance:  # so that nan is refused as well
         raise RuntimeError(
             f"the hooked model differs from {model.cfg.checkpoint} by {worst:.2g} in a logit "
-            f"(tolerance {tolerance:g}); this is a fault of CrossLens or an unknown variant of "
+            f"(tolerance {tolerance:.2g}); this is a fault of CrossLens or an unknown variant of "
             f"{model.cfg.family}: please report it with the checkpoint's config.json"
         )

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from ..pairs import NOT_A_WORD, Pairs, Segment
@@ -47,20 +48,15 @@ class PairTokenizer:
         if not queries:
             raise ValueError("no pairs: give at least one query and one document")
 
-        whole = self._encode(queries, documents)
-        lengths = [len(ids) for ids in whole["input_ids"]]
-        long = [i for i, length in enumerate(lengths) if length > self.limit]
-        if long:
-            shortened = self._encode(
-                [queries[i] for i in long],
-                [documents[i] for i in long],
-                truncation=self.truncation,
-                max_length=self.limit,
-            )
-        rows = []
-        for i in range(len(queries)):
-            encoding = shortened[long.index(i)] if i in long else whole[i]
-            rows.append(self._row(encoding))
+        encodings = self._encode(queries, documents)
+        lengths = [len(encoding) for encoding in encodings]
+        for i, document in enumerate(documents):
+            if lengths[i] > self.limit:
+                encodings[i] = self._shortened(i, queries[i], document, encodings[i])
+        rows = [
+            self._row(encoding, query, document)
+            for encoding, query, document in zip(encodings, queries, documents, strict=True)
+        ]
         pairs = self._pack(rows, queries, documents, lengths)
         for kind in ("query", "document"):
             none = (~pairs.where(kind).any(dim=1)).nonzero().flatten().tolist()
@@ -68,18 +64,28 @@ class PairTokenizer:
                 raise ValueError(f"the {kind} of pairs {none} holds no token the model knows")
         return pairs
 
-    def _encode(self, queries, documents, **options):
-        return self.tokenizer(
-            list(queries),
-            list(documents),
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-            **options,
-        )
+    def _encode(
+        self, queries: Sequence[str], documents: Sequence[str], **options: Any
+    ) -> list[Encoding]:
+        encoded = self.tokenizer(list(queries), list(documents), verbose=False, **options)
+        return list(encoded.encodings or [])
 
-    def _row(self, encoding) -> tuple[list[int], list[int], list[int], list[tuple[int, int]]]:
+    def _shortened(self, i: int, query: str, document: str, whole: Encoding) -> Encoding:
+        """The same pair within the limit."""
+        kept = len(whole) - whole.sequence_ids.count(1)  # all but the document
+        if self.truncation == "only_second" and kept >= self.limit:
+            raise ValueError(
+                f"the query of pair {i} leaves no room for its document: with separators it "
+                f"takes {kept} of {self.limit} tokens; shorten it, or use "
+                "truncation='longest_first'"
+            )
+        return self._encode([query], [document], truncation=self.truncation, max_length=self.limit)[
+            0
+        ]
+
+    def _row(
+        self, encoding: Encoding, query: str, document: str
+    ) -> tuple[list[int], list[int], list[int], list[tuple[int, int]]]:
         """Token ids, segments, words and spans of one pair."""
         sides = encoding.sequence_ids
         first_document = sides.index(1) if 1 in sides else len(sides)
@@ -92,7 +98,11 @@ class PairTokenizer:
             else:
                 segments.append(Segment.SEP1 if place < first_document else Segment.SEP2)
         words = [NOT_A_WORD if word is None else word for word in encoding.word_ids]
-        return encoding.ids, [int(s) for s in segments], words, encoding.offsets
+        spans = [
+            trimmed((query, document)[side], span) if side is not None else (0, 0)
+            for side, span in zip(sides, encoding.offsets, strict=True)
+        ]
+        return encoding.ids, [int(s) for s in segments], words, spans
 
     def _pack(self, rows, queries, documents, lengths) -> Pairs:
         width = max(len(ids) for ids, *_ in rows)
@@ -112,3 +122,9 @@ class PairTokenizer:
             query=tuple(queries),
             document=tuple(documents),
         )
+
+
+def trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """`span` without white space before the word, which some tokenizers count as its own."""
+    start, end = span
+    return start + len(text[start:end]) - len(text[start:end].lstrip()), end

@@ -56,7 +56,8 @@ def bm25(
     idf: Idf = idf_lucene,
 ) -> float:
     """The BM25 score of a document for a query, both given as their terms."""
-    return math.fsum(bm25_terms(query_terms, document_terms, frequencies, k1=k1, b=b, idf=idf).values())
+    parts = bm25_terms(query_terms, document_terms, frequencies, k1=k1, b=b, idf=idf)
+    return math.fsum(parts.values())
 
 
 class Bm25Index:

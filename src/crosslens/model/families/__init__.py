@@ -1,16 +1,14 @@
 """The model families: one file each says how its modules become a hooked transformer."""
 
 from collections.abc import Callable
-from typing import Final
-
-from transformers import PreTrainedModel
+from typing import Any, Final
 
 from . import bert, deberta, distilbert, electra, modernbert, roberta
 from .parts import Parts
 
 
 # By the `model_type` of a Hugging Face config.
-FAMILIES: Final[dict[str, Callable[[PreTrainedModel], Parts]]] = {
+FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "bert": bert.parts,
     "electra": electra.parts,
     "roberta": roberta.parts,

@@ -1,14 +1,16 @@
 """BERT, and the many cross-encoders that are one: MiniLM, TinyBERT, monoBERT."""
 
+from typing import Any
+
 from torch import nn
-from transformers import BertForSequenceClassification
 
 from ..embedding import Embedding
 from ..head import Head
 from .parts import bert_block, Parts
 
 
-def parts(model: BertForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `BertForSequenceClassification`."""
     bert, c = model.bert, model.config
     return Parts(
         embedding=Embedding(

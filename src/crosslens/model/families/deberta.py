@@ -1,10 +1,11 @@
 """DeBERTa-v2 and v3: heads see content and relative position apart (disentangled attention)."""
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
-from transformers import DebertaV2ForSequenceClassification
 from transformers.activations import ACT2FN
 from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
@@ -16,7 +17,8 @@ from ..head import Head
 from .parts import Parts
 
 
-def parts(model: DebertaV2ForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `DebertaV2ForSequenceClassification`."""
     deberta, c = model.deberta, model.config
     embeddings, encoder = deberta.embeddings, deberta.encoder
     if encoder.conv is not None:
@@ -57,7 +59,7 @@ def parts(model: DebertaV2ForSequenceClassification) -> Parts:
 class RelativeContext(nn.Module):
     """The mask, and the table of relative positions that all heads of all layers share."""
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: Any):
         super().__init__()
         self.is_relative = encoder.relative_attention
         if self.is_relative:
@@ -84,7 +86,7 @@ class DisentangledAttention(Attention):
     is_fusible = False
     is_square = True
 
-    def __init__(self, original, out: nn.Linear, n_heads: int):
+    def __init__(self, original: Any, out: nn.Linear, n_heads: int):
         super().__init__(original.query_proj, original.key_proj, original.value_proj, out, n_heads)
         self.original = original
 

@@ -1,7 +1,8 @@
 """DistilBERT: post-LN blocks under other names, no sentence ids."""
 
+from typing import Any
+
 from torch import nn
-from transformers import DistilBertForSequenceClassification
 
 from ..attention import Attention
 from ..block import MLP, PostNormBlock
@@ -10,7 +11,8 @@ from ..head import Head
 from .parts import Parts
 
 
-def parts(model: DistilBertForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `DistilBertForSequenceClassification`."""
     distilbert, c = model.distilbert, model.config
     return Parts(
         embedding=Embedding(

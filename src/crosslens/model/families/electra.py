@@ -1,14 +1,16 @@
 """ELECTRA: BERT's blocks, a projection after narrow embeddings, a head without a pooler."""
 
+from typing import Any
+
 from torch import nn
-from transformers import ElectraForSequenceClassification
 
 from ..embedding import Embedding
 from ..head import Head
 from .parts import bert_block, Parts
 
 
-def parts(model: ElectraForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `ElectraForSequenceClassification`."""
     electra, c, classifier = model.electra, model.config, model.classifier
     project = getattr(electra, "embeddings_project", nn.Identity())
     return Parts(

@@ -1,13 +1,13 @@
 """ModernBERT: pre-LN blocks, rotary positions, a gated MLP, and local attention in most layers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
 from torch.nn import functional as F
-from transformers import ModernBertForSequenceClassification
 
 from ...pairs import Pairs
 from ..attention import Attention, Context, padding_mask
@@ -17,7 +17,8 @@ from ..head import Head
 from .parts import Parts
 
 
-def parts(model: ModernBertForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `ModernBertForSequenceClassification`."""
     modern, c = model.model, model.config
     return Parts(
         embedding=Embedding(modern.embeddings.tok_embeddings, modern.embeddings.norm),

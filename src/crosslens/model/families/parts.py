@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn, Tensor
 
@@ -31,7 +32,7 @@ class Parts:
     final_norm: nn.Module | None = None
 
 
-def bert_block(layer, n_heads: int) -> Block:
+def bert_block(layer: Any, n_heads: int) -> Block:
     """A block of BERT, ELECTRA or RoBERTa, whose modules bear the same names."""
     attention = layer.attention.self
     return PostNormBlock(

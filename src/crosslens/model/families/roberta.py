@@ -1,14 +1,16 @@
 """RoBERTa and XLM-RoBERTa: positions count from padding_idx + 1, two separators between texts."""
 
+from typing import Any
+
 from torch import nn
-from transformers import RobertaForSequenceClassification, XLMRobertaForSequenceClassification
 
 from ..embedding import Embedding
 from ..head import Head
 from .parts import bert_block, Parts
 
 
-def parts(model: RobertaForSequenceClassification | XLMRobertaForSequenceClassification) -> Parts:
+def parts(model: Any) -> Parts:
+    """The modules of a `RobertaForSequenceClassification`, or of XLM-RoBERTa's."""
     roberta, c, classifier = model.roberta, model.config, model.classifier
     first = roberta.embeddings.padding_idx + 1
     return Parts(

@@ -1,0 +1,155 @@
+"""Activation patching: which parts of a model carry the difference between two inputs.
+
+Each unit of the pair without a signal is given the value it has in the pair with it; the
+share of the score that this restores is the unit's effect (Lu et al., 2025, section 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..contrasts.contrast import Contrast
+from ..hooks import Hooked
+from ..interventions.patch import patch
+from ..sites import Unit
+from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from .recovery import recovery
+from .sweep import Progress, sweep
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What each unit restores of a contrast, pair by pair, and how sure that is.
+
+    `recovered` is nan where a pair has no contrast to recover, or has no token of the role
+    that the unit names.
+    """
+
+    signal: str
+    units: tuple[Unit, ...]
+    recovered: Float[Tensor, "unit pair"]
+    base: Float[Tensor, " pair"]  # the score without the signal
+    target: Float[Tensor, " pair"]  # the score with it
+    is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
+
+    @property
+    def n_skipped(self) -> int:
+        """How many pairs have no contrast to recover."""
+        return sum(self.is_flat)
+
+    def of(self, unit: Unit) -> Float[Tensor, " pair"]:
+        """The effects of one unit."""
+        if unit not in self.units:
+            raise LookupError(f"{unit} was not swept; {len(self.units)} other units were")
+        return self.recovered[self.units.index(unit)]
+
+    @cached_property
+    def mean(self) -> Float[Tensor, " unit"]:
+        """The mean effect of each unit over the pairs that have one."""
+        return self.recovered.nanmean(dim=1)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per pair and unit: never only a mean."""
+        n_units, n_pairs = self.recovered.shape
+        return pd.DataFrame(
+            {
+                **{name: values.repeat(n_pairs) for name, values in self._names().items()},
+                "pair": np.tile(np.arange(n_pairs), n_units),
+                "base": np.tile(self.base.numpy(force=True), n_units),
+                "target": np.tile(self.target.numpy(force=True), n_units),
+                "recovered": self.recovered.flatten().numpy(force=True),
+            }
+        )
+
+    def summary(self, *, seed: int = 0) -> pd.DataFrame:
+        """One row per unit: mean, 95 % bootstrap interval, pairs, p and FDR-adjusted q.
+
+        p is that of a two-sided t-test against no effect; q is p by Benjamini and Hochberg
+        over the units of this sweep.
+        """
+        values = self.recovered.double().numpy(force=True)
+        there = (~np.isnan(values)).sum(axis=1)
+        interval = bootstrap_interval(values, seed=seed)
+        p = np.array(
+            [
+                paired_test(row, np.zeros_like(row)).p_value if n > 1 else np.nan
+                for row, n in zip(values, there, strict=True)
+            ]
+        )
+        mean = self.mean.numpy(force=True)
+        return pd.DataFrame(
+            {
+                **self._names(),
+                "mean": mean,
+                "low": interval.low,
+                "high": interval.high,
+                "n": there,
+                "p": p,
+                "q": benjamini_hochberg(p),
+            }
+        )
+
+    def _names(self) -> dict[str, np.ndarray]:
+        """What the units are, a column each."""
+        return {
+            "signal": np.array([self.signal] * len(self.units)),
+            "unit": np.array([str(unit) for unit in self.units]),
+            "site": np.array([unit.site.name for unit in self.units]),
+            "layer": np.array([unit.site.layer for unit in self.units]),
+            "part": np.array(
+                [" ".join(str(value) for _, value in unit.coordinates) for unit in self.units]
+            ),
+        }
+
+
+@torch.no_grad()
+def patching(
+    model: Hooked,
+    contrast: Contrast,
+    units: Sequence[Unit],
+    *,
+    at_once: int = 16,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> Effects:
+    """The share of `contrast` that each unit restores when patched from the side with the signal.
+
+    Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
+    cells, a unit in one pair each.
+    """
+    base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
+    patched = base.new_empty(len(units), len(contrast.base))
+    done, total = 0, patched.numel()
+    sites = {unit.site for unit in units}
+    for rows in contrast.base.lengths.argsort().split(at_once):
+        chosen = rows.tolist()
+        pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
+        with model.record(*sites) as source:
+            model(more)
+        hooks = [patch(unit, source) for unit in units]
+
+        def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
+            if progress is not None:
+                progress(before + cells * n, total)
+
+        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
+        done += len(units) * len(chosen)
+    recovered = recovery(patched, base, target)
+    for i, unit in enumerate(units):
+        absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+        for missing in absent:
+            recovered[i, missing] = torch.nan
+    is_flat = recovery(base, base, target).isnan()
+    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+
+
+def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
+    """The scores of both sides, some pairs at a time."""
+    parts = [slice(i, i + at_once) for i in range(0, len(contrast.base), at_once)]
+    return [(model(contrast.base.take(part)), model(contrast.more.take(part))) for part in parts]

@@ -1,0 +1,89 @@
+"""A folder in the style of BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from . import records
+from .candidates import pooled
+from .collection import Collection
+from .files import Line, lines, the_one
+from .records import Judgement, Text
+
+
+HEADER: Final = ["query-id", "corpus-id", "score"]
+
+
+def is_beir(folder: Path) -> bool:
+    return the_one(folder, ("corpus.jsonl", "corpus.jsonl.gz")) is not None
+
+
+def read_beir(folder: Path) -> Collection:
+    """The collection in a BEIR folder: the queries that its test split judges.
+
+    The test split, or the only one there is. A document is its title and its text.
+
+    Raises:
+        FileNotFoundError: no queries or no judgements; says what was found.
+        ValueError: a broken file, with its name and line.
+    """
+    corpus = the_one(folder, ("corpus.jsonl", "corpus.jsonl.gz"))
+    asked = the_one(folder, ("queries.jsonl", "queries.jsonl.gz"))
+    if corpus is None or asked is None:
+        there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+        raise FileNotFoundError(
+            f"{folder} lacks corpus.jsonl or queries.jsonl of a BEIR collection; it holds {there}"
+        )
+    documents = records.documents(texts(corpus))
+    every_query, _ = records.queries(texts(asked))
+    qrels = records.judgements(judged(split(folder)), every_query, documents)
+    judges = {qrel.query_id for qrel in qrels}
+    return pooled(
+        Collection(
+            name=folder.name,
+            queries={qid: text for qid, text in every_query.items() if qid in judges},
+            documents=documents.texts,
+            qrels=qrels,
+            source=str(folder),
+            dropped=documents.dropped,
+        )
+    )
+
+
+def split(folder: Path) -> Path:
+    """The judgements to read: the test split, or the only one."""
+    splits = sorted((folder / "qrels").glob("*.tsv*"))
+    tests = [path for path in splits if path.name.startswith("test.")]
+    if len(tests or splits) != 1:
+        names = ", ".join(path.name for path in splits) or "nothing"
+        raise FileNotFoundError(
+            f"{folder / 'qrels'} must hold test.tsv or one other split; it holds {names}"
+        )
+    return (tests or splits)[0]
+
+
+def texts(path: Path) -> Iterator[Text]:
+    for line in lines(path):
+        found = parsed(line)
+        whole = (str(found.get("title") or "").strip(), str(found["text"]).strip())
+        yield Text(line, str(found["_id"]), " ".join(part for part in whole if part))
+
+
+def parsed(line: Line) -> dict[str, object]:
+    try:
+        found = json.loads(line.text)
+    except json.JSONDecodeError as error:
+        line.refuse(f"not JSON ({error.msg} at column {error.colno})")
+    if not isinstance(found, dict) or not {"_id", "text"} <= found.keys():
+        line.refuse('expected an object with "_id" and "text"')
+    return found
+
+
+def judged(path: Path) -> Iterator[Judgement]:
+    for line in lines(path):
+        columns = line.columns(3, 3, f"3: {', '.join(HEADER)}")
+        if line.number > 1:
+            yield Judgement(line, *columns)
+        elif columns != HEADER:
+            line.refuse(f"expected the header {' '.join(HEADER)}")

@@ -1,0 +1,167 @@
+"""A collection: queries, the documents that may answer them, and who judged what."""
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from ir_measures import Qrel
+
+
+@dataclass(frozen=True, repr=False)
+class Collection:
+    """Queries, documents, judgements and the candidates to rank: always consistent.
+
+    Attributes:
+        name: what reports call it.
+        queries: query id to text; never empty.
+        documents: document id to text; never empty.
+        qrels: the judgements, as ir-measures reads them; there may be none.
+        candidates: query id to the documents to rank for it, in a fixed order.
+        types: document id to what kind of answer it is, in diagnostic sets; else empty.
+        fields: query id to its subject area, where the files say; else empty.
+        source: where the texts came from.
+        pool: how the candidates were chosen.
+        dropped: ids of the documents left out, with their judgements, for having no text.
+    """
+
+    name: str
+    queries: Mapping[str, str]
+    documents: Mapping[str, str]
+    qrels: tuple[Qrel, ...] = ()
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    pool: str = "given"
+    dropped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind, texts in (("query", self.queries), ("document", self.documents)):
+            if not texts:
+                raise ValueError(f"collection {self.name!r} has no {kind}")
+            for key, text in texts.items():
+                if not text.strip():
+                    raise ValueError(f"{kind} {key!r} of collection {self.name!r} has no text")
+        for qid, docid in self._references():
+            if qid not in self.queries:
+                raise ValueError(f"collection {self.name!r} refers to query {qid!r} and lacks it")
+            if docid not in self.documents:
+                raise ValueError(
+                    f"collection {self.name!r} refers to document {docid!r} and lacks it"
+                )
+
+    def _references(self) -> Iterator[tuple[str, str]]:
+        """Every query and document that a judgement or a candidate names."""
+        for qrel in self.qrels:
+            yield qrel.query_id, qrel.doc_id
+        for qid, docids in self.candidates.items():
+            for docid in docids:
+                yield qid, docid
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.dropped)} without text left out" if self.dropped else ""
+        return (
+            f"Collection({self.name!r}: {len(self.queries):,} queries, "
+            f"{len(self.documents):,} documents, {len(self.qrels):,} judgements, "
+            f"{self.n_pairs:,} candidates ({self.pool}){left_out})"
+        )
+
+    @property
+    def n_pairs(self) -> int:
+        """How many query-document pairs there are to score."""
+        return sum(map(len, self.candidates.values()))
+
+    @cached_property
+    def labels(self) -> Mapping[str, Mapping[str, int]]:
+        """Query id to the label of each judged document."""
+        labels: dict[str, dict[str, int]] = defaultdict(dict)
+        for qrel in self.qrels:
+            labels[qrel.query_id][qrel.doc_id] = qrel.relevance
+        return dict(labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything that can change a result.
+
+        Texts, judgements and candidates count; names, sources and the order of lines in the
+        files do not.
+        """
+        seen = hashlib.sha256()
+        everything = (
+            sorted(self.queries.items()),
+            sorted(self.documents.items()),
+            sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in self.qrels),
+            sorted((qid, sorted(docids)) for qid, docids in self.candidates.items()),
+        )
+        for part in everything:
+            for item in part:
+                seen.update(json.dumps(item).encode())  # JSON keeps neighbouring fields apart
+            seen.update(b"\n")
+        return seen.hexdigest()
+
+    def graded(self, grade: Callable[[int], int]) -> "Collection":
+        """The collection with other labels, as in `graded(lambda label: label > 0)`."""
+        return replace(
+            self,
+            qrels=tuple(each._replace(relevance=int(grade(each.relevance))) for each in self.qrels),
+        )
+
+    def sample(self, n_queries: int, n_per_query: int, seed: int = 0) -> "Collection":
+        """At most `n_queries` queries with at most `n_per_query` candidates each, by seed.
+
+        The candidates of a query are drawn from its labels in turn, the highest first, so that
+        a small sample still has something to tell apart; those without a label count as 0.
+        Judgements of documents that were not drawn are left out.
+
+        Raises:
+            ValueError: a size below one, or no query has candidates.
+        """
+        if min(n_queries, n_per_query) < 1:
+            raise ValueError(
+                f"a sample needs at least one query and one document, not {n_queries} x "
+                f"{n_per_query}"
+            )
+        ranked = sorted(qid for qid, docids in self.candidates.items() if docids)
+        if not ranked:
+            raise ValueError(f"no query of collection {self.name!r} has candidates to sample")
+        if len(ranked) > n_queries:
+            ranked = sorted(random.Random(f"{seed}").sample(ranked, n_queries))
+        drawn = {qid: self._draw(qid, n_per_query, seed) for qid in ranked}
+        kept = {docid for docids in drawn.values() for docid in docids}
+
+        def among(texts: Mapping[str, str], ids: set[str]) -> dict[str, str]:
+            return {key: text for key, text in texts.items() if key in ids}
+
+        return replace(
+            self,
+            queries=among(self.queries, set(ranked)),
+            documents=among(self.documents, kept),
+            qrels=tuple(
+                each for each in self.qrels if each.doc_id in set(drawn.get(each.query_id, ()))
+            ),
+            candidates=drawn,
+            types=among(self.types, kept),
+            fields=among(self.fields, set(ranked)),
+            pool=f"{self.pool}, sampled by label",
+        )
+
+    def _draw(self, qid: str, size: int, seed: int) -> tuple[str, ...]:
+        """`size` candidates of one query, from its labels in turn."""
+        # each query has its own generator, so that its draw does not depend on the others
+        chance = random.Random(f"{seed} {qid}")
+        labels = self.labels.get(qid, {})
+        by_label: dict[int, list[str]] = defaultdict(list)
+        for docid in sorted(self.candidates[qid]):
+            by_label[labels.get(docid, 0)].append(docid)
+        for docids in by_label.values():
+            chance.shuffle(docids)
+        turns = sorted(
+            (turn, -label, docid)
+            for label, docids in by_label.items()
+            for turn, docid in enumerate(docids)
+        )
+        return tuple(docid for _, _, docid in turns[:size])

@@ -1,0 +1,125 @@
+"""From lines to texts, judgements and candidates, refusing what cannot be meant.
+
+Every format reads its lines into these three shapes, so that an id given twice, a judgement of
+a document that is not there or a label that is no number is one error, worded once.
+"""
+
+from collections.abc import Collection as Ids, Iterable
+from typing import NamedTuple
+
+from ir_measures import Qrel
+
+from .files import Line, refuse_all
+
+
+class Text(NamedTuple):
+    """A query or a document: its id, its text and what else its line says of it."""
+
+    line: Line
+    key: str
+    text: str
+    kind: str = ""
+
+
+class Judgement(NamedTuple):
+    line: Line
+    qid: str
+    docid: str
+    label: str
+
+
+class Candidate(NamedTuple):
+    line: Line
+    qid: str
+    docid: str
+
+
+class Documents(NamedTuple):
+    """Documents with a text, the kinds their lines name, and the ids of those without a text."""
+
+    texts: dict[str, str]
+    kinds: dict[str, str]
+    dropped: tuple[str, ...]
+
+
+def queries(read: Iterable[Text]) -> tuple[dict[str, str], dict[str, str]]:
+    """Query id to text, and to the subject area where the lines name one."""
+    kept = unique(read)
+    for each in kept.values():
+        if not each.text.strip():
+            each.line.refuse(f"query {each.key!r} has no text; write one or take the line out")
+    texts = {key: each.text for key, each in kept.items()}
+    return texts, {key: each.kind for key, each in kept.items() if each.kind}
+
+
+def documents(read: Iterable[Text]) -> Documents:
+    """The documents; those without a text are left out by name, for nothing can be scored."""
+    kept = unique(read)
+    dropped = tuple(key for key, each in kept.items() if not each.text.strip())
+    for key in dropped:
+        del kept[key]
+    return Documents(
+        texts={key: each.text for key, each in kept.items()},
+        kinds={key: each.kind for key, each in kept.items() if each.kind},
+        dropped=dropped,
+    )
+
+
+def unique(read: Iterable[Text]) -> dict[str, Text]:
+    """By id, which may be neither empty nor given twice."""
+    kept: dict[str, Text] = {}
+    for each in read:
+        if not each.key.strip():
+            each.line.refuse("the id is empty")
+        if each.key in kept:
+            first = kept[each.key].line
+            each.line.refuse(f"id {each.key!r} was already given in line {first.number}")
+        kept[each.key] = each
+    return kept
+
+
+def judgements(
+    read: Iterable[Judgement], queries: Ids[str], documents: Documents
+) -> tuple[Qrel, ...]:
+    """The judgements of documents that have a text."""
+    read = list(read)
+    check(read, queries, documents)
+    first: dict[tuple[str, str], Line] = {}
+    kept = []
+    for line, qid, docid, label in read:
+        if (qid, docid) in first:
+            before = first[qid, docid].number
+            line.refuse(f"query {qid!r} and document {docid!r} were judged in line {before}")
+        first[qid, docid] = line
+        try:
+            relevance = int(label)
+        except ValueError:
+            line.refuse(f"found the label {label!r}, expected a whole number such as 0 or 2")
+        if docid in documents.texts:
+            kept.append(Qrel(qid, docid, relevance))
+    return tuple(kept)
+
+
+def candidates(
+    read: Iterable[Candidate], queries: Ids[str], documents: Documents
+) -> dict[str, tuple[str, ...]]:
+    """Query id to its candidates that have a text, each once, in the order of the file."""
+    read = list(read)
+    check(read, queries, documents)
+    chosen: dict[str, dict[str, None]] = {}
+    for _, qid, docid in read:
+        if docid in documents.texts:
+            chosen.setdefault(qid, {})[docid] = None
+    return {qid: tuple(docids) for qid, docids in chosen.items()}
+
+
+def check(read: Iterable[Judgement | Candidate], queries: Ids[str], documents: Documents) -> None:
+    """An error if a line names a query or a document that is not there."""
+    left_out = set(documents.dropped)
+    wrong = []
+    for each in read:
+        if each.qid not in queries:
+            wrong.append((each.line, f"query {each.qid!r} is not among the queries"))
+        elif each.docid not in documents.texts and each.docid not in left_out:
+            wrong.append((each.line, f"document {each.docid!r} is not among the documents"))
+    refuse_all(wrong)

@@ -1,0 +1,124 @@
+"""Rankings: candidates ordered by a score, saved and read as TREC runs."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ir_measures import ScoredDoc
+
+from .corpora.collection import Collection
+from .corpora.files import lines
+from .writing import write_whole
+
+
+# the scores of some documents, as texts, for a query
+Score = Callable[[str, Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Mapping[str, tuple[ScoredDoc, ...]]):
+    """Query id to its ranked documents, best first, ties by document id."""
+
+    rankings: Mapping[str, tuple[ScoredDoc, ...]]
+    name: str = "crosslens"
+
+    @classmethod
+    def of(cls, scored: Iterable[ScoredDoc], name: str = "crosslens") -> "Run":
+        """Scored documents, ranked.
+
+        Raises:
+            ValueError: a score that is not a number, or a document scored twice for a query.
+        """
+        by_query: dict[str, dict[str, ScoredDoc]] = {}
+        for each in scored:
+            if math.isnan(each.score):
+                raise ValueError(
+                    f"run {name!r}: the score of document {each.doc_id!r} for query "
+                    f"{each.query_id!r} is nan"
+                )
+            ranked = by_query.setdefault(each.query_id, {})
+            if each.doc_id in ranked:
+                raise ValueError(
+                    f"run {name!r}: document {each.doc_id!r} is scored twice for query "
+                    f"{each.query_id!r}"
+                )
+            ranked[each.doc_id] = each
+        return cls(
+            {
+                qid: tuple(sorted(ranked.values(), key=lambda each: (-each.score, each.doc_id)))
+                for qid, ranked in by_query.items()
+            },
+            name,
+        )
+
+    def __getitem__(self, qid: str) -> tuple[ScoredDoc, ...]:
+        return self.rankings[qid]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rankings)
+
+    def __len__(self) -> int:
+        return len(self.rankings)
+
+    def __repr__(self) -> str:
+        n_documents = sum(map(len, self.rankings.values()))
+        return f"Run({self.name!r}: {len(self)} queries, {n_documents:,} scored documents)"
+
+    def save(self, path: str | Path) -> None:
+        """Written as a TREC run: `qid Q0 docid rank score tag`, scores exact."""
+        rows = [
+            (each.query_id, "Q0", each.doc_id, f"{rank}", repr(float(each.score)), self.name)
+            for ranked in self.rankings.values()
+            for rank, each in enumerate(ranked, start=1)
+        ]
+        for row in rows:
+            for written in row:
+                if written.split() != [written]:
+                    raise ValueError(
+                        f"a TREC run separates its fields by white space; {written!r} has some"
+                    )
+        write_whole(Path(path), "".join(" ".join(row) + "\n" for row in rows).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Read from a TREC run, gzipped or not; the order is that of the scores."""
+        scored = []
+        name = "crosslens"
+        for line in lines(Path(path)):
+            found = line.text.split()
+            if len(found) != 6:
+                line.refuse(f"found {len(found)} fields, expected 6: qid Q0 docid rank score tag")
+            try:
+                scored.append(ScoredDoc(found[0], found[2], float(found[4])))
+            except ValueError:
+                line.refuse(f"found the score {found[4]!r}, expected a number")
+            name = found[5]
+        return cls.of(scored, name)
+
+
+def rerank(
+    score: Score,
+    collection: Collection,
+    *,
+    name: str = "crosslens",
+    progress: Callable[[Sequence[str]], Iterable[str]] | None = None,
+) -> Run:
+    """The candidates of every query, ordered by `score(query, documents)`.
+
+    Args:
+        progress: wraps the query ids to show how far it is, as `tqdm` does.
+
+    Raises:
+        ValueError: the score gave fewer or more values than there are documents, or a nan.
+    """
+    scored: list[ScoredDoc] = []
+    qids = list(collection.candidates)
+    for qid in progress(qids) if progress else qids:
+        docids = collection.candidates[qid]
+        documents = [collection.documents[docid] for docid in docids]
+        values = list(score(collection.queries[qid], documents))
+        if len(values) != len(docids):
+            raise ValueError(f"query {qid!r}: {len(values)} scores for {len(docids)} documents")
+        scored += [ScoredDoc(qid, *each) for each in zip(docids, map(float, values), strict=True)]
+    return Run.of(scored, name)

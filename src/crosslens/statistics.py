@@ -1,0 +1,167 @@
+"""How sure a number is: intervals, paired tests, and agreement of effects with a truth.
+
+Pairs of query and document are what was drawn, so the last axis is always `pair` (or `item`), and
+`nan` stands for a pair that was skipped, never for a result.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """The two ends of a confidence interval."""
+
+    low: Float[np.ndarray, "..."]
+    high: Float[np.ndarray, "..."]
+
+
+class Paired(NamedTuple):
+    """A paired t-test: the mean of `a - b`, t, its two-sided p, and how many pairs."""
+
+    difference: float
+    statistic: float
+    p_value: float
+    n: int
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, "... pair"],
+    *,
+    confidence: float = 0.95,
+    n: int = 2000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """The percentile bootstrap interval of the mean over pairs (Efron, 1979).
+
+    All cells share the same draws of pairs, as they share the pairs. Skipped pairs (`nan`) count
+    for neither; a cell without a pair has no interval (`nan`).
+
+    Args:
+        values: one row of pairs per cell, any leading axes.
+        confidence: the share of resampled means inside the interval.
+        n: how many times the pairs are drawn again.
+        seed: an integer, or a generator to draw from.
+
+    Raises:
+        ValueError: no pair at all, or a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
+    n_pairs = values.shape[-1]
+    there = ~np.isnan(values)
+    if not there.any():
+        raise ValueError(f"no interval of nothing: {values.shape} values, all of them skipped")
+    generator = np.random.default_rng(seed)
+    # drawing n_pairs with replacement is drawing how often each comes up: one matrix product
+    # then resamples every cell
+    times = generator.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n).astype(float)
+    totals = np.nan_to_num(values) @ times.T
+    counts = there.astype(float) @ times.T
+    means = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)
+    empty = ~there.any(axis=-1)
+    means[empty] = 0  # a row of nan has no quantile; the row is undone below
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(means, [tail, 1 - tail], axis=-1)
+    return Interval(np.where(empty, np.nan, low), np.where(empty, np.nan, high))
+
+
+def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) -> Paired:
+    """Whether the mean of `a - b` differs from 0; pairs that either side skipped are left out.
+
+    Raises:
+        ValueError: fewer than two pairs are left.
+    """
+    both = ~(np.isnan(a) | np.isnan(b))
+    difference = a[both] - b[both]
+    if len(difference) < 2:
+        raise ValueError(f"a paired test needs two pairs at least; {len(difference)} are left")
+    if np.ptp(difference) == 0:
+        # t is ±infinite, or 0 / 0 where both sides are the same
+        mean = float(difference[0])
+        t = np.copysign(np.inf, mean) if mean else 0.0
+        return Paired(mean, float(t), float(mean == 0), len(difference))
+    test = stats.ttest_rel(a[both], b[both])
+    return Paired(
+        float(difference.mean()), float(test.statistic), float(test.pvalue), len(difference)
+    )
+
+
+def benjamini_hochberg(p: Float[np.ndarray, "*cell"]) -> Float[np.ndarray, "*cell"]:
+    """P-values adjusted for their number: below α, a false discovery rate of at most α.
+
+    Benjamini and Hochberg (1995). Tests that were not made (`nan`) stay so and do not count.
+    """
+    made = ~np.isnan(p)
+    if (bad := p[made & ~((p >= 0) & (p <= 1))]).size:
+        raise ValueError(f"p-values lie between 0 and 1; found {bad[0]}")
+    adjusted = np.full_like(p, np.nan)
+    if made.any():
+        adjusted[made] = stats.false_discovery_control(p[made], method="bh")
+    return adjusted
+
+
+def auroc(effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"]) -> float:
+    """The chance that a true item has the larger effect than a false one; ties count half.
+
+    Raises:
+        ValueError: only true or only false items, or an effect that is `nan`.
+    """
+    n_true, n_false = int(truth.sum()), int((~truth).sum())
+    if not n_true or not n_false:
+        raise ValueError(f"AUROC compares two kinds; found {n_true} true and {n_false} false items")
+    complete(effects)
+    larger = stats.mannwhitneyu(effects[truth], effects[~truth]).statistic
+    return float(larger) / (n_true * n_false)
+
+
+def precision_at(
+    effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"], k: int
+) -> float:
+    """The share of the `k` largest effects that are true."""
+    return float(truth[top(effects, k)].mean())
+
+
+def recall_at(
+    effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"], k: int
+) -> float:
+    """The share of what is true that is among the `k` largest effects."""
+    if not truth.any():
+        raise ValueError("recall of nothing: no item is true")
+    return float(truth[top(effects, k)].sum() / truth.sum())
+
+
+def top_k_overlap(a: Float[np.ndarray, " item"], b: Float[np.ndarray, " item"], k: int) -> float:
+    """The share of the `k` largest of `a` that are among the `k` largest of `b`."""
+    return len(np.intersect1d(top(a, k), top(b, k))) / k
+
+
+def spearman(a: Float[np.ndarray, " item"], b: Float[np.ndarray, " item"]) -> float:
+    """Spearman's rank correlation.
+
+    Raises:
+        ValueError: a side that is constant has no ranks to correlate.
+    """
+    complete(a)
+    complete(b)
+    for name, side in (("first", a), ("second", b)):
+        if len(side) < 2 or np.ptp(side) == 0:
+            raise ValueError(f"the {name} of the two has nothing to rank: {len(side)} equal values")
+    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+
+
+def top(effects: Float[np.ndarray, " item"], k: int) -> Integer[np.ndarray, " k"]:
+    """Where the `k` largest effects are, largest first; of equals, the earlier."""
+    complete(effects)
+    if not 1 <= k <= len(effects):
+        raise ValueError(f"the top {k} of {len(effects)} items; k must lie between 1 and that")
+    return np.argsort(-effects, kind="stable")[:k]
+
+
+def complete(effects: Float[np.ndarray, " item"]) -> None:
+    """An error if an effect is `nan`: it has no place in an order."""
+    missing = np.flatnonzero(np.isnan(effects))
+    if missing.size:
+        raise ValueError(f"effects of items {missing[:5].tolist()} are nan; leave those items out")

@@ -1,0 +1,79 @@
+"""Who may import whom: the design, read from the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+LEAVES = {"signals", "statistics"}  # no model anywhere
+MAY_IMPORT = {
+    "sites": set(),
+    "pairs": {"sites"},
+    "hooks": {"sites", "pairs"},
+    "circuit": {"sites"},
+    "statistics": set(),
+    "signals": set(),
+    "corpora": {"signals", "writing"},
+    "writing": set(),
+    "provenance": {"corpora"},
+    "findings": {"provenance", "writing"},
+    "ranking": {"corpora", "statistics", "signals", "writing"},
+    "effectiveness": {"ranking", "corpora", "statistics", "signals"},
+    "contrasts": {"sites", "pairs", "corpora", *LEAVES},
+    "default": {"corpora"},
+    "planted": {"sites", "circuit", "signals", "corpora", "default"},
+    "model": {"sites", "pairs", "hooks", "planted", "default"},
+    "interventions": {"sites", "pairs", "hooks"},
+    "attribution": {"sites", "pairs", "hooks", "interventions", "contrasts", *LEAVES},
+    "circuits": set(),  # of crosslens' parts, none: what they need is public
+    "analyses": {"circuits"},
+}
+EVERYTHING = {"report", "cli", "__main__"}  # what a user runs may use every part of src
+FILES = [
+    path
+    for folder in ("src/crosslens", "circuits", "analyses")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path != ROOT / "src/crosslens/__init__.py"
+]
+
+
+def home(path: Path) -> str:
+    """The part of crosslens that a file belongs to."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[2] if parts[0] == "src" else parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of crosslens that `path` imports from."""
+    depth = len(path.relative_to(ROOT).parts) - (2 if path.is_relative_to(ROOT / "src") else 0)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            if node.level == 0 and (node.module or "").startswith("crosslens."):
+                found.add(node.module.split(".")[1])
+            elif node.level >= 1 and node.level >= depth:
+                found.update(
+                    [node.module.split(".")[0]] if node.module else [a.name for a in node.names]
+                )
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downwards(path):
+    part = home(path)
+    if part in EVERYTHING:
+        assert not imports(path) & {"circuits", "analyses"}
+        return
+    assert part in MAY_IMPORT, f"{part} has no place in the architecture yet"
+    wrong = imports(path) - {part} - MAY_IMPORT[part]
+    assert not wrong, f"{path} imports {wrong}"
+
+
+def test_the_reader_of_imports_sees_a_wrong_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    bad = tmp_path / "src/crosslens/pairs.py"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("from .model.load import load\nfrom crosslens.analyses import layers\n")
+    assert imports(bad) == {"model", "analyses"}
