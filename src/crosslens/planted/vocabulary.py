@@ -71,6 +71,8 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
 
     `mean_length` is in pieces, without special tokens.
     """
+    if isinstance(documents, str):
+        raise TypeError(f"documents are a sequence of texts; found one text, {documents[:40]!r}")
     if not documents:
         raise ValueError("no documents to count words in; leave `documents` out for the default")
     pieces = pieces_for(documents)
