@@ -37,8 +37,7 @@ from .interventions.path import direct as direct, path as path
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .pairs import Pairs as Pairs, Segment as Segment
-from .planted.bm25 import plant as plant, Planted as Planted
-from .planted.names import Recipe as Recipe
+from .planted import plant as plant, Planted as Planted, Recipe as Recipe
 from .ranking import rerank as rerank, Run as Run
 from .signals.bm25 import bm25 as bm25, Bm25Index as Bm25Index
 from .signals.frequency import Frequencies as Frequencies, tokenize as tokenize
