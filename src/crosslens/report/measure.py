@@ -6,6 +6,7 @@
     types       one row per type of document, where the collection has types
     pairs       one row per pair of a contrast: the texts, both scores, the change
     reactions   one row per signal: the mean change beside the control's
+    levels      one row per level of a signal that has several: the mean change
     effects     one row per pair and unit: what patching the unit restores
     units       one row per signal and unit: mean, interval, n, p, q
     null        one row per unit: what patching a pair from itself changes
@@ -26,6 +27,7 @@ from ..attribution.sweep import sweep
 from ..contrasts.axioms import Axioms
 from ..contrasts.contrast import Contrast
 from ..contrasts.roles import NAMES
+from ..contrasts.synonyms import LISTED, Neighbours
 from ..corpora.collection import Collection
 from ..effectiveness import compare, evaluate
 from ..findings import Findings
@@ -33,6 +35,7 @@ from ..interventions.patch import patch
 from ..model.encoder import CrossEncoder
 from ..signals.bm25 import Bm25Index
 from ..sites import each, Unit
+from ..statistics import bootstrap_interval
 from .question import CONTROL, fingerprint, Question, SIGNALS
 from .ranks import by_type, run_of, scored, within
 from .reactions import changes, reactions
@@ -67,19 +70,25 @@ def measure(
     findings.note(**described(model, collection))
     ranking = rank(question, model, collection, findings, watch)
     contrasts = built(question, model, collection, findings)
-    pairs = react(contrasts, model, findings, question.seed, watch)
-    spread = float(ranking["model"].std())
+    least = max(LEAST, SPREAD * float(ranking["model"].std()))
+    pairs = react(contrasts, model, findings, question, least, watch)
+    patched = {signal: each[SIGNALS[signal].level] for signal, each in contrasts.items()}
     chosen = {
-        signal: worth(contrast, pairs[pairs["signal"] == signal], question, spread)
-        for signal, contrast in contrasts.items()
+        signal: worth(
+            contrast,
+            pairs[pairs["signal"] == signal],
+            question.pairs,
+            LEAST if signal == CONTROL else least,
+        )
+        for signal, contrast in patched.items()
     }
     findings.note(
-        least_change={"signals": max(LEAST, SPREAD * spread), CONTROL: LEAST},
+        least_change={"signals": least, CONTROL: LEAST},
         patched={signal: len(contrast) for signal, contrast in chosen.items()},
     )
     units = swept(model)
     explain({s: c for s, c in chosen.items() if len(c)}, model, units, findings, question, watch)
-    control(contrasts, model, units, findings, watch)
+    control(patched, model, units, findings, watch)
     findings.table("statements", statements(findings), also_json=True)
 
 
@@ -162,54 +171,96 @@ def batched_queries(qids: Sequence[str]) -> Iterator[list[str]]:
 
 def built(
     question: Question, model: CrossEncoder, collection: Collection, findings: Findings
-) -> dict[str, Contrast]:
+) -> dict[str, tuple[Contrast, ...]]:
     """The contrasts asked for, as far as this collection and this model allow them."""
-    axioms = Axioms(Shortened(model, question.tokens), collection, question.seed)
-    contrasts: dict[str, Contrast] = {}
+    close = Neighbours(model.tokens.tokenizer, model.W_E)
+    axioms = Axioms(
+        Shortened(model, question.tokens),
+        collection,
+        question.seed,
+        near=lambda term, words: LISTED.get(term) or close(term, words),
+    )
+    contrasts: dict[str, tuple[Contrast, ...]] = {}
     impossible: dict[str, str] = {}
     for signal in question.signals:
         try:
-            contrasts[signal] = SIGNALS[signal](axioms, max(question.pairs, SCORED))
+            contrasts[signal] = SIGNALS[signal].build(axioms, max(question.pairs, SCORED))
         except ValueError as error:
             impossible[signal] = str(error)
     if not contrasts:
-        raise ValueError(f"no contrast can be built from this collection: {impossible}")
+        raise ValueError(
+            f"no contrast can be built from collection {collection.name!r}: "
+            + "; ".join(impossible.values())
+        )
     findings.note(
-        left_out={signal: dict(each.skipped) for signal, each in contrasts.items()},
+        left_out={
+            signal: dict(each[SIGNALS[signal].level].skipped) for signal, each in contrasts.items()
+        },
         impossible=impossible,
     )
     return contrasts
 
 
 def react(
-    contrasts: dict[str, Contrast],
+    contrasts: dict[str, tuple[Contrast, ...]],
     model: CrossEncoder,
     findings: Findings,
-    seed: int,
+    question: Question,
+    least: float,
     watch: Watch,
 ) -> pd.DataFrame:
-    """Both scores of every pair, and whether the model reacts to the signal."""
-    for i, (signal, contrast) in enumerate(contrasts.items()):
-        watch("Scoring contrasts", i, len(contrasts))
+    """Both scores of every pair at every level, and whether the model reacts to the signal."""
+    levels = [(signal, i) for signal, each in contrasts.items() for i in range(len(each))]
+    for done, (signal, i) in enumerate(levels):
+        watch("Scoring contrasts", done, len(levels))
+        contrast = contrasts[signal][i]
+        if i != SIGNALS[signal].level:  # one point of a curve
+            contrast = contrast.take(range(min(question.pairs, len(contrast))))
         findings.chunk(
             "pairs",
-            f"{i}-{signal}",
-            lambda s=signal, c=contrast: changes(model, c).assign(signal=s),
+            f"{done}-{signal}",
+            lambda s=signal, i=i, c=contrast: changes(model, c).assign(signal=s, level=i + 1),
         )
-    watch("Scoring contrasts", len(contrasts), len(contrasts))
+    watch("Scoring contrasts", len(levels), len(levels))
     pairs = findings.gather("pairs")
-    findings.table("reactions", reactions(pairs, seed=seed), also_json=True)
-    return pairs
+    pairs["is_patched"] = pairs["level"] == 1 + pairs["signal"].map(
+        {signal: each.level for signal, each in SIGNALS.items()}
+    )
+    findings.table("pairs", pairs)
+    main = pairs[pairs["is_patched"]]
+    found = reactions(main, least=least, seed=question.seed)
+    findings.table("reactions", found, also_json=True)
+    findings.table("levels", by_level(pairs, seed=question.seed), also_json=True)
+    return main
 
 
-def worth(
-    contrast: Contrast, pairs: pd.DataFrame, question: Question, spread: float
-) -> Contrast:
+def by_level(pairs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """The mean change of score at each level of a signal, over the pairs that all levels have."""
+    rows = []
+    for signal, frame in pairs.groupby("signal", sort=False):
+        wide = frame.pivot(index="pair", columns="level", values="change").dropna()
+        if wide.shape[1] < 2 or wide.empty:
+            continue
+        for level in wide:
+            values = wide[level].to_numpy()
+            low, high = bootstrap_interval(values, seed=seed)
+            rows.append(
+                {
+                    "signal": signal,
+                    "level": level,
+                    "change": values.mean(),
+                    "low": float(low),
+                    "high": float(high),
+                    "n": len(values),
+                }
+            )
+    return pd.DataFrame(rows, columns=["signal", "level", "change", "low", "high", "n"])
+
+
+def worth(contrast: Contrast, pairs: pd.DataFrame, most: int, least: float) -> Contrast:
     """The first pairs whose change of score is large enough to ask where it comes from."""
-    signal = pairs["signal"].iloc[0]
-    least = LEAST if signal == CONTROL else max(LEAST, SPREAD * spread)
     kept = pairs.loc[pairs["change"].abs() >= least, "pair"].tolist()
-    return contrast.take(kept[: question.pairs])
+    return contrast.take(kept[:most])
 
 
 def swept(model: CrossEncoder) -> list[Unit]:
@@ -235,7 +286,7 @@ def explain(
         for start in range(0, len(contrast), PAIRS_AT_ONCE):
             part = contrast.take(range(start, min(start + PAIRS_AT_ONCE, len(contrast))))
 
-            def compute(part=part, start=start, before=done) -> pd.DataFrame:
+            def compute(signal=signal, part=part, start=start, before=done) -> pd.DataFrame:
                 effects = patching(
                     model,
                     part,
@@ -243,7 +294,7 @@ def explain(
                     progress=lambda cells, _: watch("Patching", before + cells, total),
                 )
                 frame = effects.frame()
-                return frame.assign(pair=frame["pair"] + start)
+                return frame.assign(signal=signal, pair=frame["pair"] + start)
 
             findings.chunk("effects", f"{signal}-{start}", compute)
             done += len(part) * len(units)

@@ -3,23 +3,34 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..contrasts.axioms import Axioms
+from ..contrasts.catalogue import AXIOMS
 from ..contrasts.contrast import Contrast
 from ..model.encoder import CrossEncoder
 
 
 CONTROL: Final = "control"
 
-# In the order of the report.
-SIGNALS: Final[dict[str, Callable[[Axioms, int], Contrast]]] = {
-    "TFC1": lambda axioms, n: axioms.tfc1(n),
-    "STMC1": lambda axioms, n: axioms.stmc1(n),
-    "TFC2": lambda axioms, n: axioms.tfc2(n, 5),
-    "LNC2": lambda axioms, n: axioms.lnc2(n),
-    "TDC": lambda axioms, n: axioms.tdc(n),
-    CONTROL: lambda axioms, n: axioms.control(n),
+
+class Signal(NamedTuple):
+    """One contrast of the report, and the levels it comes in, if there are several."""
+
+    title: str
+    build: Callable[[Axioms, int], tuple[Contrast, ...]]
+    level: int = 0  # which of them is patched
+    levels: str = ""
+
+
+# In the order of the report; what the two sides are, `contrasts.catalogue.AXIOMS` says.
+SIGNALS: Final[dict[str, Signal]] = {
+    "TFC1": Signal("One more exact match", AXIOMS["TFC1"].build),
+    "STMC1": Signal("One soft match", AXIOMS["STMC1"].build),
+    "TFC2": Signal("Many matches", AXIOMS["TFC2"].build, 4, "occurrences of the term"),
+    "LNC2": Signal("Irrelevant content", AXIOMS["LNC2"].build, 0, "irrelevant sentences"),
+    "TDC": Signal("A rare term against a common one", AXIOMS["TDC"].build),
+    CONTROL: Signal("Control: a word that means nothing here", AXIOMS[CONTROL].build),
 }
 
 
@@ -38,7 +49,7 @@ class Question:
 
     model: str
     collection: str
-    pairs: int = 8
+    pairs: int = 12
     seed: int = 0
     ranking_pairs: int = 600
     tokens: int = 64
@@ -54,7 +65,9 @@ class Question:
                 raise ValueError(f"--{name} is {value}; a report needs at least {least}")
         unknown = [name for name in self.signals if name not in SIGNALS]
         if unknown:
-            raise ValueError(f"no contrast is called {unknown[0]!r}; known are {', '.join(SIGNALS)}")
+            raise ValueError(
+                f"no contrast is called {unknown[0]!r}; known are {', '.join(SIGNALS)}"
+            )
         if CONTROL not in self.signals:  # without it no reaction could be told from a twitch
             object.__setattr__(self, "signals", (*self.signals, CONTROL))
 

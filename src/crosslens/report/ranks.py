@@ -69,12 +69,9 @@ def by_type(ranking: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     grade = typed.groupby("type")["label"].mean().astype(float).fillna(0)
     order = sorted(grade.index, key=lambda kind: (-grade[kind], kind != "full", kind))
     reference = order[0]
-    ranks = {
-        system: typed.groupby("qid")[system].rank(ascending=False) for system in SYSTEMS
-    }
+    ranks = {system: typed.groupby("qid")[system].rank(ascending=False) for system in SYSTEMS}
     best = {
-        system: typed[typed["type"] == reference].groupby("qid")[system].max()
-        for system in SYSTEMS
+        system: typed[typed["type"] == reference].groupby("qid")[system].max() for system in SYSTEMS
     }
     rows = []
     for kind in order:

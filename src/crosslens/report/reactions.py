@@ -5,6 +5,7 @@ there is nothing to explain, and every share of it would be a share of noise: a 
 weights also has a unit that "restores" all of it.
 """
 
+import json
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from .question import CONTROL
 
 LEVEL: Final = 0.05  # of the false discovery rate
 FEWEST: Final = 5  # queries; with fewer a model is not said to react
+EDITS: Final = ("base_edits", "more_edits")  # where the edited words stand in each text
 
 
 @torch.no_grad()
@@ -32,8 +34,11 @@ def changes(model: CrossEncoder, contrast: Contrast, *, batch: int = 32) -> pd.D
         return found
 
     texts = pd.DataFrame(
-        [(m.qid, m.docid, m.query, m.term, m.base, m.more) for m in contrast.minimal],
-        columns=["qid", "docid", "query", "term", "base_text", "more_text"],
+        [
+            (m.qid, m.docid, m.query, m.term, m.base, m.more, *map(json.dumps, m.edits or ((), ())))
+            for m in contrast.minimal
+        ],
+        columns=["qid", "docid", "query", "term", "base_text", "more_text", *EDITS],
     )
     base, target = scores(contrast.base), scores(contrast.more)
     return texts.assign(
@@ -45,12 +50,12 @@ def changes(model: CrossEncoder, contrast: Contrast, *, batch: int = 32) -> pd.D
     )
 
 
-def reactions(pairs: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def reactions(pairs: pd.DataFrame, *, least: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """For each signal: the mean change of score, beside that of the control on the same queries.
 
-    A model reacts to a signal if the change differs from the control's in its own direction,
-    after correction for the number of signals, and its interval leaves out 0. Pairs of one
-    query are not independent: their mean is one observation.
+    A model reacts to a signal if the change is at least `least`, differs from the control's in
+    its own direction, after correction for the number of signals, and its interval leaves out
+    0. Pairs of one query are not independent: their mean is one observation.
     """
     by_query = pairs.groupby(["signal", "qid"])["change"].mean()
     known = pairs["signal"].unique()
@@ -76,5 +81,6 @@ def reactions(pairs: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table["q"] = benjamini_hochberg(table["p"].to_numpy(dtype=float))
     beyond = np.sign(table["change"]) * (table["change"] - table["control"])
-    table["reacts"] = (table["q"] < LEVEL) & (table["low"] * table["high"] > 0) & (beyond > 0)
+    is_sure = (table["q"] < LEVEL) & (table["low"] * table["high"] > 0)
+    table["reacts"] = is_sure & (beyond > 0) & (table["change"].abs() >= least)
     return table

@@ -32,7 +32,8 @@ RULES: Final = (
     "A contrast is put into words only if the model reacts to the signal: its change of score "
     "differs from the change that a random word makes for the same queries (paired test, false "
     f"discovery rate below {LEVEL:.2f} over the signals), goes further in the same direction, and "
-    "its 95 % interval leaves out 0.",
+    "its 95 % interval leaves out 0, and it is at least a twentieth of the spread (standard "
+    "deviation) of the model's scores.",
     "A token role or a head is named only if its effect differs from 0 (false discovery rate below "
     f"{LEVEL:.2f} over all units of the contrast), its 95 % bootstrap interval leaves out 0, "
     f"at least {FEWEST} pairs have it, and its mean is at least {FLOOR['resid_pre']:.2f} (roles) "
@@ -77,9 +78,7 @@ def statements(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["signal", "layer", "text"])
 
 
-def said(
-    signal: str, reaction: pd.Series, units: pd.DataFrame | None
-) -> list[tuple[int, str]]:
+def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[tuple[int, str]]:
     """What is said of one signal: of the whole model first, then layer by layer."""
     opening = [(-1, reacting(signal, reaction))]
     if signal == CONTROL or not reaction["reacts"]:
