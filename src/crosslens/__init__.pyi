@@ -1,10 +1,46 @@
+from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Passed as Passed
+from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
+from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.recovery import recovery as recovery
 from .attribution.sweep import sweep as sweep
 from .circuit import Circuit as Circuit, Edge as Edge
+from .contrasts.axioms import Axioms as Axioms
+from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal
+from .corpora.collection import Collection as Collection
+from .corpora.reading import collection as collection
+from .effectiveness import (
+    agreement as agreement,
+    compare as compare,
+    evaluate as evaluate,
+)
+from .findings import Findings as Findings
 from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
+from .interventions.ablate import (
+    ablate as ablate,
+    mean_of as mean_of,
+    position_mean_of as position_mean_of,
+    resample as resample,
+)
+from .interventions.edit import (
+    edit_coordinate as edit_coordinate,
+    edit_rows as edit_rows,
+    move_rows as move_rows,
+    scale_coordinate as scale_coordinate,
+    scale_rows as scale_rows,
+    Singular as Singular,
+    singular as singular,
+)
+from .interventions.mask import attention_mask as attention_mask, token_mask as token_mask
+from .interventions.noise import noise as noise
+from .interventions.patch import patch as patch
+from .interventions.path import direct as direct, path as path
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .pairs import Pairs as Pairs, Segment as Segment
+from .planted import plant as plant, Planted as Planted, Recipe as Recipe
+from .ranking import rerank as rerank, Run as Run
+from .signals.bm25 import bm25 as bm25, Bm25Index as Bm25Index
+from .signals.frequency import Frequencies as Frequencies, tokenize as tokenize
 from .sites import (
     each as each,
     head as head,
@@ -12,4 +48,9 @@ from .sites import (
     neuron as neuron,
     Site as Site,
     Unit as Unit,
+)
+from .statistics import (
+    auroc as auroc,
+    benjamini_hochberg as benjamini_hochberg,
+    bootstrap_interval as bootstrap_interval,
 )

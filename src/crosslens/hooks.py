@@ -18,30 +18,36 @@ class Hook:
     """Replace what `unit` carries by `edit` of it, whenever the model computes it.
 
     `edit` sees the unit's numbered part, every position of it; where the unit names tokens
-    ("query", "D_inj"), only theirs are replaced.
+    ("query", "D_inj"), only theirs are replaced. An edit that depends on the tokens
+    themselves says so, and is given the pairs as well.
     """
 
     unit: Unit
-    edit: Callable[[Tensor], Tensor]
+    edit: Callable[..., Tensor]  # of the part, and of the pairs where `sees_pairs`
+    sees_pairs: bool = False
 
     def __call__(self, activation: Tensor, pairs: Pairs) -> Tensor:
         """The edited activation; the original stays as it was, for whoever holds it."""
         edited = activation.clone()
-        self.write(edited, pairs)
+        self.write(edited, pairs, seen=activation)
         return edited
 
-    def write(self, activation: Tensor, pairs: Pairs) -> None:
-        """Edit in place a tensor that nobody else holds."""
-        self.check(activation)
-        old = activation[self.unit.index]
-        new = self.edit(old)
+    def write(self, into: Tensor, pairs: Pairs, *, seen: Tensor) -> None:
+        """Edit what was `seen`, into a tensor that nobody else holds.
+
+        The two may be one where no gradient is wanted; with gradients, what the edit read
+        must stay as it was.
+        """
+        self.check(seen)
+        old = seen[self.unit.index]
+        new = self.edit(old, pairs) if self.sees_pairs else self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
             raise ValueError(
                 f"{self.unit} carries {tuple(old.shape)}, but its hook gave {tuple(new.shape)}"
             )
         if self.unit.named:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
-        activation[self.unit.index] = new
+        into[self.unit.index] = new
 
     def check(self, activation: Tensor) -> None:
         """Refuse a coordinate that this model does not have."""

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from itertools import chain
 from typing import Final
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from .sites import near
+from .sites import near, OR
 
 
 class Segment(IntEnum):
@@ -68,9 +69,13 @@ class Pairs:
         return self.token.device
 
     def where(self, *names: str | Segment) -> Bool[Tensor, "pair pos"]:
-        """The tokens with any of these segments or roles: `pairs.where("query", "D_inj")`."""
+        """The tokens with any of these segments or roles: `pairs.where("query", "D_inj")`.
+
+        One string may join several names, as a unit does: "query|D_inj".
+        """
         found = torch.zeros_like(self.token, dtype=torch.bool)
-        for name in names:
+        split = [name.split(OR) if isinstance(name, str) else [name] for name in names]
+        for name in chain.from_iterable(split):
             if isinstance(name, Segment) or name in SEGMENTS:
                 found |= self.segment == int(SEGMENTS.get(name, name))  # type: ignore[arg-type]
             elif self.role is not None and name in self.roles:
@@ -135,6 +140,9 @@ class Pairs:
                 f"roles have shape {tuple(role.shape)}, tokens {tuple(self.token.shape)}: "
                 "every token needs one role"
             )
+        joined = [name for name in roles if OR in name]
+        if joined:
+            raise ValueError(f"{joined}: the name of a role has no {OR!r}, which joins names")
         return replace(self, role=role, roles=tuple(roles))
 
     def _tensors(self) -> list[tuple[str, Tensor]]:

@@ -7,6 +7,7 @@ replaced or silenced as one thing: a head, a neuron, a position, the tokens of t
     Site("z", 3).at(head=7)                       3.z[head=7]
     Site("resid_pre", 4).at(pos="document")       4.resid_pre[pos=document]
     Site("pattern", 2).at(dst="cls", src="query") 2.pattern[dst=cls,src=query]
+    Site("z", 3).at(pos=("query", "sep1"))        3.z[pos=query|sep1]
 
 Hook names and meanings are those of TransformerLens' `HookedEncoder`, which the published
 code uses. In attention `dst` reads and `src` is read, so that *query* keeps its one
@@ -14,7 +15,7 @@ meaning: what the user typed.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -28,6 +29,10 @@ class Kind(NamedTuple):
     axes: tuple[str, ...]
     meaning: str
 
+
+# The tokens of a segment or role, or of any of several: "query", ("query", "sep1").
+Names = str | Sequence[str]
+OR: Final = "|"  # joins them in a unit; not a plus, which ends the name of a role such as "Q+"
 
 STREAM = ("pair", "pos", "d_model")
 PER_HEAD = ("pair", "pos", "head", "d_head")
@@ -144,13 +149,18 @@ class Site(NamedTuple):
         """Before the first block, or after any last one."""
         return -1 if ORDER[self.name] < ORDER["resid_pre"] else 10_000
 
-    def at(self, **coordinates: int | str) -> "Unit":
+    def at(self, **coordinates: int | Names) -> "Unit":
         """The part of this site with the given named coordinates.
 
         A number picks one index. Along `pos`, `dst` and `src` a name picks the tokens with
-        that segment or role, pair by pair: "query", "document", "Q+".
+        that segment or role, pair by pair: "query", "document", "Q+"; several names pick the
+        tokens with any of them.
         """
-        return Unit(self, tuple(sorted(coordinates.items())))
+        picked = {
+            axis: value if isinstance(value, int | str) else OR.join(value)
+            for axis, value in coordinates.items()
+        }
+        return Unit(self, tuple(sorted(picked.items())))
 
     def __str__(self) -> str:
         return self.name if self.layer is None else f"{self.layer}.{self.name}"

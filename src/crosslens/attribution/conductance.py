@@ -42,7 +42,9 @@ class Flow:
 
     def __getitem__(self, site: Site) -> Float[Tensor, "pair ..."]:
         if site not in self.sites:
-            raise LookupError(f"{site} was not asked for; this flow holds {[*map(str, self.sites)]}")
+            raise LookupError(
+                f"{site} was not asked for; this flow holds {[*map(str, self.sites)]}"
+            )
         return self.sites[site]
 
 
@@ -98,8 +100,9 @@ def conductance(
             break
         if steps >= 2000:
             raise RuntimeError(
-                f"completeness error {error.max():.1e} after {steps} steps, wanted {tolerance:.1e}: "
-                "float32 may not reach it; try model.double(), or pairs whose score moves"
+                f"completeness error {error.max():.1e} after {steps} steps, wanted "
+                f"{tolerance:.1e}: float32 may not reach it (try model.double()), and a path from "
+                "embeddings of zero begins where a LayerNorm has no slope (try another baseline)"
             )
         steps *= 2
     summed = {
@@ -133,7 +136,12 @@ def _flow(
         on_path = torch.lerp(baseline, words, t[:, None, None, None]).flatten(0, 1)
         on_path.requires_grad_()
         enter = (Site("embed"), lambda _, value=on_path: value)
-        with torch.enable_grad(), model.cls_only(), model.tapped([enter]), model.record(*sites) as y:
+        with (
+            torch.enable_grad(),
+            model.cls_only(),
+            model.tapped([enter]),
+            model.record(*sites) as y,
+        ):
             total = model(pairs.repeat(n)).sum()
         slopes = torch.autograd.grad(total, [y[site] for site in sites])
         for site, slope in zip(sites, slopes, strict=True):
@@ -151,9 +159,7 @@ def _gather(parts: list[Tensor], order: Tensor) -> Tensor:
     if parts[0].dim() > 1:
         width = max(part.shape[1] for part in parts)
         parts = [
-            torch.nn.functional.pad(
-                part, (0, 0) * (part.dim() - 2) + (0, width - part.shape[1])
-            )
+            torch.nn.functional.pad(part, (0, 0) * (part.dim() - 2) + (0, width - part.shape[1]))
             for part in parts
         ]
     return torch.cat(parts)[order.argsort()]

@@ -108,7 +108,7 @@ def slab_taps(cells: Sequence[Cell], pairs: Pairs) -> list[tuple[Site, Tap]]:
             for slab, cell in zip(edited.split(len(pairs)), cells, strict=True):
                 for hook in cell:
                     if hook.unit.site == site:
-                        hook.write(slab, pairs)
+                        hook.write(slab, pairs, seen=slab)
             return edited
 
         return edit

@@ -1,5 +1,6 @@
 """From a name to a collection: a folder, an ir_datasets id, or the embedded one."""
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -50,4 +51,4 @@ def embedded() -> Collection:
             f"this installation holds no embedded collection (looked in {folder}); install "
             "crosslens again, or name a folder or an ir_datasets id"
         )
-    return read_trec(folder)
+    return replace(read_trec(folder), name=EMBEDDED, source="the crosslens package")

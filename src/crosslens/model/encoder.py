@@ -119,7 +119,12 @@ class CrossEncoder(HookedRootModule):
 
     @property
     def device(self) -> torch.device:
-        return self.embedding.words.weight.device
+        return self.W_E.device
+
+    @property
+    def W_E(self) -> Float[Tensor, "token d_embed"]:
+        """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
+        return self.embedding.words.weight
 
     # --- pairs -------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ..planted import plant, Planted
+from ..planted.names import PREFIX
 from .config import Config
 from .encoder import CrossEncoder
 from .families import FAMILIES
@@ -34,10 +36,10 @@ def load(
 
     `checkpoint` is a hub id, a local folder, a Hugging Face sequence classifier in memory
     (with its tokenizer), a sentence-transformers `CrossEncoder`, or a planted model
-    ("planted:bm25"). Weights are shared with a model in memory, never copied or changed.
-    `relevant` is the label that means relevant, where two or more labels leave a doubt;
-    `max_length` shortens what the position table allows. On load the scores are compared
-    with the original's; a difference is an error.
+    (`plant(...)`, or its name: "planted:bm25"). Weights are shared with a model in memory,
+    never copied or changed. `relevant` is the label that means relevant, where two or more
+    labels leave a doubt; `max_length` shortens what the position table allows. On load the
+    scores are compared with the original's; a difference is an error.
     """
     name, original, tokenizer = resolve(checkpoint, tokenizer)
     if device is not None:
@@ -72,6 +74,10 @@ def resolve(
     checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None
 ) -> tuple[str, Any, PreTrainedTokenizerBase]:
     """The name, the original model and the tokenizer of whatever the user has."""
+    if isinstance(checkpoint, str) and checkpoint.startswith(PREFIX):
+        checkpoint = plant(checkpoint)
+    if isinstance(checkpoint, Planted):
+        return checkpoint.name, checkpoint.model, tokenizer or checkpoint.tokenizer
     if isinstance(checkpoint, str | Path):
         name = str(checkpoint)
         original = from_pretrained(name)

@@ -1,0 +1,1 @@
+"""Minimal pairs that differ in one relevance signal, aligned token by token."""
