@@ -123,8 +123,8 @@ def patching(
 
     A pair is skipped, and counted, if its two scores differ by less than `least`: a share of
     almost nothing is any number. By default that is a fifth of the contrast's root mean square
-    over the pairs. Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
-    cells, a unit in one pair each.
+    over the pairs. Pairs of like length are swept together, `at_once` of them;
+    `progress(done, total)` counts cells, a unit in one pair each.
     """
     base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
     patched = base.new_empty(len(units), len(contrast.base))
