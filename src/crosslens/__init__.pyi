@@ -6,6 +6,7 @@ from .attribution.sweep import sweep as sweep
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal
+from .contrasts.synonyms import Neighbours as Neighbours
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
 from .effectiveness import (
@@ -37,6 +38,7 @@ from .interventions.path import direct as direct, path as path
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .pairs import Pairs as Pairs, Segment as Segment
+from .planted import plant as plant, Planted as Planted, Recipe as Recipe
 from .ranking import rerank as rerank, Run as Run
 from .signals.bm25 import bm25 as bm25, Bm25Index as Bm25Index
 from .signals.frequency import Frequencies as Frequencies, tokenize as tokenize

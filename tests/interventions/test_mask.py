@@ -167,6 +167,12 @@ def test_a_row_left_with_nothing_to_read_is_refused(any_model, any_sides) -> Non
         pytest.raises(ValueError, match=r"token 0 \('\[CLS\]'\) of pair 0, and 1 more"),
     ):
         any_model(base)
+    rest = token_mask(1, head=0, dst="cls", src=every[:1] + every[2:])
+    with (
+        any_model.hooked(rest, token_mask(1, dst="cls", src="query")),  # head 0 had only that
+        pytest.raises(ValueError, match=r"token 0 \('\[CLS\]'\) of pair 0"),
+    ):
+        any_model(base)
 
 
 def test_cells_for_other_pairs_are_refused(model, two_sides) -> None:

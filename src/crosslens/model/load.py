@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,6 +14,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ..default.weights import embedded_reranker
+from ..planted import plant, Planted
+from ..planted.names import PREFIX
 from .config import Config
 from .encoder import CrossEncoder
 from .families import FAMILIES
@@ -21,8 +24,11 @@ from .head import relevance
 from .tokens import PairTokenizer, Truncation
 
 
+EMBEDDED: Final = "embedded"
+
+
 def load(
-    checkpoint: Any,
+    checkpoint: Any = EMBEDDED,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     relevant: int | None = None,
@@ -33,11 +39,13 @@ def load(
     """The hooked cross-encoder that gives every pair the score of the original.
 
     `checkpoint` is a hub id, a local folder, a Hugging Face sequence classifier in memory
-    (with its tokenizer), a sentence-transformers `CrossEncoder`, or a planted model
-    ("planted:bm25"). Weights are shared with a model in memory, never copied or changed.
-    `relevant` is the label that means relevant, where two or more labels leave a doubt;
-    `max_length` shortens what the position table allows. On load the scores are compared
-    with the original's; a difference is an error.
+    (with its tokenizer), a sentence-transformers `CrossEncoder`, a planted model
+    (`plant(...)`, or its name: "planted:bm25"), or by default the reranker that comes with
+    the package. Weights are shared with a model in memory, never copied or changed; those
+    read from files are float32, whatever the files hold. `relevant` is the label that means
+    relevant, where two or more labels leave a doubt; `max_length` shortens what the position
+    table allows. On load the scores are compared with the original's; a difference is an
+    error.
     """
     name, original, tokenizer = resolve(checkpoint, tokenizer)
     if device is not None:
@@ -72,6 +80,13 @@ def resolve(
     checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None
 ) -> tuple[str, Any, PreTrainedTokenizerBase]:
     """The name, the original model and the tokenizer of whatever the user has."""
+    if isinstance(checkpoint, str) and checkpoint.startswith(PREFIX):
+        checkpoint = plant(checkpoint)
+    if checkpoint == EMBEDDED:
+        _, original, tokenizer = resolve(embedded_reranker(), tokenizer)
+        return EMBEDDED, original, tokenizer
+    if isinstance(checkpoint, Planted):
+        return checkpoint.name, checkpoint.model, tokenizer or checkpoint.tokenizer
     if isinstance(checkpoint, str | Path):
         name = str(checkpoint)
         original = from_pretrained(name)

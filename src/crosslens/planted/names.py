@@ -1,0 +1,93 @@
+"""What to plant, and the name that says it: `planted:bm25?seed=3&layers=6`."""
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Final
+
+
+PREFIX: Final = "planted:"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A planted BM25 model: its size, its parts, and its parameters.
+
+    In a name, options follow `?` and are joined by `&`; synonyms are written
+    `synonyms=car+automobile,doctor+physician`, flags `backup` or `backup=1`.
+    """
+
+    seed: int = 0  # of the places of all parts and of the identity codes
+    layers: int = 4
+    heads: int = 4  # per layer
+    neurons: int = 16  # per layer
+    decoys: int = 2  # heads that attend to matches and write nothing
+    fakes: int = 2  # neurons that fire and are not read
+    backup: bool = False  # a second matching head that speaks where the first is silent
+    synonyms: tuple[tuple[str, ...], ...] = ()  # words that share an identity code
+    normalised: bool = False  # the score is divided by the total IDF of the query
+    k1: float = 1.2
+    b: float = 0.75
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}; it is at least {least}")
+        if not self.k1 > 0:
+            raise ValueError(f"k1={self.k1}; a planted k1 is above 0: the head takes its logarithm")
+        if not 0 <= self.b < 1:
+            raise ValueError(f"b={self.b}; a planted b is at least 0 and below 1")
+        words = [word for cluster in self.synonyms for word in cluster]
+        twice = sorted({word for word in words if words.count(word) > 1})
+        if twice or any(len(cluster) < 2 for cluster in self.synonyms):
+            raise ValueError(
+                "synonyms are clusters of two or more words, each word in one of them; "
+                f"found {self.synonyms}" + (f" with {twice} twice" if twice else "")
+            )
+
+    def __str__(self) -> str:
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        written = "&".join(f"{f.name}={write(getattr(self, f.name))}" for f in changed)
+        return f"{PREFIX}bm25" + (f"?{written}" if written else "")
+
+    @classmethod
+    def named(cls, name: str) -> "Recipe":
+        """The recipe with this name: "planted:bm25?seed=3", or without the prefix."""
+        kind, _, written = name.removeprefix(PREFIX).partition("?")
+        if kind != "bm25":
+            raise ValueError(f"no planted model is called {name!r}; there is {PREFIX}bm25")
+        known = {field.name: field.default for field in fields(cls)}
+        options: dict[str, Any] = {}
+        for option in filter(None, written.split("&")):
+            key, _, value = option.partition("=")
+            if key not in known:
+                close = get_close_matches(key, known, n=3) or list(known)
+                raise ValueError(f"{name!r}: no option {key!r}; did you mean {', '.join(close)}?")
+            if key in options:
+                raise ValueError(f"{name!r} gives {key!r} twice")
+            options[key] = read(key, value, known[key])
+        return cls(**options)
+
+
+LEAST: Final = {"seed": 0, "layers": 3, "heads": 1, "neurons": 1, "decoys": 0, "fakes": 0}
+
+
+def write(value: Any) -> str:
+    """An option's value as a name has it."""
+    if isinstance(value, tuple):
+        return ",".join("+".join(cluster) for cluster in value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def read(key: str, written: str, default: Any) -> Any:
+    """The value of an option, of its default's type."""
+    if isinstance(default, tuple):
+        return tuple(tuple(cluster.split("+")) for cluster in written.split(","))
+    if isinstance(default, bool):
+        flags = {"": True, "1": True, "true": True, "0": False, "false": False}
+        if written.lower() not in flags:
+            raise ValueError(f"{key}={written!r}; it is 1 or 0")
+        return flags[written.lower()]
+    try:
+        return type(default)(written)
+    except ValueError as error:
+        raise ValueError(f"{key}={written!r}; it is a number, as in {key}={default}") from error

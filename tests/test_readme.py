@@ -1,0 +1,65 @@
+"""The README tells the truth: its code runs, its commands are those CI runs, its tables are whole."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from crosslens.analyses.__main__ import questions
+
+import crosslens
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_every_python_block_runs_and_prints(number, capsys):
+    exec(compile(PYTHON[number], f"README.md block {number}", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_script_is_fifteen_lines_and_finds_the_planted_heads(capsys):
+    code = [line for line in PYTHON[0].splitlines() if line.strip()]
+    assert len(code) <= 15
+    exec(PYTHON[0], {})
+    truth = crosslens.plant("bm25").circuit
+    printed = capsys.readouterr().out
+    for unit in (unit for unit in truth if unit.site.name == "z"):
+        assert str(unit) in printed
+
+
+def test_the_commands_are_the_two_promised_and_parse():
+    report, tests = (shlex.split(block) for block in SHELL)
+    assert report[-2:] == [".venv/bin/crosslens", "report"]
+    assert tests[-1] == ".venv/bin/pytest" and ".[test]" in tests
+    assert "constraints.txt" in report and (ROOT / "constraints.txt").is_file()
+
+
+def test_the_command_line_answers():
+    found = subprocess.run(
+        [sys.executable, "-m", "crosslens", "--help"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0 and "report" in found.stdout
+
+
+def test_every_analysis_and_circuit_is_in_the_tables():
+    circuits = {path.stem for path in (ROOT / "circuits").glob("*.py")} - {"__init__"}
+    assert circuits == set(re.findall(r"`crosslens\.circuits\.(\w+)`", README))
+    assert set(questions()) == set(re.findall(r"crosslens\.analyses\.(\w+)`", README))
+
+
+def test_every_name_the_readme_offers_exists():
+    table = README.split("## What is there")[1].split("| circuit |")[0]
+    for name in re.findall(r"`(\w+)[`(]", table):
+        assert hasattr(crosslens, name), name
+
+
+def test_the_files_it_shows_exist():
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
