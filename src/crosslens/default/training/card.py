@@ -18,17 +18,18 @@ pipeline_tag: text-ranking
 
 # The embedded reranker of CrossLens
 
-A six-layer MiniLM cross-encoder (BERT architecture, 6 layers, 12 heads, width 384, one logit) with a
-vocabulary of $pieces word pieces, stored in float16. It is small enough to ship inside the package
-and good enough to study: a baseline for interpretability, not a leaderboard entry. English only;
-trained at 128 tokens a pair, positions up to 512.
+A six-layer MiniLM cross-encoder (BERT architecture, 6 layers, 12 heads, width 384, one logit)
+with a vocabulary of $pieces word pieces, stored in float16. It is small enough to ship inside the
+package and good enough to study: a subject for interpretability, not a leaderboard entry. English
+only; trained on pairs of at most 104 tokens, positions up to 512. The score is the bare logit: no
+sigmoid.
 
 ## Effectiveness
 
 nDCG@10 with exponential gain (ir-measures `nDCG(dcg='exp-log2')@10`), measured on this export
-(float16 weights, pruned tokenizer, pairs of at most 256 tokens) by the command below. All three
-systems rank the same candidates: the judged pool (Cranfield: BM25's first 100, relevant if the label
-is at least 1).
+(float16 weights, pruned tokenizer, pairs of at most 160 tokens) by the command below. All three
+systems rank the same candidates: the judged pool (Cranfield: BM25's first 100, relevant if the
+label is at least 1).
 
 | test | queries | BM25 | bi-encoder | this reranker |
 |---|---|---|---|---|
@@ -58,10 +59,11 @@ $drops
 2. **Teacher.** The same bi-encoder judged every document for every query: half the cosine with the
    document, half the best cosine with a window of it, and a tenth of BM25's share of its bound.
 3. **Material.** $material
-4. **Training.** Lists of about 12 documents; the divergence between softmax rankings plus a fifth of
-   the margin MSE, where a judged grade adds a bonus to the teacher's logit. AdamW, a cosine
-   schedule, a running average of the weights. The exported epoch is the best on held-out
-   development queries (a quarter of TREC DL 2020, an eighth of WikiQA).
+4. **Training.** Lists of about 12 documents, first of short windows, then of whole passages; the
+   divergence between softmax rankings plus a fifth of the margin MSE, where a judged grade adds a
+   bonus to the teacher's logit. AdamW, a cosine schedule, a running average of the weights. The
+   exported epoch is the best on held-out development queries (a quarter of TREC DL 2020, an eighth
+   of WikiQA).
 
 ### Development, by epoch
 
@@ -71,11 +73,11 @@ $notes
 
 The weights derive from all-MiniLM-L6-v2 (Apache-2.0). The training texts are not part of this
 package. They come from research collections: MS MARCO passages with the TREC Deep Learning 2020
-judgements (Microsoft, non-commercial research; NIST) and the TFC1 diagnostic's candidates (MS MARCO),
-WikiQA (Microsoft Research), TREC-QA (Wang et al. 2007, Yao et al. 2013), MedQuAD (CC BY 4.0), SciFact
-(CC BY-NC 2.0; abstracts ODC-By), MEDIQA 2019, SemEval 2016-17 task 3 (Qatar Living) and the
-Vaswani/NPL collection. Word-piece frequencies over MS MARCO are those of jingtaozhan/bert-ranking-analysis
-(BSD-3-Clause).
+judgements (Microsoft, non-commercial research; NIST) and the TFC1 diagnostic's candidates (also MS
+MARCO), WikiQA (Microsoft Research), TREC-QA (Wang et al. 2007, Yao et al. 2013), MedQuAD (CC BY
+4.0), SciFact (CC BY-NC 2.0; abstracts ODC-By), MEDIQA 2019, SemEval 2016-17 task 3 (Qatar Living)
+and the Vaswani/NPL collection. Frequencies of word pieces over MS MARCO are those of
+jingtaozhan/bert-ranking-analysis (BSD-3-Clause).
 """)
 
 

@@ -10,11 +10,12 @@ from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
 from .collection import Collection
-from .reading import Lengths, Reader, score
+from .reading import Reader, score, TESTED
 
 
-# a grade g is worth 2^g - 1, as in trec_eval's relative and the MS MARCO leaderboards' papers
-NDCG: Final = nDCG(dcg="exp-log2") @ 10
+# a grade g is worth 2^g - 1 (Burges et al. 2005); spelt out, because ir-measures leaves its own
+# name for it, nDCG(dcg="exp-log2"), to a Perl script that takes only numbers for query ids
+NDCG: Final = nDCG(gains={grade: 2**grade - 1 for grade in range(8)}) @ 10
 
 Scores = Mapping[str, Mapping[str, float]]  # of a document, by query and document
 
@@ -24,11 +25,8 @@ def ndcg(scores: Scores, grades: Mapping[str, Mapping[str, int]]) -> float:
     queries = scores.keys() & grades.keys()
     if not queries:
         raise ValueError("no query has both scores and grades, so there is nothing to measure")
-    # the program that ir-measures runs for this gain wants topics to be numbers
-    judged, run = [], []
-    for topic, query in enumerate(sorted(queries), start=1):
-        judged.extend(Qrel(str(topic), d, g) for d, g in grades[query].items())
-        run.extend(ScoredDoc(str(topic), d, float(s)) for d, s in scores[query].items())
+    judged = [Qrel(q, d, g) for q in sorted(queries) for d, g in grades[q].items()]
+    run = [ScoredDoc(q, d, float(s)) for q in sorted(queries) for d, s in scores[q].items()]
     return float(ir_measures.calc_aggregate([NDCG], judged, run)[NDCG])
 
 
@@ -39,7 +37,7 @@ def rerank(
     documents = list(collection.documents)
     place = {docid: i for i, docid in enumerate(documents)}
     texts = [*collection.documents.values(), *collection.queries.values()]
-    reader = Reader.of(texts, tokenizer, Lengths(pair=256, query=64))
+    reader = Reader.of(texts, tokenizer, TESTED)
     scores = {}
     with torch.inference_mode():
         for i, qid in enumerate(collection.queries):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ class Lengths(NamedTuple):
 
     pair: int = 104
     query: int = 40
+
+
+TRAINED: Final = Lengths()
+TESTED: Final = Lengths(pair=160, query=64)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Recipe:
     Learning rates rise over `warm_up` steps and fall to a twentieth along a half cosine.
     """
 
-    rate: float = 1.5e-4
+    rate: float = 2e-4
     head_rate: float = 1e-3
     warm_up: int = 100
     weight_decay: float = 0.01

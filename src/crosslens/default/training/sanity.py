@@ -20,7 +20,7 @@ from transformers import BertForSequenceClassification
 
 from .collection import Collection
 from .phrases import FUNCTION_WORDS, Rarity, words
-from .reading import Lengths, Reader, score
+from .reading import Reader, score, TESTED
 
 
 class Drop(NamedTuple):
@@ -80,7 +80,7 @@ def scores_of(
 ) -> Float[np.ndarray, " pair"]:
     """The logit of every pair of texts; read `apart`, neither text may attend to the other."""
     texts = [text for pair in pairs for text in pair]
-    reader = Reader.of(texts, tokenizer, Lengths(pair=256, query=64))
+    reader = Reader.of(texts, tokenizer, TESTED)
     places = [(2 * i, 2 * i + 1) for i in range(len(pairs))]
     with torch.inference_mode():
         if not apart:
