@@ -71,3 +71,15 @@ def test_a_folder_that_is_no_collection_is_refused(tmp_path):
         file.write("1\twhat\n")
     with pytest.raises(FileNotFoundError, match="has no docs.tsv.gz; a collection is a folder"):
         read(tmp_path)
+
+
+def test_the_card_is_written_from_what_was_measured(straight, collections, backbone):
+    pools = Pools.join([Pools.load(path) for path in sorted((straight / "pools").glob("*.npz"))])
+    finish(collections, backbone, straight, pools, notes="### Tries\n\nOnly this one.")
+    card = (straight / "reranker" / "README.md").read_text(encoding="utf-8")
+    assert "| trec-dl-2019 | 2 |" in card and "| query term removed |" in card
+    assert "Only this one." in card and "$" not in card
+    hashes = json.loads((straight / "reranker" / "checksums.json").read_text())
+    assert set(hashes) >= {"README.md", "model.safetensors", "tokenizer.json", "config.json"}
+    note_hashes(straight / "reranker")
+    assert json.loads((straight / "reranker" / "checksums.json").read_text()) == hashes

@@ -9,7 +9,9 @@ TARGETS = torch.tensor([1.0, 0.0, -0.5, 3.0])
 
 def test_scores_that_differ_from_the_targets_by_a_constant_cost_nothing():
     for loss in (ranking, margins):
-        torch.testing.assert_close(loss(TARGETS + 7.0, TARGETS), torch.tensor(0.0), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            loss(TARGETS + 7.0, TARGETS), torch.tensor(0.0), atol=1e-5, rtol=0
+        )
         assert loss(SCORES, TARGETS) > 0.1
 
 

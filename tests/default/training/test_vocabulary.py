@@ -44,7 +44,7 @@ def test_a_foreign_script_is_unknown(small):
 
 def test_ids_are_consecutive_from_pad_and_special_tokens_keep_their_meaning(small):
     vocabulary = small.get_vocab()
-    assert sorted(vocabulary.values()) == list(range(90))
+    assert sorted(vocabulary.values()) == list(range(len(vocabulary)))
     assert vocabulary["[PAD]"] == 0
     pair = small.encode("zebra")
     assert pair.ids[0] == vocabulary["[CLS]"] and pair.ids[-1] == vocabulary["[SEP]"]
@@ -67,7 +67,7 @@ def test_every_kept_piece_keeps_its_embedding(full, small):
     before = model.bert.embeddings.word_embeddings.weight.detach().clone()
     prune_model(model, old, new)
     after = model.bert.embeddings.word_embeddings.weight
-    assert model.config.vocab_size == len(after) == 90
+    assert model.config.vocab_size == len(after) == len(new) < len(old)
     assert all(torch.equal(after[new[piece]], before[old[piece]]) for piece in new)
 
 
@@ -86,7 +86,15 @@ def test_a_size_that_cannot_hold_the_letters_is_refused(full):
 
 @pytest.mark.parametrize(
     ("piece", "expected"),
-    [("a", True), ("##ß", True), ("7", True), ("€", True), ("字", False), ("##я", False), ("ab", False)],
+    [
+        ("a", True),
+        ("##ß", True),
+        ("7", True),
+        ("€", True),
+        ("字", False),
+        ("##я", False),
+        ("ab", False),
+    ],
 )
 def test_letters_are_single_characters_of_latin_script_digits_and_signs(piece, expected):
     assert is_letter(piece) is expected

@@ -86,7 +86,7 @@ def write_card(
     command: str,
     figures: Sequence[Figures],
     drops: Mapping[str, Drop],
-    history: Sequence[Mapping[str, float]],
+    history: Sequence[Mapping[str, int | float]],
     sources: Mapping[str, int],
     pieces: int,
     notes: str,

@@ -12,7 +12,7 @@ class History:
 
     path: Path
 
-    def lines(self) -> list[dict[str, float]]:
+    def lines(self) -> list[dict[str, int | float]]:
         if not self.path.is_file():
             return []
         return [json.loads(line) for line in self.path.read_text().splitlines()]

@@ -58,6 +58,11 @@ def drops(
         spoilt["query term removed"].append((query, without(document, term)))
         spoilt["other term removed"].append((query, without(document, other)))
         spoilt["other answer"].append((query, elsewhere))
+    if not whole:
+        raise ValueError(
+            f"{collection.name} has no document of grade {least_grade} or more that shares a word "
+            "with its query, so there is no pair to spoil"
+        )
     intact = scores_of(model, tokenizer, whole)
     found = {name: scores_of(model, tokenizer, pairs) for name, pairs in spoilt.items()}
     found["no attention between them"] = scores_of(model, tokenizer, whole, apart=True)
