@@ -5,7 +5,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
@@ -16,7 +15,8 @@ def export(model: BertForSequenceClassification, tokenizer: Tokenizer, folder: P
     """Write `model` and `tokenizer` so that AutoTokenizer and BertForSequenceClassification,
     sentence-transformers' CrossEncoder and CrossLens all load them with no network."""
     folder.mkdir(parents=True, exist_ok=True)
-    half = copy.deepcopy(model).to(torch.float16)
+    half = copy.deepcopy(model)
+    half.half()
     half.config.architectures = ["BertForSequenceClassification"]
     half.config.id2label, half.config.label2id = {0: "relevance"}, {"relevance": 0}
     half.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}

@@ -36,8 +36,8 @@ class Reader:
     def of(cls, texts: Sequence[str], tokenizer: Tokenizer, lengths: Lengths) -> "Reader":
         encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ids = tuple(np.array(e.ids[: lengths.pair], dtype=np.int32) for e in encoded)
-        special = tokenizer.token_to_id
-        return cls(ids, special("[CLS]"), special("[SEP]"), lengths)
+        special = tokenizer.get_vocab()
+        return cls(ids, special["[CLS]"], special["[SEP]"], lengths)
 
     def length(self, query: int, document: int) -> int:
         n_query = min(len(self.ids[query]), self.lengths.query)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ class Run:
         for parameter, *gradients in zip(
             self.model.parameters(), *(one.gradients for one in found), strict=True
         ):
-            parameter.grad = sum(gradients[1:], start=gradients[0]).div_(len(batch))
+            parameter.grad = reduce(torch.add, gradients) / len(batch)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -119,8 +120,8 @@ class Run:
     def _follow(self) -> None:
         """Move the average; early on it forgets faster, or it would remember the start."""
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        ours, theirs = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - keep)
+        for ours, theirs in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - keep)
 
     def save(self, folder: Path) -> None:
         """Everything a later run needs; written aside first, so a cut leaves the last one whole."""

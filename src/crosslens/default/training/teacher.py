@@ -11,7 +11,7 @@ price of reading each once. Three signals, each at most 1, are blended:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import cast, Final, NamedTuple
 
 import bm25s
 import numpy as np
@@ -116,8 +116,8 @@ class Teacher:
 
     def bm25_share(self, query: str) -> Float[np.ndarray, " doc"]:
         """BM25 over its least upper bound, the sum of the query terms' IDF (Lucene's variant)."""
-        [terms] = bm25s.tokenize([query], stopwords="en", return_ids=False, show_progress=False)
-        known = [term for term in terms if term in self.bm25.vocab_dict]
+        terms = bm25s.tokenize([query], stopwords="en", return_ids=False, show_progress=False)
+        known = [term for term in cast(list[list[str]], terms)[0] if term in self.bm25.vocab_dict]
         if not known:
             return np.zeros(len(self.documents), dtype=np.float32)
         bound = sum(self.idf[self.bm25.vocab_dict[term]] for term in known)

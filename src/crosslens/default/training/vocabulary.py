@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BertForSequenceClassification, BertTokenizerFast
+from transformers import BertForSequenceClassification, BertTokenizer
 
 
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -96,9 +96,9 @@ def prune_model(
     model.config.pad_token_id = new["[PAD]"]
 
 
-def wrap(tokenizer: Tokenizer, max_length: int = 512) -> BertTokenizerFast:
+def wrap(tokenizer: Tokenizer, max_length: int = 512) -> BertTokenizer:
     """`tokenizer` as transformers know it, ready to be saved beside the weights."""
-    return BertTokenizerFast(
+    return BertTokenizer(
         tokenizer_object=tokenizer, do_lower_case=True, model_max_length=max_length
     )
 
