@@ -22,8 +22,9 @@ from .training.collection import Collection, read
 from .training.diet import Plan
 from .training.effectiveness import ndcg, rerank
 from .training.export import export, note_hashes
+from .training.heldout import is_development, TESTS
 from .training.history import History
-from .training.material import build, is_development, TESTS, USES, WEB
+from .training.material import build, USES, WEB
 from .training.measure import measure
 from .training.pools import Pools
 from .training.reading import Reader, TRAINED

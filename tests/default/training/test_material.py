@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from crosslens.default.training.collection import normalised
-from crosslens.default.training.material import (
-    _select as select,
-    build,
-    is_development,
-    is_test,
-    Portions,
-    trainable,
-)
+from crosslens.default.training.heldout import is_development, is_test, trainable
+from crosslens.default.training.material import build
+from crosslens.default.training.shelf import Portions, select
 from crosslens.default.training.teacher import BiEncoder, Judgement
 
 

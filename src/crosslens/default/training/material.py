@@ -1,30 +1,27 @@
-"""The training material: which queries meet which documents, and what the judges' grades add.
+"""The training material: which queries meet which documents, and what a judge's grade adds.
 
-Real and pseudo-queries meet three kinds of documents: those the teacher puts on top, those BM25
-puts on top (hard negatives share words, not meaning), and a few from further down. Where there are
-labels, a query's own judged list is a pool too.
+Where there are labels, a query's judged list is a pool. Where there are none, pools are made for
+pseudo-queries, and questions of all collections are asked of the web passages.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
 
-from .collection import bucket, Collection, normalised
-from .phrases import pseudo_query, Rarity, windows
-from .pools import Pool, Pools
-from .teacher import BiEncoder, Judgement, Teacher
+from .collection import bucket, Collection
+from .heldout import trainable
+from .phrases import windows
+from .pools import Pools
+from .shelf import cut, LARGE, LONGEST_QUERY, Shelf, SMALL
+from .teacher import BiEncoder
 
 
 LOG = logging.getLogger(__name__)
-
-# a blend of 0.1 more is 1.2 logits more: a list's targets then spread over a few documents
-LOGITS_PER_BLEND: Final = 12.0
 
 
 @dataclass(frozen=True)
@@ -55,54 +52,6 @@ WEB: Final[Mapping[str, Use]] = {
     "trec-dl-2020": Use(bonus=1.2, pseudo=7000),
     "msmarco-tfc1-unlabelled": Use(bonus=0.0, pseudo=7000),
 }
-TESTS: Final = ("trec-dl-2019", "cranfield")
-LONGEST_DOCUMENT: Final = 110  # words; what a pair of 128 tokens can hold
-LONGEST_QUERY: Final = 40
-
-
-class Portions(NamedTuple):
-    """How many documents a pool takes from each place of a ranking."""
-
-    top: int
-    near: int
-    bm25: int
-    anywhere: int
-
-
-SMALL: Final = Portions(4, 3, 3, 2)
-LARGE: Final = Portions(10, 8, 8, 6)
-
-
-def is_development(name: str, qid: str) -> bool:
-    """Held out of training to choose among recipes: a quarter of DL 2020, an eighth of WikiQA."""
-    if name == "trec-dl-2020":
-        return bucket(qid, 4) == 0
-    return name == "wikiqa" and bucket(qid, 8) == 2
-
-
-def is_test(name: str, qid: str) -> bool:
-    """Held out for good: one half of WikiQA, all of TREC DL 2019 and Cranfield."""
-    return name in TESTS or (name == "wikiqa" and bucket(qid, 2) == 1)
-
-
-def trainable(collections: Mapping[str, Collection]) -> dict[str, Collection]:
-    """What training may see: no held-out query, and no text that one of them is judged on."""
-    held_out: set[str] = set()
-    kept: dict[str, Collection] = {}
-    for name, collection in collections.items():
-        if name in TESTS:
-            held_out |= collection.normalised_texts()
-            continue
-        aside = collection.only(lambda q, n=name: is_development(n, q) or is_test(n, q))
-        held_out |= {normalised(text) for text in aside.queries.values()}
-        held_out |= {
-            normalised(collection.documents[docid])
-            for docids in aside.candidates.values()
-            for docid in docids
-            if docid in collection.documents
-        }
-        kept[name] = collection.only(lambda q, n=name: not (is_development(n, q) or is_test(n, q)))
-    return {name: collection.without(held_out) for name, collection in kept.items()}
 
 
 def build(
@@ -153,7 +102,7 @@ def _own(
 ) -> Pools:
     """A collection's own questions and pseudo-queries over its own documents."""
     shelf = Shelf.of(collection.documents, encoder)
-    texts = {qid: _cut(text, LONGEST_QUERY) for qid, text in collection.queries.items()}
+    texts = {qid: cut(text, LONGEST_QUERY) for qid, text in collection.queries.items()}
     pools = [
         shelf.judged(collection, qid, judgement, use.bonus, random)
         for qid, judgement in zip(texts, shelf.teacher.judge(list(texts.values())), strict=True)
@@ -192,110 +141,3 @@ def _web(
     return Pools.join(
         [shelf.pools(drafts), short.pools(short.pseudo(n_pseudo, "web-windows", random))]
     )
-
-
-class Draft(NamedTuple):
-    """A pool whose query is still text."""
-
-    query: str
-    documents: Int[np.ndarray, " doc"]
-    targets: Float[np.ndarray, " doc"]
-    source: str
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """Documents with the teacher that has read them."""
-
-    ids: tuple[str, ...]
-    texts: tuple[str, ...]
-    teacher: Teacher
-    rarity: Rarity
-
-    @classmethod
-    def of(cls, documents: Mapping[str, str], encoder: BiEncoder) -> "Shelf":
-        texts = tuple(_cut(text, LONGEST_DOCUMENT) for text in documents.values())
-        return cls(tuple(documents), texts, Teacher(encoder, texts), Rarity.of(texts))
-
-    def judged(
-        self,
-        collection: Collection,
-        qid: str,
-        judgement: Judgement,
-        bonus: float,
-        random: np.random.Generator,
-    ) -> Draft:
-        """The judged documents and, where the judges saw few, retrieved ones with no bonus."""
-        place = self._place
-        judged = [place[docid] for docid in collection.candidates[qid] if docid in place]
-        found = judged
-        if len(judged) < 32:
-            seen = set(judged)
-            more = _select(judgement, SMALL if len(judged) > 4 else LARGE, random)
-            found = judged + [i for i in more if i not in seen]
-        grades = collection.grades.get(qid, {})
-        gained = np.array([grades.get(self.ids[i], 0) for i in found])
-        at = np.array(found, dtype=np.int64)
-        targets = LOGITS_PER_BLEND * judgement.blend[at] + bonus * gained
-        return Draft(_cut(collection.queries[qid], LONGEST_QUERY), at, targets, collection.name)
-
-    def retrieved(
-        self,
-        text: str,
-        judgement: Judgement,
-        portions: Portions,
-        source: str,
-        random: np.random.Generator,
-    ) -> Draft:
-        at = np.array(_select(judgement, portions, random), dtype=np.int64)
-        return Draft(text, at, LOGITS_PER_BLEND * judgement.blend[at], source)
-
-    def pseudo(self, wanted: int, source: str, random: np.random.Generator) -> list[Draft]:
-        """Pools of pseudo-queries, each drawn from another document."""
-        chosen = random.permutation(len(self.texts))[:wanted]
-        made = [pseudo_query(self.texts[i], self.rarity, random) for i in chosen]
-        queries = [query for query in dict.fromkeys(made) if query]
-        return [
-            self.retrieved(query, judgement, SMALL, source, random)
-            for query, judgement in zip(queries, self.teacher.judge(queries), strict=True)
-        ]
-
-    def pools(self, drafts: Sequence[Draft]) -> Pools:
-        """`drafts` over one table: this shelf's documents, then the queries."""
-        n = len(self.texts)
-        pools = tuple(
-            Pool(n + i, draft.documents, draft.targets, draft.source)
-            for i, draft in enumerate(drafts)
-            if len(draft.documents) > 1
-        )
-        return Pools((*self.texts, *(draft.query for draft in drafts)), pools)
-
-    @cached_property
-    def _place(self) -> dict[str, int]:
-        return {docid: i for i, docid in enumerate(self.ids)}
-
-
-def _select(judgement: Judgement, portions: Portions, random: np.random.Generator) -> list[int]:
-    """Documents from the top, from near it, from BM25's top and from anywhere, none twice."""
-    n = len(judgement.blend)
-    depth = min(n, 8 * (portions.top + portions.near))
-    ranked = _largest(judgement.blend, depth)
-    chosen: dict[int, None] = {}
-    for source, wanted in (
-        (ranked[: 2 * portions.top], portions.top),
-        (ranked, portions.near),
-        (_largest(judgement.bm25, min(n, 8 * portions.bm25)), portions.bm25),
-        (random.integers(n, size=4 * portions.anywhere), portions.anywhere),
-    ):
-        fresh = [i for i in random.permutation(source).tolist() if i not in chosen]
-        chosen.update(dict.fromkeys(list(dict.fromkeys(fresh))[:wanted]))
-    return list(chosen)
-
-
-def _largest(values: Float[np.ndarray, " doc"], n: int) -> Int[np.ndarray, " best"]:
-    best = np.argpartition(-values, n - 1)[:n]
-    return best[np.argsort(-values[best], kind="stable")]
-
-
-def _cut(text: str, longest: int) -> str:
-    return " ".join(text.split()[:longest])

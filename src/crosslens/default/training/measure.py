@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 
 from .collection import Collection
 from .effectiveness import ndcg, rerank, Scores
-from .material import is_test
+from .heldout import is_test
 from .teacher import BiEncoder, Judgement, Teacher
 
 

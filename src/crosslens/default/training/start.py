@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
 from .collection import Collection
-from .material import trainable
+from .heldout import trainable
 from .vocabulary import choose, count_pieces, prune_model, prune_tokenizer
 
 
