@@ -5,13 +5,15 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
 from .collection import Collection
 from .effectiveness import ndcg, rerank, Scores
 from .heldout import is_test
-from .teacher import BiEncoder, Judgement, Teacher
+from .lexical import Lexical
+from .teacher import BiEncoder
 
 
 DEPTH: Final = 100  # of BM25's ranking, where there is no judged pool
@@ -41,44 +43,43 @@ def measure(
         test = collection.only(lambda qid, n=name: is_test(n, qid))
         if not test.queries:
             continue
-        judgements = judge(test, encoder)
+        lexical, semantic = by_terms(test), by_meaning(test, encoder)
         if name == "cranfield":
-            test = among_first(test, judgements)
+            test = among_first(test, lexical)
         yield Figures(
             name,
             len(test.queries),
-            ndcg(by(judgements, test, "bm25"), test.grades),
-            ndcg(by(judgements, test, "cosine"), test.grades),
+            ndcg(of_candidates(lexical, test), test.grades),
+            ndcg(of_candidates(semantic, test), test.grades),
             ndcg(rerank(model, tokenizer, test), test.grades),
         )
 
 
-def judge(collection: Collection, encoder: BiEncoder) -> dict[str, Judgement]:
-    """The teacher's signals for every query of `collection`, over all its documents."""
-    teacher = Teacher(encoder, list(collection.documents.values()))
-    judged = teacher.judge(list(collection.queries.values()))
-    return dict(zip(collection.queries, judged, strict=True))
+def by_terms(test: Collection) -> Scores:
+    """BM25 of every document for every query, as a share of its bound."""
+    lexical = Lexical(list(test.documents.values()))
+    return {q: named(test, lexical.share(text)) for q, text in test.queries.items()}
 
 
-def among_first(test: Collection, judgements: Mapping[str, Judgement]) -> Collection:
-    """`test` with BM25's first documents as candidates and any relevant grade as 1."""
-    docids = list(test.documents)
-    first = {
-        qid: [docids[i] for i in np.argsort(-judgement.bm25, kind="stable")[:DEPTH]]
-        for qid, judgement in judgements.items()
-    }
-    grades = {q: {d: min(g, 1) for d, g in of_query.items()} for q, of_query in test.grades.items()}
+def by_meaning(test: Collection, encoder: BiEncoder) -> Scores:
+    """The bi-encoder's cosine of every document with every query."""
+    cosines = encoder(list(test.queries.values())) @ encoder(list(test.documents.values())).T
+    return {q: named(test, row) for q, row in zip(test.queries, cosines, strict=True)}
+
+
+def named(test: Collection, scores: Float[np.ndarray, " doc"]) -> dict[str, float]:
+    return dict(zip(test.documents, scores.tolist(), strict=True))
+
+
+def among_first(test: Collection, scores: Scores) -> Collection:
+    """`test` with the first documents by `scores` as candidates, any relevant grade as 1."""
+    first = {q: sorted(of, key=lambda d, of=of: -of[d])[:DEPTH] for q, of in scores.items()}
+    grades = {q: {d: min(g, 1) for d, g in of.items()} for q, of in test.grades.items()}
     return replace(test, candidates=first, grades=grades)
 
 
-def by(judgements: Mapping[str, Judgement], test: Collection, signal: str) -> Scores:
-    """The score of each candidate by one of the teacher's signals."""
-    place = {docid: i for i, docid in enumerate(test.documents)}
+def of_candidates(scores: Scores, test: Collection) -> Scores:
     return {
-        qid: {
-            docid: float(getattr(judgements[qid], signal)[place[docid]])
-            for docid in candidates
-            if docid in place
-        }
-        for qid, candidates in test.candidates.items()
+        q: {d: scores[q][d] for d in candidates if d in scores[q]}
+        for q, candidates in test.candidates.items()
     }

@@ -11,15 +11,15 @@ price of reading each once. Three signals, each at most 1, are blended:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import bm25s
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
+from .lexical import Lexical
 from .phrases import windows
 
 
@@ -91,12 +91,7 @@ class Teacher:
         pieces = [windows(text) for text in documents]
         self.first_window: Int[np.ndarray, " doc"] = np.cumsum([0, *map(len, pieces)])[:-1]
         self.windows = encoder([piece for of_one in pieces for piece in of_one])
-        self.bm25 = bm25s.BM25(k1=0.9, b=0.4)
-        terms = bm25s.tokenize(list(documents), stopwords="en", show_progress=False)
-        self.bm25.index(terms, show_progress=False)
-        frequency = np.diff(self.bm25.scores["indptr"])
-        n = len(documents)
-        self.idf = np.log(1 + (n - frequency + 0.5) / (frequency + 0.5))
+        self.lexical = Lexical(documents)
 
     def judge(self, queries: Sequence[str], at_once: int = 256) -> Iterator[Judgement]:
         """A `Judgement` for each query, in order."""
@@ -106,19 +101,10 @@ class Teacher:
             whole = vectors @ self.documents.T
             inside = np.maximum.reduceat(vectors @ self.windows.T, self.first_window, axis=1)
             for query, of_document, of_window in zip(texts, whole, inside, strict=True):
-                share = self.bm25_share(query)
+                share = self.lexical.share(query)
                 blend = (
                     self.blend.document * of_document
                     + self.blend.window * of_window
                     + self.blend.bm25 * share
                 )
                 yield Judgement(of_document, share, blend)
-
-    def bm25_share(self, query: str) -> Float[np.ndarray, " doc"]:
-        """BM25 over its least upper bound, the sum of the query terms' IDF (Lucene's variant)."""
-        terms = bm25s.tokenize([query], stopwords="en", return_ids=False, show_progress=False)
-        known = [term for term in cast(list[list[str]], terms)[0] if term in self.bm25.vocab_dict]
-        if not known:
-            return np.zeros(len(self.documents), dtype=np.float32)
-        bound = sum(self.idf[self.bm25.vocab_dict[term]] for term in known)
-        return (self.bm25.get_scores(known) / bound).astype(np.float32)
