@@ -216,7 +216,7 @@ def summary(findings: "Findings", say: Console) -> None:
             say.print()
             say.print(table)
     for signal, text in findings.read("statements").query("layer < 0")[["signal", "text"]].values:
-        if "sits mostly" in text or "Heads" in text:
+        if text.startswith(("Of all roles", "Heads")):
             say.print(f"[bold]{signal}[/bold]  {text}")
 
 

@@ -61,6 +61,16 @@ def test_patching_a_pair_from_itself_is_refused_as_no_contrast(model, contrast):
         patching(model, same, model.heads()[:1])
 
 
+def test_pairs_that_hardly_differ_are_skipped_and_counted(model, contrast):
+    way = patching(model, contrast, model.heads()[:1], least=1e-3)
+    gap = (way.target - way.base).abs()
+    strict = patching(model, contrast, model.heads()[:1], least=gap.median().item())
+    assert way.n_skipped == (gap < 1e-3).sum() < strict.n_skipped == (gap < gap.median()).sum()
+    assert torch.equal(strict.recovered[0].isnan(), gap < gap.median())
+    usual = patching(model, contrast, model.heads()[:1])
+    assert usual.n_skipped == (gap < 0.2 * gap.square().mean().sqrt()).sum()
+
+
 def test_a_role_that_a_pair_lacks_is_no_effect_of_zero(model, contrast):
     unit = model.sites("resid_pre")[0].at(pos="D+")
     effects = patching(model, contrast, [unit])

@@ -115,15 +115,19 @@ def patching(
     contrast: Contrast,
     units: Sequence[Unit],
     *,
+    least: float | None = None,
     at_once: int = 1,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
-    Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
-    cells, a unit in one pair each. A unit that carries the same on both sides has no effect, and
-    costs nothing where that holds for all the pairs at once: alone, a pair skips most.
+    A pair is skipped, and counted, if its two scores differ by less than `least`: a share of
+    almost nothing is any number. By default that is a fifth of the contrast's root mean square
+    over the pairs. Pairs of like length are swept together, `at_once` of them;
+    `progress(done, total)` counts cells, a unit in one pair each. A unit that carries the same
+    on both sides has no effect, and costs nothing where that holds for all the pairs at once:
+    alone, a pair skips most.
     """
     base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
     patched = base.new_empty(len(units), len(contrast.base))
@@ -153,12 +157,14 @@ def patching(
         done += len(units) * len(chosen)
         if progress is not None:
             progress(done, total)
-    recovered = recovery(patched, base, target)
+    if least is None:
+        least = max(0.2 * float((target - base).square().mean().sqrt()), 1e-3)
+    recovered = recovery(patched, base, target, least=least)
     for i, unit in enumerate(units):
         absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
         for missing in absent:
             recovered[i, missing] = torch.nan
-    is_flat = recovery(base, base, target).isnan()
+    is_flat = recovery(base, base, target, least=least).isnan()
     return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
 

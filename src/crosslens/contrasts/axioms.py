@@ -35,7 +35,7 @@ import torch
 
 from ..corpora.collection import Collection
 from ..pairs import Pairs
-from ..signals.frequency import tokenize
+from ..signals.frequency import Frequencies, tokenize
 from .candidates import Candidate, Candidates, Reads
 from .contrast import aligned, Contrast, contrast, Minimal, nothing
 from .edits import after, before, FILLERS, places, tokens_inside
@@ -329,6 +329,11 @@ class Axioms:
     def idf(self, term: str) -> float:
         """How rare a word is in the collection, in nats."""
         return self.candidates.idf(term)
+
+    @property
+    def frequencies(self) -> Frequencies:
+        """Of words, over all documents of the collection."""
+        return self.candidates.frequencies
 
     @cached_property
     def candidates(self) -> Candidates:

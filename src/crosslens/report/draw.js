@@ -3,7 +3,7 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const scales = {
     light: [[0, "#b2182b"], [0.25, "#ef8a62"], [0.5, "#f5f6f8"], [0.75, "#67a9cf"], [1, "#2166ac"]],
-    dark: [[0, "#ff6b5e"], [0.25, "#93443f"], [0.5, "#22262e"], [0.75, "#3a6791"], [1, "#6db6ff"]],
+    dark: [[0, "#e0564b"], [0.25, "#85403c"], [0.5, "#22262e"], [0.75, "#2f5680"], [1, "#4a93e6"]],
   };
   const colour = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();

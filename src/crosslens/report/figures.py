@@ -22,7 +22,7 @@ SHOWN: Final = {
     "[SEP]2": "SEP₂",
     "[CLS]": "CLS",
     "D_inj": "D inj",
-    "D_other": "D other",
+    "D_other": "D rest",
     "Q-": "Q−",
     "D-": "D−",
 }

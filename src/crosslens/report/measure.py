@@ -48,7 +48,8 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 STREAMS: Final = ("resid_pre", "attn_out", "mlp_out")
 ROLES: Final = tuple(name for name in NAMES if name != "[PAD]")
 LEAST: Final = 1e-3  # a change of score below this is none
-SPREAD: Final = 0.05  # nor is one below this share of the spread of the model's scores
+SHARE: Final = 0.2  # of the root mean square of a contrast: smaller changes are not divided by
+SPREAD: Final = 0.05  # of the spread of the model's scores: a smaller mean change is no reaction
 SCORED: Final = 40  # pairs of each contrast that are scored, to see whether the model reacts
 QUERIES_AT_ONCE: Final = 8
 PAIRS_AT_ONCE: Final = 4
@@ -70,20 +71,20 @@ def measure(
     findings.note(**described(model, collection))
     ranking = rank(question, model, collection, findings, watch)
     contrasts = built(question, model, collection, findings)
-    least = max(LEAST, SPREAD * float(ranking["model"].std()))
-    pairs = react(contrasts, model, findings, question, least, watch)
+    pairs = react(contrasts, model, findings, question, float(ranking["model"].std()), watch)
+    least = {signal: floor(signal, frame) for signal, frame in pairs.groupby("signal")}
     patched = {signal: each[SIGNALS[signal].level] for signal, each in contrasts.items()}
     chosen = {
         signal: worth(
             contrast,
             pairs[pairs["signal"] == signal],
             question.pairs,
-            LEAST if signal == CONTROL else least,
+            least[signal],
         )
         for signal, contrast in patched.items()
     }
     findings.note(
-        least_change={"signals": least, CONTROL: LEAST},
+        least_change=least,
         patched={signal: len(contrast) for signal, contrast in chosen.items()},
     )
     units = swept(model)
@@ -206,7 +207,7 @@ def react(
     model: CrossEncoder,
     findings: Findings,
     question: Question,
-    least: float,
+    spread: float,
     watch: Watch,
 ) -> pd.DataFrame:
     """Both scores of every pair at every level, and whether the model reacts to the signal."""
@@ -228,7 +229,7 @@ def react(
     )
     findings.table("pairs", pairs)
     main = pairs[pairs["is_patched"]]
-    found = reactions(main, least=least, seed=question.seed)
+    found = reactions(main, least=SPREAD * spread, seed=question.seed)
     findings.table("reactions", found, also_json=True)
     findings.table("levels", by_level(pairs, seed=question.seed), also_json=True)
     return main
@@ -255,6 +256,13 @@ def by_level(pairs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=["signal", "level", "change", "low", "high", "n"])
+
+
+def floor(signal: str, pairs: pd.DataFrame) -> float:
+    """The least change of score that is patched; the control's is never divided by."""
+    if signal == CONTROL:
+        return LEAST
+    return max(LEAST, SHARE * float(np.sqrt(pairs["change"].pow(2).mean())))
 
 
 def worth(contrast: Contrast, pairs: pd.DataFrame, most: int, least: float) -> Contrast:
@@ -291,6 +299,7 @@ def explain(
                     model,
                     part,
                     units,
+                    least=LEAST,  # smaller changes were left out above, for the whole contrast
                     progress=lambda cells, _: watch("Patching", before + cells, total),
                 )
                 frame = effects.frame()

@@ -5,6 +5,7 @@ interrupted as well.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -107,8 +108,7 @@ def page(findings: Findings) -> str:
         warnings=warnings(meta),
         ranked=ranked(meta),
         comparison=None if comparison is None else compared(comparison),
-        measure_note="nDCG has exponential gains, 2^grade − 1; RR takes for relevant what is "
-        "graded as its name says.",
+        measure_note="" if comparison is None else measured(comparison),
         types=None if types is None else typed(types),
         types_note="" if types is None else types_note(types),
         reference="" if types is None else types["reference"].iloc[0],
@@ -137,7 +137,6 @@ def page(findings: Findings) -> str:
         roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
         rules=RULES,
         null=null(findings),
-        least=f"{meta['least_change']['signals']:.3g}",
         scoring=scoring(meta),
         tables=[
             {"file": f"{name}.parquet", "rows": len(findings.read(name)), "holds": holds}
@@ -233,18 +232,26 @@ def ranked(meta: dict[str, Any]) -> str:
     )
 
 
+RELEVANT: Final = re.compile(r"\(rel=(\d+)\)")
+
+
 def compared(comparison: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of the comparison, with names and p-values as people write them."""
-    shown = comparison.reset_index()
-    names = {name: name.replace("dcg='exp-log2'", "exp") for name in shown["measure"]}
     return [
         {
             **row,
-            "shown": names[row["measure"]].replace("(exp)", ""),
+            "shown": RELEVANT.sub("", row["measure"].replace("(dcg='exp-log2')", "")),
             "p_shown": "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
         }
-        for row in shown.to_dict("records")
+        for row in comparison.reset_index().to_dict("records")
     ]
+
+
+def measured(comparison: pd.DataFrame) -> str:
+    """What the names of the measures leave unsaid."""
+    grade = RELEVANT.search(" ".join(comparison.index))
+    relevant = f" RR takes grades from {grade[1]} for relevant." if grade else ""
+    return f"nDCG has exponential gains, 2^grade − 1.{relevant}"
 
 
 def typed(types: pd.DataFrame) -> list[dict[str, Any]]:
@@ -382,7 +389,7 @@ def top_heads(units: pd.DataFrame) -> list[dict[str, Any]]:
 def counts(signal: str, reactions: pd.DataFrame, meta: dict[str, Any]) -> str:
     """How many pairs were scored, patched and left out, and why."""
     row = reactions.set_index("signal").loc[signal]
-    least = meta["least_change"][CONTROL if signal == CONTROL else "signals"]
+    least = meta["least_change"][signal]
     patched = meta["patched"].get(signal, 0)
     text = (
         f"{row['pairs']} pairs of {row['queries']} queries scored; the first {patched} whose score "

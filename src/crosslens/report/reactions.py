@@ -81,6 +81,7 @@ def reactions(pairs: pd.DataFrame, *, least: float = 0.0, seed: int = 0) -> pd.D
     table = pd.DataFrame(rows)
     table["q"] = benjamini_hochberg(table["p"].to_numpy(dtype=float))
     beyond = np.sign(table["change"]) * (table["change"] - table["control"])
-    is_sure = (table["q"] < LEVEL) & (table["low"] * table["high"] > 0)
-    table["reacts"] = is_sure & (beyond > 0) & (table["change"].abs() >= least)
+    is_sure = (table["q"] < LEVEL) & (table["low"] * table["high"] > 0) & (beyond > 0)
+    table["reacts"] = is_sure & (table["change"].abs() >= least)
+    table["is_small"] = is_sure & ~table["reacts"]
     return table

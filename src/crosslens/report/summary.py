@@ -107,6 +107,11 @@ def reacting(signal: str, reaction: pd.Series) -> str:
     beside = f"a random word for the same queries by {reaction['control']:+.2f}"
     if reaction["reacts"]:
         return f"The model reacts: the score changes by {change}, {beside}."
+    if reaction["is_small"]:
+        return (
+            f"The model reacts, but hardly: the score changes by {change}, {beside}; a mean below a "
+            "twentieth of the spread of its scores is not explained further."
+        )
     return (
         f"The model does not react to this signal beyond what a random word does: the score "
         f"changes by {change}, {beside}. Its parts are therefore not named."
@@ -129,11 +134,11 @@ def journey(sure: pd.DataFrame, layers: Sequence[int]) -> str:
         else:
             stages.append((role, layer, layer))
     parts = [
-        f"{SPOKEN[role]} at the input of layer{'s' if first != last else ''} "
-        f"{first if first == last else f'{first} to {last}'}"
+        f"{SPOKEN[role]} (layer{'s' if first != last else ''} "
+        f"{first if first == last else f'{first} to {last}'})"
         for role, first, last in stages
     ]
-    return f"The difference sits mostly in {listed(parts, 'then in')}."
+    return f"Of all roles, the input of a layer restores most at {listed(parts, 'then at')}."
 
 
 def heads_in_all(sure: pd.DataFrame) -> str:

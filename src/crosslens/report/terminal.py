@@ -1,8 +1,14 @@
 """The gist of a report as tables for the terminal."""
 
+import re
+from typing import Final
+
 from rich.table import Table
 
 from ..findings import Findings
+
+
+BRACKETS: Final = re.compile(r"\(.*?\)")  # the parameters of a measure; the page says them
 
 
 def compared(findings: Findings) -> Table | None:
@@ -13,7 +19,7 @@ def compared(findings: Findings) -> Table | None:
     table = grid("Ranking", "model", "BM25", "difference", "95 % interval")
     for row in frame.itertuples():
         table.add_row(
-            str(row.Index).replace("(dcg='exp-log2')", ""),
+            BRACKETS.sub("", str(row.Index)),
             f"{row.model:.3f}",
             f"{row.bm25:.3f}",
             f"{row.difference:+.3f}",
