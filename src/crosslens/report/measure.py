@@ -175,17 +175,21 @@ def built(
 ) -> dict[str, tuple[Contrast, ...]]:
     """The contrasts asked for, as far as this collection and this model allow them."""
     close = Neighbours(model.tokens.tokenizer, model.W_E)
-    axioms = Axioms(
-        Shortened(model, question.tokens),
-        collection,
-        question.seed,
-        near=lambda term, words: LISTED.get(term) or close(term, words),
-    )
+
+    def axioms(room: int) -> Axioms:
+        return Axioms(
+            Shortened(model, question.tokens + room),
+            collection,
+            question.seed,
+            near=lambda term, words: LISTED.get(term) or close(term, words),
+        )
+
     contrasts: dict[str, tuple[Contrast, ...]] = {}
     impossible: dict[str, str] = {}
     for signal in question.signals:
         try:
-            contrasts[signal] = SIGNALS[signal].build(axioms, max(question.pairs, SCORED))
+            kind = SIGNALS[signal]
+            contrasts[signal] = kind.build(axioms(kind.room), max(question.pairs, SCORED))
         except ValueError as error:
             impossible[signal] = str(error)
     if not contrasts:

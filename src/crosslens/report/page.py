@@ -22,6 +22,7 @@ from plotly.offline import get_plotlyjs
 from ..contrasts.catalogue import AXIOMS
 from ..contrasts.roles import ROLES
 from ..findings import Findings
+from ..model.load import EMBEDDED
 from . import figures
 from .question import CONTROL, SIGNALS
 from .summary import claimed, RULES
@@ -98,6 +99,7 @@ def page(findings: Findings) -> str:
         folder=findings.folder.name,
         config=findings.config,
         model=meta["model"],
+        name=called(meta["model"]["checkpoint"]),
         collection=meta["collection_facts"],
         versions=meta["versions"],
         weights=meta["weights"],
@@ -148,6 +150,11 @@ def page(findings: Findings) -> str:
 
 def rows(frame: pd.DataFrame) -> Sequence[Any]:
     return list(frame.itertuples())
+
+
+def called(checkpoint: str) -> str:
+    """What to call the model in a sentence."""
+    return "the embedded reranker" if checkpoint == EMBEDDED else checkpoint
 
 
 def titled(signal: str) -> str:

@@ -21,14 +21,15 @@ class Signal(NamedTuple):
     build: Callable[[Axioms, int], tuple[Contrast, ...]]
     level: int = 0  # which of them is patched
     levels: str = ""
+    room: int = 0  # tokens that its edits take beyond what other pairs have
 
 
 # In the order of the report; what the two sides are, `contrasts.catalogue.AXIOMS` says.
 SIGNALS: Final[dict[str, Signal]] = {
     "TFC1": Signal("One more exact match", AXIOMS["TFC1"].build),
     "STMC1": Signal("One soft match", AXIOMS["STMC1"].build),
-    "TFC2": Signal("Many matches", AXIOMS["TFC2"].build, 4, "occurrences of the term"),
-    "LNC2": Signal("Irrelevant content", AXIOMS["LNC2"].build, 0, "irrelevant sentences"),
+    "TFC2": Signal("Many matches", AXIOMS["TFC2"].build, 4, "occurrences of the term", room=16),
+    "LNC2": Signal("Irrelevant content", AXIOMS["LNC2"].build, 0, "irrelevant sentences", room=64),
     "TDC": Signal("A rare term against a common one", AXIOMS["TDC"].build),
     CONTROL: Signal("Control: a word that means nothing here", AXIOMS[CONTROL].build),
 }
@@ -43,7 +44,8 @@ class Question:
         pairs: how many pairs of each contrast are patched, at most.
         seed: draws pairs, control words and bootstrap samples.
         ranking_pairs: how many query-document pairs are ranked, at most.
-        tokens: how long the pairs of contrasts may be; longer documents lose their end.
+        tokens: how long the pairs of contrasts may be, where an edit needs no more room; longer
+            documents lose their end.
         signals: which contrasts are measured; the control always is.
     """
 

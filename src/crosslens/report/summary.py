@@ -93,10 +93,10 @@ def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[t
 
 def reacting(signal: str, reaction: pd.Series) -> str:
     """Whether the model reacts to the signal, with the numbers."""
-    change = (
-        f"{reaction['change']:+.2f} (95 % interval {reaction['low']:+.2f} to "
-        f"{reaction['high']:+.2f}, {reaction['pairs']} pairs)"
+    change, low, high, random = (
+        signed(reaction[name]) for name in ("change", "low", "high", "control")
     )
+    change = f"{change} (95 % interval {low} to {high}, {reaction['pairs']} pairs)"
     if signal == CONTROL:
         return f"A word that is in neither query nor document changes the score by {change}."
     if np.isnan(reaction["p"]):
@@ -104,18 +104,24 @@ def reacting(signal: str, reaction: pd.Series) -> str:
             f"The score changes by {change}; too few queries share a control to tell whether any "
             "word would do the same, so that nothing more is said."
         )
-    beside = f"a random word for the same queries by {reaction['control']:+.2f}"
+    beside = f"a random word for the same queries by {random}"
     if reaction["reacts"]:
         return f"The model reacts: the score changes by {change}, {beside}."
     if reaction["is_small"]:
         return (
-            f"The model reacts, but hardly: the score changes by {change}, {beside}; a mean below a "
-            "twentieth of the spread of its scores is not explained further."
+            f"The model reacts, but hardly: the score changes by {change}, {beside}; a mean below "
+            "a twentieth of the spread of its scores is not explained further."
         )
     return (
         f"The model does not react to this signal beyond what a random word does: the score "
         f"changes by {change}, {beside}. Its parts are therefore not named."
     )
+
+
+def signed(value: float) -> str:
+    """Two digits with a sign, and none before a zero."""
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text
 
 
 def journey(sure: pd.DataFrame, layers: Sequence[int]) -> str:
@@ -161,8 +167,8 @@ def of_layer(sure: pd.DataFrame, layer: int) -> str:
     if not found["attn_out"].empty:
         parts.append(f"What attention writes matters at {effects(found['attn_out'])}.")
     if not found["z"].empty:
-        which = "head" if len(found["z"]) == 1 else "heads"
-        parts.append(f"It comes through {which} {effects(found['z'], head=True)}.")
+        verb = "restores" if len(found["z"]) == 1 else "restore"
+        parts.append(f"Of its heads, {effects(found['z'], head=True)} {verb} part of it.")
     if not found["mlp_out"].empty:
         parts.append(f"What the MLP writes matters at {effects(found['mlp_out'])}.")
     inside = any(len(found[site]) for site in ("attn_out", "z", "mlp_out"))
