@@ -35,7 +35,7 @@ def heatmap(
 
     A number stands in the cells that the report's rules allow to name, and in no other.
     """
-    layers = sorted(units["layer"].unique())
+    layers = sorted(units["layer"].unique().tolist())
     by_cell = units.set_index(["layer", "part"]).assign(is_named=claimed(units).to_numpy())
     cells = [[by_cell.loc[(layer, part)] for part in parts] for layer in layers]
     named = [[f"{c['mean']:.2f}" if c["is_named"] else "" for c in row] for row in cells]

@@ -16,6 +16,7 @@ An interrupted run resumes with the chunk it was at; what is finished is not com
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,6 @@ ROLES: Final = tuple(name for name in NAMES if name != "[PAD]")
 LEAST: Final = 1e-3  # a change of score below this is none
 SHARE: Final = 0.2  # of the root mean square of a contrast: smaller changes are not divided by
 SPREAD: Final = 0.05  # of the spread of the model's scores: a smaller mean change is no reaction
-SCORED: Final = 40  # pairs of each contrast that are scored, to see whether the model reacts
 QUERIES_AT_ONCE: Final = 8
 PAIRS_AT_ONCE: Final = 4
 
@@ -176,6 +176,7 @@ def built(
     """The contrasts asked for, as far as this collection and this model allow them."""
     close = Neighbours(model.tokens.tokenizer, model.W_E)
 
+    @cache  # what an Axioms knows of a collection is counted once
     def axioms(room: int) -> Axioms:
         return Axioms(
             Shortened(model, question.tokens + room),
@@ -189,7 +190,7 @@ def built(
     for signal in question.signals:
         try:
             kind = SIGNALS[signal]
-            contrasts[signal] = kind.build(axioms(kind.room), max(question.pairs, SCORED))
+            contrasts[signal] = kind.build(axioms(kind.room), max(question.pairs, question.scored))
         except ValueError as error:
             impossible[signal] = str(error)
     if not contrasts:

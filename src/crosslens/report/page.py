@@ -398,10 +398,11 @@ def counts(signal: str, reactions: pd.DataFrame, meta: dict[str, Any]) -> str:
     row = reactions.set_index("signal").loc[signal]
     least = meta["least_change"][signal]
     patched = meta["patched"].get(signal, 0)
-    text = (
-        f"{row['pairs']} pairs of {row['queries']} queries scored; the first {patched} whose score "
-        f"changes by {least:.3g} or more patched."
-    )
+    text = f"{row['pairs']} pairs of {row['queries']} queries scored; "
+    if patched:
+        text += f"patched are the first {patched} whose score changes by {least:.3g} or more."
+    else:
+        text += f"none is patched, as no score changes by {least:.3g} or more."
     left_out = meta["left_out"].get(signal, {})
     if left_out:
         why = ", ".join(f"{n} {reason}" for reason, n in left_out.items())

@@ -42,6 +42,7 @@ class Question:
     Attributes:
         model, collection: by the names they were asked for.
         pairs: how many pairs of each contrast are patched, at most.
+        scored: how many are scored, to see whether the model reacts to the signal.
         seed: draws pairs, control words and bootstrap samples.
         ranking_pairs: how many query-document pairs are ranked, at most.
         tokens: how long the pairs of contrasts may be, where an edit needs no more room; longer
@@ -52,6 +53,7 @@ class Question:
     model: str
     collection: str
     pairs: int = 12
+    scored: int = 40
     seed: int = 0
     ranking_pairs: int = 600
     tokens: int = 64

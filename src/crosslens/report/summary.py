@@ -86,7 +86,7 @@ def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[t
     if units is None or units.empty:
         return [*opening, (-1, "No pair changes its score enough to ask where that comes from.")]
     sure = units[claimed(units)]
-    layers = sorted(units["layer"].unique())
+    layers = sorted(units["layer"].unique().tolist())
     whole = [(-1, text) for text in (journey(sure, layers), heads_in_all(sure)) if text]
     return [*opening, *whole, *((layer, of_layer(sure, layer)) for layer in layers)]
 
@@ -167,8 +167,8 @@ def of_layer(sure: pd.DataFrame, layer: int) -> str:
     if not found["attn_out"].empty:
         parts.append(f"What attention writes matters at {effects(found['attn_out'])}.")
     if not found["z"].empty:
-        verb = "restores" if len(found["z"]) == 1 else "restore"
-        parts.append(f"Of its heads, {effects(found['z'], head=True)} {verb} part of it.")
+        verb = "stands" if len(found["z"]) == 1 else "stand"
+        parts.append(f"Of its heads, {effects(found['z'], head=True)} {verb} out.")
     if not found["mlp_out"].empty:
         parts.append(f"What the MLP writes matters at {effects(found['mlp_out'])}.")
     inside = any(len(found[site]) for site in ("attn_out", "z", "mlp_out"))
