@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from crosslens.contrasts.contrast import contrast, Minimal
+from crosslens.contrasts.contrast import Contrast, contrast, Minimal
 from crosslens.interventions.patch import patch
 from crosslens.sites import Site
 
@@ -91,3 +91,15 @@ def test_reversing_exchanges_the_sides(model):
     assert back.base is made.more and back.more is made.base
     assert back.minimal[0].injected == (("cats",), ("a",))
     assert back.reversed.minimal == made.minimal
+
+
+def test_two_batches_made_by_hand_are_a_contrast(model):
+    base = model.pairs(["why do cats purr"] * 2, ["a car in the town", "the dog"])
+    more = model.pairs(["why do dog purr", "why do cats purr"], ["a car in the river", "the car"])
+    found = Contrast.between(base, more, "by hand")
+    assert torch.equal(found.base.where("D_inj"), base.token != more.token)
+    assert found.base.where("D_inj").sum() == 3
+    parts = found.base.where("[CLS]", "Q-", "[SEP]1", "D_inj", "D_other", "[SEP]2")
+    assert torch.equal(parts, base.attended)
+    with pytest.raises(ValueError, match="they must align"):
+        Contrast.between(base, model.pairs(["why do cats purr"] * 2, ["a car", "the dog"]))

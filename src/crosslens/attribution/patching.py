@@ -20,7 +20,7 @@ from ..interventions.patch import patch
 from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
-from .recovery import recovery
+from .recovery import recovery, smallest_contrast
 from .sweep import Progress, sweep
 
 
@@ -38,6 +38,32 @@ class Effects:
     base: Float[Tensor, " pair"]  # the score without the signal
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
+
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        units: Sequence[Unit],
+        change: Float[Tensor, "unit pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
+    ) -> "Effects":
+        """The effects of units each of which changes the score of the base by `change`.
+
+        `least` is the smallest difference of a pair's two scores that has a share to speak of;
+        see `smallest_contrast`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
+        none = torch.zeros_like(base)
+        recovered = recovery(change, none, target - base, least=least)
+        for i, unit in enumerate(units):
+            absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+            for missing in absent:
+                recovered[i, missing] = torch.nan
+        is_flat = recovery(none, none, target - base, least=least).isnan()
+        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
     @property
     def n_skipped(self) -> int:
@@ -122,9 +148,8 @@ def patching(
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
-    A pair is skipped, and counted, if its two scores differ by less than `least`: a share of
-    almost nothing is any number. By default that is a fifth of the contrast's root mean square
-    over the pairs. Pairs of like length are swept together, `at_once` of them;
+    A pair is skipped, and counted, if its two scores differ by less than `least`, by default
+    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them;
     `progress(done, total)` counts cells, a unit in one pair each. A unit that carries the same
     on both sides has no effect, and costs nothing where that holds for all the pairs at once:
     alone, a pair skips most.
@@ -157,15 +182,7 @@ def patching(
         done += len(units) * len(chosen)
         if progress is not None:
             progress(done, total)
-    if least is None:
-        least = max(0.2 * float((target - base).square().mean().sqrt()), 1e-3)
-    recovered = recovery(patched, base, target, least=least)
-    for i, unit in enumerate(units):
-        absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
-        for missing in absent:
-            recovered[i, missing] = torch.nan
-    is_flat = recovery(base, base, target, least=least).isnan()
-    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+    return Effects.of_change(contrast, units, patched - base, base, target, least=least)
 
 
 def differs(unit: Unit, pairs: Pairs, one: Cache, other: Cache) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..pairs import Pairs, Segment
 from .edits import occurrences, Span
-from .roles import covering, NAMES, roles
+from .roles import BY_SEGMENT, covering, NAMES, roles
 
 
 @runtime_checkable
@@ -81,6 +81,23 @@ class Contrast:
                 f"{self.signal}: the sides of pairs {wrong} differ in a token that is not "
                 "D_inj, or in its segment or role"
             )
+
+    @classmethod
+    def between(cls, base: Pairs, more: Pairs, signal: str = "difference") -> "Contrast":
+        """Any two batches of the same shape and segments, such as two made by hand.
+
+        Tokens that differ are D_inj, in the query too; the rest of it is Q-, the rest of the
+        document D_other.
+        """
+        role = torch.zeros_like(base.token)
+        for segment, name in BY_SEGMENT.items():
+            role[base.segment == segment] = NAMES.index(name)
+        if base.token.shape == more.token.shape:  # else the refusal is `__post_init__`'s
+            role[base.token != more.token] = NAMES.index("D_inj")
+            more = more.with_roles(role, NAMES)
+        texts = zip(base.query, base.document, more.document, strict=False)
+        minimal = tuple(Minimal(*each, term="") for each in texts)
+        return cls(signal, base.with_roles(role, NAMES), more, minimal)
 
     def __len__(self) -> int:
         return len(self.base)
