@@ -66,7 +66,7 @@ def test_where_it_is_curved_the_estimate_errs_and_closer_pairs_err_less(close):
         units = model.heads()
         estimate = attribution_patching(model, contrast, units).recovered
         exact = patching(model, contrast, units).recovered
-            errors.append((estimate - exact).abs().nan_to_num().max().item())
+        errors.append((estimate - exact).abs().nan_to_num().max().item())
     assert errors[0] > 1e-3
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
 
