@@ -11,6 +11,7 @@ from .attribution.sweep import sweep as sweep
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal
+from .contrasts.synonyms import Neighbours as Neighbours
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
 from .effectiveness import (

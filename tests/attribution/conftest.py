@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny
 
-from crosslens import Contrast, CrossEncoder, load, Minimal
+from crosslens import Contrast, CrossEncoder, load
 
 
 QUERY = "why do cats purr"
@@ -17,8 +17,7 @@ def one_word(model: CrossEncoder) -> Contrast:
     """Documents that speak of a car, and of a python."""
     texts = [text.replace("car", "python") for text in BASE]
     query = [QUERY] * len(BASE)
-    minimal = tuple(Minimal(QUERY, a, b, "") for a, b in zip(BASE, texts, strict=True))
-    return Contrast("one word", model.pairs(query, BASE), model.pairs(query, texts), minimal)
+    return Contrast.between(model.pairs(query, BASE), model.pairs(query, texts), "one word")
 
 
 @pytest.fixture

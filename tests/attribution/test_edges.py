@@ -53,7 +53,7 @@ def test_where_the_score_is_linear_an_edge_is_what_path_patching_finds(family, c
 
 def changed(model, base: tuple[str, str], more: tuple[str, str]) -> Contrast:
     """Two pairs of a query and a document."""
-    return Contrast("changed", model.pair(*base), model.pair(*more), ())
+    return Contrast.between(model.pair(*base), model.pair(*more), "changed")
 
 
 def strong(effects) -> set[str]:

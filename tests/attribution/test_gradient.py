@@ -65,7 +65,8 @@ def test_where_it_is_curved_the_estimate_errs_and_closer_pairs_err_less(close):
         model, contrast = close("bert", distance)
         units = model.heads()
         estimate = attribution_patching(model, contrast, units).recovered
-        errors.append((estimate - patching(model, contrast, units).recovered).abs().max().item())
+        exact = patching(model, contrast, units).recovered
+        errors.append((estimate - exact).abs().nan_to_num().max().item())
     assert errors[0] > 1e-3
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
 
@@ -133,11 +134,8 @@ def test_an_exact_softmax_is_exact_where_all_behind_it_is_linear(model, contrast
 
 def test_the_query_that_asks_for_another_word_is_found_with_an_exact_softmax(model, planted):
     texts = ["the heart of a snake and a doctor"]
-    swapped = Contrast(
-        "another query",
-        model.pairs(["heart of a doctor"], texts),
-        model.pairs(["heart of a market"], texts),
-        (),
+    swapped = Contrast.between(
+        model.pairs(["heart of a doctor"], texts), model.pairs(["heart of a market"], texts)
     )
     units = [unit.site.at(pos="query", **dict(unit.coordinates)) for unit in model.heads("q")]
     exact = patching(model, swapped, units)
@@ -211,9 +209,7 @@ def test_what_cannot_be_estimated_is_refused(apart):
     with pytest.raises(MemoryError, match="raise memory_budget"):
         estimate(model.heads(), memory_budget=1000)
     with pytest.raises(ValueError, match="no contrast to recover"):
-        attribution_patching(
-            model, Contrast("none", contrast.base, contrast.base, ()), model.heads()
-        )
+        attribution_patching(model, Contrast.between(contrast.base, contrast.base), model.heads())
 
 
 def test_it_leaves_no_trace_and_tells_how_far_it_is(apart):

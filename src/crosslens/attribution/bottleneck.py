@@ -89,6 +89,8 @@ def bottleneck(
     pass, before its step is taken, as in the reference code. Each pair draws its own noise
     from `seed`, so that results do not depend on what shares its batch.
     """
+    if min(steps, repeats) < 1:
+        raise ValueError(f"{steps} steps of {repeats} repetitions: both must be at least 1")
     outputs = _outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")
@@ -131,6 +133,7 @@ def _squeeze(
     optimiser = torch.optim.Adam([alpha], lr=lr)
     generators = [torch.Generator(x.device).manual_seed(seed) for _ in range(len(pairs))]
     many = pairs.repeat(repeats)
+    passed = x.new_zeros(there.shape)
     weight = None if beta is None else x.new_full((len(pairs),), beta)
     for _ in range(steps):
         with torch.enable_grad():

@@ -15,11 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
-from ..hooks import Hooked
+from ..hooks import Cache, Hooked
 from ..interventions.patch import patch
+from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
-from .recovery import recovery
+from .recovery import recovery, smallest_contrast
 from .sweep import Progress, sweep
 
 
@@ -46,15 +47,22 @@ class Effects:
         change: Float[Tensor, "unit pair"],
         base: Float[Tensor, " pair"],
         target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
     ) -> "Effects":
-        """The effects of units each of which changes the score of the base by `change`."""
+        """The effects of units each of which changes the score of the base by `change`.
+
+        `least` is the smallest difference of a pair's two scores that has a share to speak of;
+        see `smallest_contrast`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
         none = torch.zeros_like(base)
-        recovered = recovery(change, none, target - base)
+        recovered = recovery(change, none, target - base, least=least)
         for i, unit in enumerate(units):
             absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
             for missing in absent:
                 recovered[i, missing] = torch.nan
-        is_flat = recovery(none, none, target - base).isnan()
+        is_flat = recovery(none, none, target - base, least=least).isnan()
         return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
     @property
@@ -133,14 +141,18 @@ def patching(
     contrast: Contrast,
     units: Sequence[Unit],
     *,
-    at_once: int = 16,
+    least: float | None = None,
+    at_once: int = 1,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
-    Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
-    cells, a unit in one pair each.
+    A pair is skipped, and counted, if its two scores differ by less than `least`, by default
+    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them;
+    `progress(done, total)` counts cells, a unit in one pair each. A unit that carries the same
+    on both sides has no effect, and costs nothing where that holds for all the pairs at once:
+    alone, a pair skips most.
     """
     base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
     patched = base.new_empty(len(units), len(contrast.base))
@@ -151,15 +163,34 @@ def patching(
         pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
         with model.record(*sites) as source:
             model(more)
-        hooks = [patch(unit, source) for unit in units]
+        with model.record(*sites) as own:
+            model(pairs)
+        differing = [i for i, unit in enumerate(units) if differs(unit, pairs, source, own)]
+        hooks = [patch(units[i], source) for i in differing]
 
         def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before + cells * n, total)
 
-        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
+        patched[:, rows] = base[rows]
+        for i, scores in zip(
+            differing,
+            sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report),
+            strict=True,
+        ):
+            patched[i, rows] = scores
         done += len(units) * len(chosen)
-    return Effects.of_change(contrast, units, patched - base, base, target)
+        if progress is not None:
+            progress(done, total)
+    return Effects.of_change(contrast, units, patched - base, base, target, least=least)
+
+
+def differs(unit: Unit, pairs: Pairs, one: Cache, other: Cache) -> bool:
+    """Whether the unit carries anything else in one run than in the other."""
+    changed = one[unit] != other[unit]
+    if unit.named:
+        changed = changed & pairs.mask(unit.left, unit.named)
+    return bool(changed.any())
 
 
 def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:

@@ -189,26 +189,32 @@ class CrossEncoder(HookedRootModule):
     def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> Iterator[None]:
         """Run a function on what passes each site; one that returns a tensor replaces it.
 
-        A tap that saw none of the forward passes made meanwhile is an error: a silent
-        intervention looks like a finding.
+        A tap that saw none of the forward passes made meanwhile is an error.
         """
-        before = self.forwards
-        fired: dict[int, Site] = {}
-        with ExitStack() as stack:
+        with self._expecting() as missing, ExitStack() as stack:
             for number, (site, tap) in enumerate(taps):
-                fired[number] = site
+                missing[number] = str(site)
 
                 def hook(activation: Tensor, *, hook: HookPoint, n=number, f=tap) -> Tensor | None:
-                    fired.pop(n, None)
+                    missing.pop(n, None)
                     return f(activation)
 
                 stack.enter_context(attached(self.point(site), hook))
             yield
-        if fired and self.forwards > before:
-            never = ", ".join(map(str, fired.values()))
+
+    @contextmanager
+    def _expecting(self) -> Iterator[dict[int, str]]:
+        """Entries that are not taken out while the model runs belong to hooks that missed it.
+
+        That is an error: a silent intervention looks like a finding.
+        """
+        before = self.forwards
+        missing: dict[int, str] = {}
+        yield missing
+        if missing and self.forwards > before:
             raise RuntimeError(
-                f"the model ran, but never passed {never}: a run from a later block "
-                "cannot reach an earlier site"
+                f"the model ran, but never passed {', '.join(missing.values())}: a run from a "
+                "later block cannot reach an earlier site"
             )
 
     @contextmanager
@@ -252,26 +258,23 @@ class CrossEncoder(HookedRootModule):
         clear_contexts: bool = False,
     ) -> Iterator["CrossEncoder"]:
         """TransformerLens' `hooks`; an unknown name or a hook that never fires is an error."""
-        before = self.forwards
-        waiting: dict[int, str] = {}
+        with self._expecting() as missing:
 
-        def watched(number: int, hook: Callable) -> Callable:
-            def watch(activation: Tensor, hook: HookPoint, f=hook) -> Any:
-                waiting.pop(number, None)
-                return f(activation, hook=hook)
+            def watched(number: int, hook: Callable) -> Callable:
+                def watch(activation: Tensor, hook: HookPoint, f=hook) -> Any:
+                    missing.pop(number, None)
+                    return f(activation, hook=hook)
 
-            return watch
+                return watch
 
-        listed = []
-        for number, (name, hook) in enumerate(fwd_hooks):
-            waiting[number] = str(self.named(name))
-            listed.append((name, watched(number, hook)))
-        for name, _ in bwd_hooks:
-            self.named(name)
-        with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
-            yield self
-        if waiting and self.forwards > before:
-            raise RuntimeError(f"the model ran, but these hooks never fired: {[*waiting.values()]}")
+            listed = []
+            for number, (name, hook) in enumerate(fwd_hooks):
+                missing[number] = " and ".join(self.named(name))
+                listed.append((name, watched(number, hook)))
+            for name, _ in bwd_hooks:
+                self.named(name)
+            with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
+                yield self
 
     def add_hook(self, name: str | Callable[[str], bool], *args: Any, **options: Any) -> None:
         """TransformerLens' `add_hook`, for names that exist."""
