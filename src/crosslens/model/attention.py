@@ -53,7 +53,12 @@ class Attention(nn.Module):
         if self.is_fusible and quiet(self.hook_attn_scores, self.hook_pattern):
             return self.fused(q, k, v, context)
         scores = self.hook_attn_scores(self.scores(q, k, context))
-        pattern = self.hook_pattern(scores.softmax(dim=-1))
+        return self.mix(self.hook_pattern(scores.softmax(dim=-1)), v)
+
+    def mix(
+        self, pattern: Float[Tensor, "pair head dst src"], v: Float[Tensor, "pair src head d_head"]
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """The mean of the values under the pattern: z."""
         return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
     def write(self, z: Float[Tensor, "pair pos head d_head"]) -> Float[Tensor, "pair pos d_model"]:
