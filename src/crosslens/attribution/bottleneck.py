@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ..hooks import Hooked
 from ..pairs import Pairs
-from ..sites import Site
+from .entry import block_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def bottleneck(
     pass, before its step is taken, as in the reference code. Each pair draws its own noise
     from `seed`, so that results do not depend on what shares its batch.
     """
-    outputs = _outputs(model)
+    outputs = block_outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")
     chosen = tuple(range(len(outputs))) if layers is None else tuple(layers)
@@ -168,11 +168,3 @@ def _draw(
             n, length, like.shape[-1], generator=generator, dtype=like.dtype, device=like.device
         )
     return drawn
-
-
-def _outputs(model: Hooked) -> list[Site]:
-    """The output of every block: the input of the next, and what the last one leaves."""
-    names = {site.name for site in model.sites()}
-    return model.sites(
-        "normalized_resid_post" if "normalized_resid_post" in names else "resid_post"
-    )
