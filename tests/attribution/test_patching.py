@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from crosslens import auroc, Axioms, collection, each, load, patch, patching, plant, sweep
+from crosslens.attribution.memory import Footprint
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +98,13 @@ def test_progress_reaches_the_end(model, contrast):
     seen = []
     patching(model, contrast, model.heads()[:4], progress=lambda done, total: seen.append(done))
     assert seen == sorted(seen) and seen[-1] == 4 * len(contrast)
+
+
+def test_a_budget_takes_fewer_pairs_at_once_and_changes_nothing(model, contrast):
+    units = model.heads()[:3]
+    size = Footprint.of(model, contrast.base)
+    least = 2 * size.of_sites([units[0].site]) + size.block
+    roomy, tight = (patching(model, contrast, units, memory_budget=n) for n in (10**9, 2 * least))
+    torch.testing.assert_close(tight.recovered, roomy.recovered, atol=1e-3, rtol=0, equal_nan=True)
+    with pytest.raises(MemoryError, match="patching one pair needs about"):
+        patching(model, contrast, units, memory_budget=least - 1)
