@@ -31,14 +31,15 @@ class Footprint:
 
     @classmethod
     def of(cls, model: Hooked, pairs: Pairs) -> "Footprint":
-        """Read off a pass over the longest of `pairs`."""
-        longest, width = int(pairs.lengths.argmax()), pairs.token.shape[1]
+        """Read off a pass over the shortest of `pairs`."""
+        width = pairs.token.shape[1]
         sites = [Site(name, 0) for name in ("resid_pre", "v", "mlp_pre")]
         with torch.no_grad(), model.record(*sites) as cache:
-            model(pairs.take([longest], width=width))
-        axes = {"pair": 1, "dst": width, "src": width, "label": 1}
+            model(pairs.take([int(pairs.lengths.argmin())]))
+        axes: dict[str, int] = {"label": 1}
         for site in sites:
             axes |= dict(zip(site.axes, cache[site].shape, strict=True))
+        axes |= {"pair": 1, "pos": width, "dst": width, "src": width}
         stream = cache[sites[0]]
         return cls(axes, len(model.sites("resid_pre")), stream.element_size(), stream.device)
 
@@ -63,8 +64,20 @@ class Footprint:
 
     @property
     def with_gradients(self) -> int:
-        """What a pass holds when every block is kept for the way back."""
+        """What a pass holds at most when every block is kept for the way back."""
         return self.block * (self.n_layers + 1)
+
+    def rows_with_gradients(
+        self, model: Hooked, pairs: Pairs, rows: int, budget: int, *, beside: int = 0
+    ) -> int:
+        """How many rows, `rows` at most, fit the budget on the way there and back.
+
+        `beside` is what each takes besides. Where the bound above would be too strict, what a
+        row keeps is measured.
+        """
+        if rows * (self.with_gradients + beside) <= budget:
+            return rows
+        return min(rows, budget // (kept_for_gradients(model, pairs) + self.block + beside))
 
     @property
     def tokens(self) -> int:
@@ -86,6 +99,31 @@ class Footprint:
             f"the budget is {budget / 2**20:.0f} MiB: raise memory_budget, or take fewer or "
             "shorter pairs at once"
         )
+
+
+def kept_for_gradients(model: Hooked, pairs: Pairs) -> int:
+    """The bytes that the longest of `pairs` keeps for the way back: two rows, less one."""
+    longest, width = int(pairs.lengths.argmax()), pairs.token.shape[1]
+
+    def kept(rows: int) -> int:
+        storages: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        enter = (Site("embed"), lambda x: x.detach().requires_grad_())
+        with (
+            torch.enable_grad(),
+            model.tapped([enter]),
+            torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        ):
+            score = model(pairs.take([longest] * rows, width=width))
+        del score  # it kept the storages alive, so that none was counted as another
+        return sum(storages.values())
+
+    return kept(2) - kept(1)  # the weights are in both
 
 
 def budget_on(device: torch.device, memory_budget: int | None) -> int:
