@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..hooks import Hooked
 from ..pairs import Pairs
 from .entry import block_outputs
-from .memory import budget_on, Footprint
+from .memory import budget_on, Footprint, Room
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,11 @@ class Noise:
         variance = ((x - mean).square() * weight).sum(dim=1, keepdim=True) / (n - 1)
         return cls(mean, variance.sqrt())
 
-    def take(self, rows: Int[Tensor, " pair"], width: int) -> "Noise":
+    def take(self, rows: Sequence[int], width: int) -> "Noise":
         """The noise of some pairs, where it differs between them, cut to `width` tokens."""
 
         def some(x: Tensor) -> Tensor:
-            return (x if x.shape[0] == 1 else x[rows])[:, : 1 if x.shape[1] == 1 else width]
+            return (x if x.shape[0] == 1 else x[list(rows)])[:, : 1 if x.shape[1] == 1 else width]
 
         return Noise(some(self.mean), some(self.std))
 
@@ -121,14 +121,22 @@ def bottleneck(
     like = noises[0].mean
     nats = like.new_zeros(len(chosen), *pairs.token.shape)
     weights = like.new_zeros(len(chosen), len(pairs))
-    for members in pairs.lengths.argsort().split(max(1, rows // repeats)):
-        some = pairs.take(members.tolist())
+
+    def squeeze(members: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        some = pairs.take(members)
         width = some.token.shape[1]
         with torch.no_grad(), model.record(*(outputs[layer] for layer in chosen)) as cache:
             model(some)
-        for i, layer in enumerate(chosen):
-            x, noise = cache[outputs[layer]], noises[layer].take(members, width)
-            nats[i, members, :width], weights[i, members] = search(model, some, layer, x, noise)
+        return [
+            search(model, some, layer, cache[outputs[layer]], noises[layer].take(members, width))
+            for layer in chosen
+        ]
+
+    order = pairs.lengths.argsort().tolist()
+    for members, found in Room(max(1, rows // repeats)).batches(squeeze, order):
+        for i, (passed, weight) in enumerate(found):
+            nats[i, list(members), : passed.shape[1]] = passed
+            weights[i, list(members)] = weight
     return Passed(chosen, nats, weights)
 
 

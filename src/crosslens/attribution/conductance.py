@@ -13,7 +13,7 @@ One forward and one backward pass at each node of the path give the flow of ever
 once, for many nodes and pairs in one batch; nothing but running sums is kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import budget_on, Footprint
+from .memory import budget_on, Footprint, Room
 from .quadrature import gauss_legendre, Panel
 
 
@@ -109,15 +109,16 @@ def conductance(
         raise size.refuse(4 * size.with_gradients, budget, "four points of a path")
     rows, per_panel = min(rows, fit), min(12, fit - 1)  # n steps between n + 1 points
     while True:
-        parts = []
-        bundles = _bundles(pairs, rows, min(steps, per_panel))
-        for chosen in bundles:
+        panels = rule(steps, per_panel=per_panel)
+
+        def along(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
             some = pairs.take(chosen)
-            path = Path(
-                baseline[chosen][:, : some.token.shape[1]], rule(steps, per_panel=per_panel)
-            )
-            parts.append(_flow(model, some, path, watched, per_token))
-        order = torch.tensor([row for chosen in bundles for row in chosen])
+            path = Path(baseline[list(chosen)][:, : some.token.shape[1]], panels)
+            return _flow(model, some, path, watched, per_token)
+
+        order = pairs.lengths.argsort()
+        together = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
+        parts = [part for _, part in Room(together).batches(along, order.tolist())]
         flow = {site: _gather([part[0][site] for part in parts], order) for site in watched}
         change = _gather([part[1] for part in parts], order)
         off = torch.stack([flow[site].flatten(1).sum(dim=1) - change for site in whole])
@@ -139,12 +140,6 @@ class Path(NamedTuple):
 
     baseline: Float[Tensor, "pair pos d_model"]
     panels: list[Panel]
-
-
-def _bundles(pairs: Pairs, rows: int, points: int) -> list[list[int]]:
-    """Pairs of like length, as many together as their points of the path fill a batch."""
-    together = max(1, rows // points)
-    return [chosen.tolist() for chosen in pairs.lengths.argsort().split(together)]
 
 
 def _flow(

@@ -18,6 +18,7 @@ from ..sites import Site
 TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ class Room:
         self.items = items
 
     def batches(
-        self, run: Callable[[Sequence[Item]], Tensor], items: Sequence[Item]
-    ) -> Iterator[tuple[Sequence[Item], Tensor]]:
+        self, run: Callable[[Sequence[Item]], Found], items: Sequence[Item]
+    ) -> Iterator[tuple[Sequence[Item], Found]]:
         """`run` of all items, a batch at a time.
 
         Where a device has no memory left, the batch is halved and tried again.
@@ -151,15 +152,15 @@ class Room:
         done = 0
         while done < len(items):
             batch = items[done : done + self.items]
+            found: list[Found] = []
             try:
-                found = run(batch)
+                found.append(run(batch))
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
-                found = None
-            if found is None:  # outside of `except`, whose traceback holds the batch's tensors
+            if not found:  # outside of `except`, whose traceback holds the batch's tensors
                 self.items = len(batch) // 2
                 torch.cuda.empty_cache()
                 continue
-            yield batch, found
+            yield batch, found[0]
             done += len(batch)
