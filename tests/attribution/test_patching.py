@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-import crosslens.attribution.patching as module
 from crosslens import auroc, Axioms, collection, each, load, patch, patching, plant, sweep
+from crosslens.attribution.memory import Footprint
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +101,29 @@ def test_progress_reaches_the_end(model, contrast):
 
 
 def test_units_that_carry_the_same_on_both_sides_cost_nothing(model, contrast, monkeypatch):
-    swept = []
-    plain = module.sweep
+    rows = []
+    plain = type(model).suffix
 
-    def counting(model, pairs, hooks, **options):
-        swept.extend(hook.unit for hook in hooks)
-        return plain(model, pairs, hooks, **options)
+    def counting(self, pairs, *given):
+        rows.append(len(pairs))
+        return plain(self, pairs, *given)
 
-    monkeypatch.setattr(module, "sweep", counting)
+    monkeypatch.setattr(type(model), "suffix", counting)
     first = model.sites("resid_pre")[0]
     units = [first.at(pos=role) for role in ("D_inj", "Q+", "[CLS]", "D_other")]
     effects = patching(model, contrast, units)
     # the embeddings differ at the injected term only, where patching them gives the other side
-    assert set(swept) == {units[0]} and len(swept) == len(contrast)
+    assert sum(rows) == len(contrast) - effects.n_skipped
     assert torch.allclose(effects.of(units[0]), torch.ones(len(contrast)), atol=1e-3)
     for unit in units[1:]:
         assert (effects.of(unit).nan_to_num() == 0).all()
+
+
+def test_a_budget_takes_fewer_pairs_at_once_and_changes_nothing(model, contrast):
+    units = model.heads()[:3]
+    size = Footprint.of(model, contrast.base)
+    least = 2 * size.of_sites([units[0].site]) + size.block
+    roomy, tight = (patching(model, contrast, units, memory_budget=n) for n in (10**9, 2 * least))
+    torch.testing.assert_close(tight.recovered, roomy.recovered, atol=1e-3, rtol=0, equal_nan=True)
+    with pytest.raises(MemoryError, match="patching one pair needs about"):
+        patching(model, contrast, units, memory_budget=least - 1)

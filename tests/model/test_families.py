@@ -250,13 +250,37 @@ def test_the_narrow_last_block_and_the_fused_kernel_change_nothing(twins):
     assert rows == ({width, 1} if model.head.reads_cls else {width})
 
 
-def test_a_suffix_from_a_recorded_stream_is_the_whole_pass(twins):
+def test_a_suffix_from_recorded_sites_is_the_whole_pass(twins):
     model, pairs = twins.model, twins.pairs
-    with model.record("resid_pre", "z") as cache:
+    with model.record(*model.sites()) as cache:
         scores = model(pairs)
+    beside = "normalized_resid_mid" if model.cfg.norm == "post" else "resid_mid"
+    beginnings = (
+        ["resid_pre"],
+        ["resid_pre", "v", "attn_scores"],
+        ["resid_pre", "v", "pattern"],
+        ["resid_pre", "z"],
+        ["resid_mid"],
+        [beside, "mlp_out"],
+    )
     for layer in range(model.cfg.n_layers):
-        resid, z = cache[Site("resid_pre", layer)], cache[Site("z", layer)]
-        for given in ((resid,), (resid, z)):
+        for names in beginnings:
+            given = {name: cache[Site(name, layer)] for name in names}
+            last = Site(names[-1], layer)
             torch.testing.assert_close(
-                model.suffix(pairs, layer, *given), scores, rtol=0, atol=1e-10
+                model.suffix(pairs, layer, given), scores, rtol=0, atol=1e-10
             )
+            with model.record(last) as again:
+                model.suffix(pairs, layer, given)
+            assert torch.equal(again[last], cache[last])  # it begins at the hook point
+            changed = given | {names[-1]: cache[last].flip(0)}
+            with model.hooked(Hook(last.at(), lambda x: x.flip(0))):
+                expected = model(pairs)
+            assert (expected - scores).abs().max() > 1e-4
+            torch.testing.assert_close(
+                model.suffix(pairs, layer, changed), expected, rtol=0, atol=1e-10
+            )
+    stream = cache[Site(model.cfg.block_output, model.cfg.n_layers - 1)]
+    torch.testing.assert_close(
+        model.suffix(pairs, model.cfg.n_layers, stream), scores, rtol=0, atol=1e-10
+    )

@@ -11,15 +11,16 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
-from ..hooks import Cache, Hooked
+from ..hooks import Hooked
 from ..interventions.patch import patch
 from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from .memory import budget_on, Footprint
 from .recovery import recovery, smallest_contrast
 from .sweep import Progress, sweep
 
@@ -142,58 +143,58 @@ def patching(
     units: Sequence[Unit],
     *,
     least: float | None = None,
-    at_once: int = 1,
+    at_once: int = 16,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
-    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them;
-    `progress(done, total)` counts cells, a unit in one pair each. A unit that carries the same
-    on both sides has no effect, and costs nothing where that holds for all the pairs at once:
-    alone, a pair skips most.
+    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
+    fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
+    unit in one pair each. A unit that carries the same on both sides costs nothing.
+
+    Raises:
+        MemoryError: the budget does not hold one pair.
     """
-    base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
-    patched = base.new_empty(len(units), len(contrast.base))
-    done, total = 0, patched.numel()
-    sites = {unit.site for unit in units}
-    for rows in contrast.base.lengths.argsort().split(at_once):
+    sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)
+    size = Footprint.of(model, contrast.base)
+    budget = budget_on(size.device, memory_budget)
+    each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
+    at_once = min(at_once, budget // (2 * each + size.block))
+    if at_once < 1:
+        raise size.refuse(2 * each + size.block, budget, "patching one pair")
+
+    order = contrast.base.lengths.argsort()
+    base, target = (_scored(model, s, order, at_once) for s in (contrast.base, contrast.more))
+    least = smallest_contrast(base, target) if least is None else least
+    is_flat = recovery(base, base, target, least=least).isnan()
+    order = order[~is_flat[order]]
+
+    patched = base.expand(len(units), -1).clone()
+    done, total = len(units) * int(is_flat.sum()), patched.numel()
+    for rows in order.split(at_once):
         chosen = rows.tolist()
         pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
         with model.record(*sites) as source:
             model(more)
-        with model.record(*sites) as own:
-            model(pairs)
-        differing = [i for i, unit in enumerate(units) if differs(unit, pairs, source, own)]
-        hooks = [patch(units[i], source) for i in differing]
+        hooks = [patch(unit, source) for unit in units]
 
         def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before + cells * n, total)
 
-        patched[:, rows] = base[rows]
-        for i, scores in zip(
-            differing,
-            sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report),
-            strict=True,
-        ):
-            patched[i, rows] = scores
+        left = budget - each * len(chosen)
+        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=left, progress=report)
         done += len(units) * len(chosen)
         if progress is not None:
             progress(done, total)
     return Effects.of_change(contrast, units, patched - base, base, target, least=least)
 
 
-def differs(unit: Unit, pairs: Pairs, one: Cache, other: Cache) -> bool:
-    """Whether the unit carries anything else in one run than in the other."""
-    changed = one[unit] != other[unit]
-    if unit.named:
-        changed = changed & pairs.mask(unit.left, unit.named)
-    return bool(changed.any())
-
-
-def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
-    """The scores of both sides, some pairs at a time."""
-    parts = [slice(i, i + at_once) for i in range(0, len(contrast.base), at_once)]
-    return [(model(contrast.base.take(part)), model(contrast.more.take(part))) for part in parts]
+def _scored(
+    model: Hooked, pairs: Pairs, order: Int[Tensor, " pair"], at_once: int
+) -> Float[Tensor, " pair"]:
+    """The scores of `pairs`, some at a time, in the order of their lengths."""
+    scores = [model(pairs.take(rows.tolist())) for rows in order.split(at_once)]
+    return torch.cat(scores)[order.argsort()]

@@ -18,7 +18,7 @@ from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .sweep import free_memory
+from .memory import budget_on
 
 
 TABLES: Final = ("embed", "token_type_embed", "pos_embed")  # where a forward pass begins
@@ -119,7 +119,7 @@ def bundles(
     n_heads = len(model.heads()) // n_layers
     per_token = streams * stream.shape[-1] + 3 * n_heads * width
     per_pair = n_layers * width * per_token * stream.element_size()
-    budget = memory_budget if memory_budget is not None else free_memory(stream.device) // 4
+    budget = budget_on(stream.device, memory_budget)
     if per_pair > budget:
         raise MemoryError(
             f"the gradients of one pair of {width} tokens need about {per_pair / 2**20:.0f} MiB, "

@@ -1,6 +1,6 @@
 """The hooked cross-encoder: scores pairs, and lets hooks watch or edit every step."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
 from typing import Any
 
@@ -13,7 +13,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..hooks import Cache, Hook, Tap
 from ..pairs import Pairs
-from ..sites import KINDS, near, Site, Unit
+from ..sites import KINDS, near, Site, STREAM, Unit
 from .block import Block
 from .config import Config
 from .families.parts import Parts
@@ -71,32 +71,29 @@ class CrossEncoder(HookedRootModule):
         """The relevance score of each pair: a logit or a difference of two, no sigmoid."""
         pairs = pairs.to(self.device)
         with self._running(pairs):
-            resid = self.embedding(pairs)
-            return self._from(0, resid, pairs)
+            return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
 
     def suffix(
-        self,
-        pairs: Pairs,
-        start: int,
-        resid: Float[Tensor, "pair pos d_model"],
-        z: Float[Tensor, "pair pos head d_head"] | None = None,
+        self, pairs: Pairs, start: int, given: Tensor | Mapping[str, Tensor]
     ) -> Float[Tensor, " pair"]:
-        """The scores when block `start` reads `resid`; nothing before it is computed.
+        """The scores when what is `given` of block `start` is computed already.
 
-        With `z`, what its heads read is taken as given too, and the pass begins there.
+        A tensor is the stream that the block reads, or the head where `start` is the number of
+        blocks. A mapping holds sites of the block by name, as in `Block.resume`: the pass then
+        begins at the last of them, at its hook point.
         """
         with self._running(pairs):
-            return self._from(start, resid, pairs, z)
+            return self._from(
+                start, {"resid_pre": given} if isinstance(given, Tensor) else given, pairs
+            )
 
-    def _from(
-        self, start: int, resid: Tensor, pairs: Pairs, z: Tensor | None = None
-    ) -> Float[Tensor, " pair"]:
-        context = self.context(pairs, resid)
-        if z is not None:
-            resid = self._block(start).second_half(resid, z)
-            start += 1
-        for block in self.blocks[start:]:
-            resid = block(resid, context)
+    def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
+        resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
+        if start < self.cfg.n_layers:
+            context = self.context(pairs, resid)
+            resid = self._block(start).resume(given, context)
+            for layer in range(start + 1, self.cfg.n_layers):
+                resid = self._block(layer)(resid, context)
         if self.final_norm is not None:
             resid = self.hook_final_norm(self.final_norm(resid))
         return self.relevance(self.head(resid, pairs.attended))
