@@ -40,7 +40,7 @@ was taken out of the training material first. WikiQA is the half of its question
 
 ## Does it behave like a cross-encoder?
 
-What the logit of a relevant pair of TREC DL 2019 (grade 2 or 3) loses when the pair is spoilt:
+What the logit of a perfectly relevant pair of TREC DL 2019 (grade 3) loses when the pair is spoilt:
 
 | change | mean loss (logits) | pairs that lose | pairs |
 |---|---|---|---|
