@@ -45,7 +45,7 @@ class Choices:
     An epoch takes a `share` of the diet; `stop_after` interrupts the run after so many steps.
     """
 
-    epochs: int = 5
+    epochs: int = 8
     share: float = 0.5
     pieces: int = 10_000
     seed: int = 7
