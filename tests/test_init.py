@@ -32,8 +32,7 @@ def state():
         environment=dict(os.environ),
     )
 before = state()
-import crosslens.model.load, crosslens.attribution.sweep
-crosslens.load
+crosslens.load, crosslens.sweep
 for name, value in state().items():
     if name == "levels":  # other libraries make loggers of their own; ours to keep are these
         value = {{n: level for n, level in value.items() if n in before[name]}}

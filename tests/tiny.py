@@ -39,7 +39,9 @@ SMALL = {
 }
 
 
-def tokenizer(special: tuple[str, str, str, str], separators: int = 1) -> PreTrainedTokenizerFast:
+def tokenizer(
+    special: tuple[str, str, str, str], separators: int = 1, has_types: bool = True
+) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer that frames pairs with this family's special tokens."""
     pad, cls, sep, unk = special
     pieces = [pad, cls, sep, unk, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
@@ -60,6 +62,7 @@ def tokenizer(special: tuple[str, str, str, str], separators: int = 1) -> PreTra
         sep_token=sep,
         unk_token=unk,
         model_max_length=96,
+        model_input_names=["input_ids", *["token_type_ids"] * has_types, "attention_mask"],
     )
 
 
@@ -148,4 +151,6 @@ def tiny(family: str, seed: int = 0, **changes) -> tuple[PreTrainedModel, PreTra
                 is_big = family.startswith("modernbert") and name.startswith("classifier")
                 value.mul_(1 if is_big else 4 if "embeddings" in name else 8)  # scores near 1
     roberta = "roberta" in family
-    return model, tokenizer(ROBERTA_LIKE if roberta else BERT_LIKE, separators=1 + roberta)
+    special = ROBERTA_LIKE if roberta else BERT_LIKE
+    has_types = getattr(model.config, "type_vocab_size", 0) > 1
+    return model, tokenizer(special, separators=1 + roberta, has_types=has_types)

@@ -109,10 +109,14 @@ class Pairs:
             for segment, w in zip(segments, word, strict=True)
         ]
 
-    def take(self, index: Sequence[int] | slice) -> "Pairs":
-        """These pairs, in this order, without padding that none of them needs."""
+    def take(self, index: Sequence[int] | slice, *, width: int | None = None) -> "Pairs":
+        """These pairs, in this order, without padding that none of them needs.
+
+        Or cut to `width` tokens, for a caller who knows how many are needed.
+        """
         rows = list(range(len(self)))[index] if isinstance(index, slice) else list(index)
-        width = int(self.lengths[rows].max()) if rows else 0
+        if width is None:
+            width = int(self.lengths[rows].max()) if rows else 0
         changed = {
             name: (value[rows][:, :width] if value.dim() > 1 else value[rows])
             for name, value in self._tensors()

@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from crosslens import Hook
 from crosslens.attribution.bottleneck import bottleneck, information, Noise
+from crosslens.attribution.memory import Footprint, kept_for_gradients
 
 
 def outputs(model):
@@ -106,3 +107,20 @@ def test_a_noise_for_each_layer_is_asked_for(model, pairs):
         bottleneck(model, pairs, [noise])
     with pytest.raises(LookupError, match="layers 0 to 2"):
         bottleneck(model, pairs, [noise] * 3, layers=[3])
+    with pytest.raises(ValueError, match="0 steps of 10 repetitions"):
+        bottleneck(model, pairs, [noise] * 3, steps=0)
+
+
+def test_a_budget_splits_repetitions_and_pairs_and_changes_nothing(model, pairs):
+    model = model.double()
+    with torch.no_grad(), model.record(model.cfg.block_output) as cache:
+        model(pairs)
+    noises = [Noise.of_each(cache[site], pairs) for site in outputs(model)]
+    roomy = bottleneck(model, pairs, noises, steps=3)
+    size = Footprint.of(model, pairs)
+    row = kept_for_gradients(model, pairs) + size.block
+    tight = bottleneck(model, pairs, noises, steps=3, memory_budget=3 * row)
+    torch.testing.assert_close(tight.nats, roomy.nats)
+    torch.testing.assert_close(tight.beta, roomy.beta)
+    with pytest.raises(MemoryError, match="one repetition for one pair"):
+        bottleneck(model, pairs, noises, memory_budget=row - 1)

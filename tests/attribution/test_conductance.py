@@ -4,6 +4,7 @@ from captum.attr import LayerConductance
 
 from crosslens import Site
 from crosslens.attribution.conductance import conductance, LINEAR, padded
+from crosslens.attribution.memory import Footprint, kept_for_gradients
 from crosslens.attribution.quadrature import gauss_legendre, trapezoid
 
 
@@ -118,3 +119,28 @@ def test_every_linear_map_is_asked_for_by_default(model):
     pairs = model.pair("why do cats purr", "cats purr")
     flow = conductance(model, pairs, padded(model, pairs), steps=4)
     assert {site.name for site in flow.sites} == set(LINEAR) and len(flow.sites) == 18
+
+
+def test_a_budget_takes_shorter_panels_and_gives_the_same_flow(model):
+    model = model.double()
+    pairs = model.pair("why do cats purr", "cats purr", "the engine of a car , and the town")
+    baseline = random_baseline(model, pairs)
+    site = Site("mlp_pre", 1)
+    roomy = conductance(model, pairs, baseline, [site], steps=48)
+    size = Footprint.of(model, pairs)
+    beside = size.of_sites([site, Site("embed"), *model.sites("resid_pre")[1:]])
+    row = kept_for_gradients(model, pairs) + size.block + beside
+    tight = conductance(model, pairs, baseline, [site], steps=48, memory_budget=5 * row)
+    assert not torch.equal(roomy[site], tight[site])
+    assert (roomy[site] - tight[site]).norm() < 1e-3 * roomy[site].norm()
+    with pytest.raises(MemoryError, match="four points of a path"):
+        conductance(model, pairs, baseline, [site], memory_budget=4 * row - 1)
+
+
+def test_flow_can_be_had_for_sites_with_two_token_axes(model):
+    pairs = model.pair("why do cats purr", "cats purr", "the engine of a car , and the town")
+    flow = conductance(model, pairs, random_baseline(model, pairs), ["pattern", "pooled"], rows=1)
+    width = pairs.token.shape[1]
+    assert flow[Site("pattern", 0)].shape == (2, 4, width, width)
+    assert (flow[Site("pattern", 0)][0, :, :, pairs.lengths[0] :] == 0).all()
+    torch.testing.assert_close(flow[Site("pooled")].sum(dim=1), flow.change, atol=1e-3, rtol=1e-2)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from crosslens import auroc, Axioms, collection, each, load, patch, patching, plant, sweep
+from crosslens.attribution.memory import Footprint
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,16 @@ def test_patching_a_pair_from_itself_is_refused_as_no_contrast(model, contrast):
         patching(model, same, model.heads()[:1])
 
 
+def test_pairs_that_hardly_differ_are_skipped_and_counted(model, contrast):
+    way = patching(model, contrast, model.heads()[:1], least=1e-3)
+    gap = (way.target - way.base).abs()
+    strict = patching(model, contrast, model.heads()[:1], least=gap.median().item())
+    assert way.n_skipped == (gap < 1e-3).sum() < strict.n_skipped == (gap < gap.median()).sum()
+    assert torch.equal(strict.recovered[0].isnan(), gap < gap.median())
+    usual = patching(model, contrast, model.heads()[:1])
+    assert usual.n_skipped == (gap < 0.2 * gap.square().mean().sqrt()).sum()
+
+
 def test_a_role_that_a_pair_lacks_is_no_effect_of_zero(model, contrast):
     unit = model.sites("resid_pre")[0].at(pos="D+")
     effects = patching(model, contrast, [unit])
@@ -87,3 +98,32 @@ def test_progress_reaches_the_end(model, contrast):
     seen = []
     patching(model, contrast, model.heads()[:4], progress=lambda done, total: seen.append(done))
     assert seen == sorted(seen) and seen[-1] == 4 * len(contrast)
+
+
+def test_units_that_carry_the_same_on_both_sides_cost_nothing(model, contrast, monkeypatch):
+    rows = []
+    plain = type(model).suffix
+
+    def counting(self, pairs, *given):
+        rows.append(len(pairs))
+        return plain(self, pairs, *given)
+
+    monkeypatch.setattr(type(model), "suffix", counting)
+    first = model.sites("resid_pre")[0]
+    units = [first.at(pos=role) for role in ("D_inj", "Q+", "[CLS]", "D_other")]
+    effects = patching(model, contrast, units)
+    # the embeddings differ at the injected term only, where patching them gives the other side
+    assert sum(rows) == len(contrast) - effects.n_skipped
+    assert torch.allclose(effects.of(units[0]), torch.ones(len(contrast)), atol=1e-3)
+    for unit in units[1:]:
+        assert (effects.of(unit).nan_to_num() == 0).all()
+
+
+def test_a_budget_takes_fewer_pairs_at_once_and_changes_nothing(model, contrast):
+    units = model.heads()[:3]
+    size = Footprint.of(model, contrast.base)
+    least = 2 * size.of_sites([units[0].site]) + size.block
+    roomy, tight = (patching(model, contrast, units, memory_budget=n) for n in (10**9, 2 * least))
+    torch.testing.assert_close(tight.recovered, roomy.recovered, atol=1e-3, rtol=0, equal_nan=True)
+    with pytest.raises(MemoryError, match="patching one pair needs about"):
+        patching(model, contrast, units, memory_budget=least - 1)

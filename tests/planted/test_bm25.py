@@ -102,6 +102,8 @@ def test_frequencies_come_from_the_documents(passages, drawn):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="no documents to count"):
         plant("bm25", documents=[])
+    with pytest.raises(TypeError, match="a sequence of texts; found one text, 'Cats"):
+        plant("bm25", documents=passages[0])
 
 
 def test_a_synonym_scores_like_the_term():

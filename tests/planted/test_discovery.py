@@ -4,10 +4,15 @@ from itertools import product
 
 import pytest
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from crosslens import (
+    ablate,
+    auroc,
+    Axioms,
+    collection,
+    Contrast,
     CrossEncoder,
     Edge,
     head,
@@ -15,8 +20,8 @@ from crosslens import (
     load,
     neuron,
     Pairs,
+    patching,
     plant,
-    recovery,
     Segment,
     Site,
     sweep,
@@ -26,42 +31,11 @@ from crosslens.planted import Planted
 
 
 NAMES = [f"bm25?seed={seed}&layers={4 + seed % 3}&decoys=5" for seed in range(6)]
-FILLER = "quartz"
 
 
-def auroc(value: Float[Tensor, " unit"], is_true: Bool[Tensor, " unit"]) -> float:
-    """How often a true unit has a larger value than another one; a tie is half."""
-    above = value[is_true][:, None] - value[~is_true][None]
-    return ((above > 0).float() + 0.5 * (above == 0).float()).mean().item()
-
-
-def contrast(model: CrossEncoder, drawn) -> tuple[Pairs, Pairs]:
-    """Documents that end with a filler, and the same that end with a term of the query."""
-    base, more = [], []
-    for seed in range(4):
-        query, documents = drawn(seed, 2, most_passages=1)
-        words = model.tokens.tokenizer.tokenize(query)
-        term = max((w for w in words if not w.startswith("##")), key=len)
-        base += [(query, f"{document} {FILLER}") for document in documents]
-        more += [(query, f"{document} {term}") for document in documents]
-    pairs = [model.pairs(*zip(*each, strict=True)) for each in (base, more)]
-    assert torch.equal(pairs[0].segment, pairs[1].segment)  # of equal length
-    return pairs[0], pairs[1]
-
-
-def recovered(
-    model: CrossEncoder, base: Pairs, more: Pairs, units: list[Unit]
-) -> Float[Tensor, "unit pair"]:
-    """How much of the added term's effect each unit of `more` brings to `base`."""
-    with model.record(*{unit.site for unit in units}) as cache:
-        target = model(more)
-
-    def put(unit: Unit) -> Hook:
-        value = cache[unit]
-        return Hook(unit, lambda old: value.repeat(len(old) // len(value), 1, 1))
-
-    patched = sweep(model, base, [put(unit) for unit in units])
-    return recovery(patched, model(base), target)
+def added_term(model: CrossEncoder) -> Contrast:
+    """Passages with one more occurrence of a query term, against filler of equal length."""
+    return Axioms(model, collection()).tfc1(8)
 
 
 def attention_to_matches(model: CrossEncoder, pairs: Pairs) -> Float[Tensor, " head"]:
@@ -81,47 +55,56 @@ def planted(request) -> Planted:
     return plant(request.param)
 
 
-def test_patching_finds_the_planted_heads_and_attention_the_decoys(planted, drawn):
+def test_patching_finds_the_planted_heads_and_attention_the_decoys(planted):
     model = load(planted)
-    base, more = contrast(model, drawn)
-    units = model.heads()
+    contrast, units = added_term(model), model.heads()
     is_true = torch.tensor([unit in planted.circuit for unit in units])
     assert is_true.sum() == 2
-    effect = recovered(model, base, more, units).mean(dim=1)
+    effect = patching(model, contrast, units).mean
     torch.testing.assert_close(effect[is_true], torch.ones(2), rtol=1e-3, atol=1e-3)
     assert effect[~is_true].abs().max() < 1e-4
-    assert auroc(effect, is_true) == 1
+    assert auroc(effect.numpy(), is_true.numpy()) == 1
 
-    decoys = torch.tensor(
-        [unit in {head(*at) for at in planted.placement.decoy_heads} for unit in units]
-    )
-    attends = attention_to_matches(model, more)
-    matching = attends[units.index(*planted.circuit.roles["matching"])]
-    assert (attends[decoys] > 0.999 * matching).all() and decoys.sum() == 5
-    assert auroc(attends, is_true) < 0.9
+    fakes = {head(*place) for place in planted.placement.decoy_heads}
+    is_decoy = torch.tensor([unit in fakes for unit in units])
+    attends = attention_to_matches(model, contrast.more)
+    (matching,) = planted.circuit.roles["matching"]
+    assert is_decoy.sum() == 5
+    assert (attends[is_decoy] > 0.999 * attends[units.index(matching)]).all()
+    assert auroc(attends.numpy(), is_true.numpy()) < 0.9
 
 
-def test_both_of_two_redundant_heads_are_found_by_what_they_add(drawn):
+def test_redundant_heads_are_found_by_what_they_add_not_by_what_is_lost_without_one():
     planted = plant("bm25?backup&layers=6&decoys=5&seed=1")
     model = load(planted)
-    base, more = contrast(model, drawn)
-    units = model.heads()
+    contrast, units = added_term(model), model.heads()
     is_true = torch.tensor([unit in planted.circuit for unit in units])
     assert is_true.sum() == 3
-    assert auroc(recovered(model, base, more, units).mean(dim=1), is_true) == 1
-    # but by what is lost without them neither is: each covers for the other
-    lost = recovered(model, more, base, units).mean(dim=1)
-    silent = [
-        unit for role in ("matching", "backup matching") for unit in planted.circuit.roles[role]
-    ]
-    assert all(lost[units.index(unit)].abs() < 1e-3 for unit in silent)
+    added = patching(model, contrast, units).mean
+    assert auroc(added.numpy(), is_true.numpy()) == 1
+    lost = patching(model, contrast.reversed, units)
+    (first,), (backup,), (scoring,) = (
+        planted.circuit.roles[role] for role in ("matching", "backup matching", "relevance scoring")
+    )
+    # not 0: where filler is a term of the query too, its larger tf is the one that counts
+    assert lost.of(first).abs().max() < 0.05 and lost.of(backup).abs().max() < 0.05
+    torch.testing.assert_close(lost.of(scoring), torch.ones(8), rtol=1e-3, atol=1e-3)
 
 
-def test_without_a_contrast_there_is_nothing_to_find(drawn):
-    model = load("planted:bm25")
-    base, _ = contrast(model, drawn)
-    with pytest.raises(ValueError, match="no contrast to recover"):
-        recovered(model, base, base, model.heads())
+def test_the_length_neuron_carries_all_that_length_does():
+    planted = plant("bm25?seed=3&b=0.9")
+    model = load(planted)
+    document = "the heart of a large snake"
+    short = model.pair("heart of a snake", document)
+    long = model.pair("heart of a snake", document + " and so on" * 16)
+    (unit,) = planted.circuit.roles["length"]
+    with model.record(unit.site) as cache:
+        before = model(short)
+    at_the_end = unit.site.at(pos="sep2", **dict(unit.coordinates))
+    with model.hooked(ablate(at_the_end, cache[unit][0, -1])):
+        patched = model(long)
+    torch.testing.assert_close(patched, before, rtol=1e-4, atol=1e-4)
+    assert model(long) < 0.8 * before
 
 
 def test_exactly_the_planted_edges_matter(drawn):
@@ -170,10 +153,7 @@ def test_exactly_the_planted_edges_matter(drawn):
 
     def removed(edge: Edge) -> Hook:
         taken = takes(edge.receiver, gives(edge.sender))
-        return Hook(
-            edge.receiver,
-            lambda old: old - taken.repeat(len(old) // len(taken), *[1] * (taken.dim() - 1)),
-        )
+        return Hook(edge.receiver, lambda carried: carried - taken)
 
     def can_read(sender: Unit, receiver: Unit) -> bool:
         return sender.site.depth < receiver.site.depth

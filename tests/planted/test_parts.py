@@ -4,16 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import head, Hook, load, neuron, plant, Segment, Site, sweep, Unit
+from crosslens import ablate, head, load, neuron, plant, Segment, Site, sweep, Unit
 from crosslens.planted import Planted
 from crosslens.signals.bm25 import bm25, saturation
 
 
 QUERY = "the heart of a snake"
-
-
-def silent(unit: Unit) -> Hook:
-    return Hook(unit, torch.zeros_like)
 
 
 def only(planted: Planted, role: str) -> Unit:
@@ -74,7 +70,7 @@ def test_without_the_length_neuron_length_does_not_count(planted, drawn):
     query, documents = drawn(3)
     model, frequencies = load(planted), planted.frequencies
     pairs = model.pair(query, *documents)
-    found, plain = sweep(model, pairs, [silent(only(planted, "length"))])[0], model(pairs)
+    found, plain = sweep(model, pairs, [ablate(only(planted, "length"))])[0], model(pairs)
     terms = [planted.terms(document) for document in documents]
     # K stays at k1 (1 - b), whatever the length: BM25 with that k1 and no b
     without = [bm25(planted.terms(query), d, frequencies, k1=1.2 * 0.25, b=0) for d in terms]
@@ -89,7 +85,7 @@ def test_decoy_neurons_fire_and_do_nothing(planted, passages):
     with model.record("mlp_post") as cache:
         plain = model(pairs)
     assert len(decoys) == 6 and all(cache[unit].max() > 0.1 for unit in decoys)
-    for scores in sweep(model, pairs, [silent(unit) for unit in decoys]):
+    for scores in sweep(model, pairs, [ablate(unit) for unit in decoys]):
         torch.testing.assert_close(scores, plain, rtol=1e-5, atol=1e-5)
     others = [neuron(layer, i) for layer in range(5) for i in range(16)]
     idle = set(others) - set(decoys) - {only(planted, "length")}
@@ -112,7 +108,7 @@ def test_decoy_heads_have_the_pattern_of_the_matching_head_and_write_nothing(pla
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_backup_takes_over_where_the_matching_head_is_silent(seed, drawn):
+def test_the_backup_takes_over_where_the_matching_head_is_ablate(seed, drawn):
     planted = plant(f"bm25?seed={seed}&backup&layers=6")
     model = load(planted)
     first, backup = only(planted, "matching"), only(planted, "backup matching")
@@ -124,12 +120,12 @@ def test_the_backup_takes_over_where_the_matching_head_is_silent(seed, drawn):
     # at matched query and document tokens alike: both heads agree to the last digits
     assert cache[switch].max() < 1e-5
     one, other, both = sweep(
-        model, pairs, [silent(first), silent(backup), [silent(first), silent(backup)]]
+        model, pairs, [ablate(first), ablate(backup), [ablate(first), ablate(backup)]]
     )
     torch.testing.assert_close(one, plain, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-4)
     assert plain.max() > 1 and both.abs().max() < 1e-3
-    without_switch = sweep(model, pairs, [[silent(first), silent(switch)]])[0]
+    without_switch = sweep(model, pairs, [[ablate(first), ablate(switch)]])[0]
     assert without_switch.abs().max() < 1e-3
 
 

@@ -5,9 +5,7 @@ import pytest
 from crosslens import plant
 from crosslens.planted.tokenizer import SPECIAL, tokenizer
 from crosslens.planted.vocabulary import (
-    as_table,
     default_frequencies,
-    from_table,
     Lexicon,
     pieces_for,
 )
@@ -55,12 +53,6 @@ def test_the_default_frequencies_fall_as_in_any_text():
     assert known.df["the"] > known.df["people"] > 0
     assert max(known.df.values()) <= known.n_documents
     assert known.mean_length > 20
-
-
-def test_frequencies_survive_their_table():
-    known = default_frequencies()
-    assert from_table(as_table(known)) == known
-    assert as_table(from_table('3\t2.500\n"\t1\n#\t2\n')) == '3\t2.500\n"\t1\n#\t2\n'
 
 
 def test_synonyms_are_counted_together():

@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from ..hooks import Hooked
 from ..pairs import Pairs
-from ..sites import Site
+from .entry import block_outputs
+from .memory import budget_on, Footprint, Room
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,14 @@ class Noise:
         mean = (x * weight).sum(dim=1, keepdim=True) / n
         variance = ((x - mean).square() * weight).sum(dim=1, keepdim=True) / (n - 1)
         return cls(mean, variance.sqrt())
+
+    def take(self, rows: Sequence[int], width: int) -> "Noise":
+        """The noise of some pairs, where it differs between them, cut to `width` tokens."""
+
+        def some(x: Tensor) -> Tensor:
+            return (x if x.shape[0] == 1 else x[list(rows)])[:, : 1 if x.shape[1] == 1 else width]
+
+        return Noise(some(self.mean), some(self.std))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +89,7 @@ def bottleneck(
     repeats: int = 10,
     lr: float = 1.0,
     seed: int = 0,
+    memory_budget: int | None = None,
 ) -> Passed:
     """The information that each token passes at the output of each of `layers`.
 
@@ -87,9 +97,15 @@ def bottleneck(
     weighs the information against the prediction; by default ten times the ratio of the two
     losses at the start, pair by pair (jiang2021, section 3). Attributions are those of the last
     pass, before its step is taken, as in the reference code. Each pair draws its own noise
-    from `seed`, so that results do not depend on what shares its batch.
+    from `seed`, so that results do not depend on what shares its batch. `memory_budget` is in
+    bytes; by default a quarter of what is free.
+
+    Raises:
+        MemoryError: the budget does not hold one repetition for one pair.
     """
-    outputs = _outputs(model)
+    if min(steps, repeats) < 1:
+        raise ValueError(f"{steps} steps of {repeats} repetitions: both must be at least 1")
+    outputs = block_outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")
     chosen = tuple(range(len(outputs))) if layers is None else tuple(layers)
@@ -97,60 +113,106 @@ def bottleneck(
     if unknown:
         raise LookupError(f"no layer {unknown}: the model has layers 0 to {len(outputs) - 1}")
 
-    with torch.no_grad(), model.record(*(outputs[layer] for layer in chosen)) as cache:
-        model(pairs)
-    found = [
-        _squeeze(
-            model, pairs, layer, cache[outputs[layer]], noises[layer],
-            beta=beta, steps=steps, repeats=repeats, lr=lr, seed=seed,
-        )
-        for layer in chosen
-    ]  # fmt: skip
-    nats, weights = zip(*found, strict=True)
-    return Passed(chosen, torch.stack(nats), torch.stack(weights))
+    size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
+    rows = size.rows(budget, each=1)
+    rows = size.rows_with_gradients(model, pairs, rows, budget)
+    if rows < 1:
+        raise size.refuse(size.with_gradients, budget, "one repetition for one pair")
+
+    search = Search(beta, steps, repeats, lr, seed, rows)
+    like = noises[0].mean
+    nats = like.new_zeros(len(chosen), *pairs.token.shape)
+    weights = like.new_zeros(len(chosen), len(pairs))
+
+    def squeeze(members: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        some = pairs.take(members)
+        width = some.token.shape[1]
+        with torch.no_grad(), model.record(*(outputs[layer] for layer in chosen)) as cache:
+            model(some)
+        return [
+            search(model, some, layer, cache[outputs[layer]], noises[layer].take(members, width))
+            for layer in chosen
+        ]
+
+    order = pairs.lengths.argsort().tolist()
+    for members, found in Room(max(1, rows // repeats)).batches(squeeze, order):
+        for i, (passed, weight) in enumerate(found):
+            nats[i, list(members), : passed.shape[1]] = passed
+            weights[i, list(members)] = weight
+    return Passed(chosen, nats, weights)
 
 
-def _squeeze(
-    model: Hooked,
-    pairs: Pairs,
-    layer: int,
-    x: Tensor,
-    noise: Noise,
-    *,
-    beta: float | None,
-    steps: int,
-    repeats: int,
-    lr: float,
-    seed: int,
-) -> tuple[Float[Tensor, "pair pos"], Float[Tensor, " pair"]]:
-    """Train the shares after one layer; what each token passes, and the beta used."""
-    there = pairs.attended
-    n_values = there.sum(dim=1) * x.shape[-1]
-    normal = (x - noise.mean) / noise.std
-    alpha = torch.full_like(x, 5.0, requires_grad=True)
-    optimiser = torch.optim.Adam([alpha], lr=lr)
-    generators = [torch.Generator(x.device).manual_seed(seed) for _ in range(len(pairs))]
-    many = pairs.repeat(repeats)
-    weight = None if beta is None else x.new_full((len(pairs),), beta)
-    for _ in range(steps):
-        with torch.enable_grad():
+@dataclass(frozen=True)
+class Search:
+    """How the shares are trained, and how many rows are one batch."""
+
+    beta: float | None
+    steps: int
+    repeats: int
+    lr: float
+    seed: int
+    rows: int
+
+    @torch.no_grad()
+    def __call__(
+        self, model: Hooked, pairs: Pairs, layer: int, x: Tensor, noise: Noise
+    ) -> tuple[Float[Tensor, "pair pos"], Float[Tensor, " pair"]]:
+        """Train the shares after one layer; what each token passes, and the beta used.
+
+        The model gives the slope of the loss at t; from there to alpha it is written out, so
+        that nothing but the blocks after the layer is kept for the way back:
+
+            dt / d alpha = (x - eps) lambda (1 - lambda)
+            dI / d alpha = lambda (1 + (1 - lambda) (lambda x~^2 - (1 - lambda)))
+        """
+        there = pairs.attended
+        n_values = there.sum(dim=1) * x.shape[-1]
+        normal = (x - noise.mean) / noise.std
+        alpha = torch.full_like(x, 5.0, requires_grad=True)
+        optimiser = torch.optim.Adam([alpha], lr=self.lr)
+        generators = [torch.Generator(x.device).manual_seed(self.seed) for _ in range(len(pairs))]
+        weight = None if self.beta is None else x.new_full((len(pairs),), self.beta)
+        passed = x.new_zeros(there.shape)
+        for _ in range(self.steps):
             keep = alpha.sigmoid()
             # 1 - sigmoid loses its last digits near 1; the other sigmoid does not
             lose = (-alpha).sigmoid()
             passed = information(keep, lose, normal).sum(dim=-1).masked_fill(~there, 0)
-            drawn = noise.mean + noise.std * _draw(generators, pairs, repeats, x)
-            squeezed = keep * x + lose * drawn
-            score = model.suffix(many, layer + 1, rearrange(squeezed, "n pair ... -> (n pair) ..."))
-            # -log p(relevant), for one logit and for the log-odds of two
-            missed = F.softplus(-rearrange(score, "(n pair) -> n pair", n=repeats)).mean(dim=0)
+            missed = x.new_zeros(len(pairs))
+            at_x, at_noise = torch.zeros_like(x), torch.zeros_like(x)
+            eps = _draw(generators, pairs, self.repeats, x)
+            for some in eps.split(max(1, self.rows // len(pairs))):
+                squeezed = torch.addcmul(keep * x + lose * noise.mean, lose * noise.std, some)
+                loss, slope = self._miss(model, pairs, layer, squeezed)
+                missed += loss
+                at_x += slope.sum(dim=0)
+                at_noise += (slope * some).sum(dim=0)
             squeeze = passed.sum(dim=1) / n_values
             if weight is None:
-                weight = 10 * (missed / squeeze).detach()
-            (gradient,) = torch.autograd.grad((missed + weight * squeeze).sum(), alpha)
-        alpha.grad = gradient
-        optimiser.step()
-    assert weight is not None
-    return passed.detach(), weight
+                weight = 10 * missed / squeeze
+            of_score = keep * lose * ((x - noise.mean) * at_x - noise.std * at_noise)
+            of_passed = keep * (1 + lose * (keep * normal.square() - lose))
+            price = (weight / n_values)[:, None, None] * there[:, :, None]
+            alpha.grad = of_score + price * of_passed
+            optimiser.step()
+        assert weight is not None
+        return passed, weight
+
+    def _miss(
+        self, model: Hooked, pairs: Pairs, layer: int, squeezed: Float[Tensor, "n pair ..."]
+    ) -> tuple[Float[Tensor, " pair"], Float[Tensor, "n pair ..."]]:
+        """-log p(relevant), a share of the mean over all repetitions; and its slope at t."""
+        n = len(squeezed)
+        with torch.enable_grad():
+            t = squeezed.requires_grad_()
+            rows = rearrange(t, "n pair ... -> (n pair) ...")
+            score = rearrange(
+                model.suffix(pairs.repeat(n), layer + 1, rows), "(n pair) -> n pair", n=n
+            )
+            # for one logit, and for the log-odds of two
+            missed = F.softplus(-score).sum(dim=0) / self.repeats
+            (slope,) = torch.autograd.grad(missed.sum(), t)
+        return missed.detach(), slope
 
 
 def information(keep: Tensor, lose: Tensor, normal: Tensor) -> Tensor:
@@ -168,11 +230,3 @@ def _draw(
             n, length, like.shape[-1], generator=generator, dtype=like.dtype, device=like.device
         )
     return drawn
-
-
-def _outputs(model: Hooked) -> list[Site]:
-    """The output of every block: the input of the next, and what the last one leaves."""
-    names = {site.name for site in model.sites()}
-    return model.sites(
-        "normalized_resid_post" if "normalized_resid_post" in names else "resid_post"
-    )

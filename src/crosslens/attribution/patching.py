@@ -11,15 +11,17 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from ..interventions.patch import patch
+from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
-from .recovery import recovery
+from .memory import budget_on, Footprint
+from .recovery import recovery, smallest_contrast
 from .sweep import Progress, sweep
 
 
@@ -37,6 +39,32 @@ class Effects:
     base: Float[Tensor, " pair"]  # the score without the signal
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
+
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        units: Sequence[Unit],
+        change: Float[Tensor, "unit pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
+    ) -> "Effects":
+        """The effects of units each of which changes the score of the base by `change`.
+
+        `least` is the smallest difference of a pair's two scores that has a share to speak of;
+        see `smallest_contrast`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
+        none = torch.zeros_like(base)
+        recovered = recovery(change, none, target - base, least=least)
+        for i, unit in enumerate(units):
+            absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+            for missing in absent:
+                recovered[i, missing] = torch.nan
+        is_flat = recovery(none, none, target - base, least=least).isnan()
+        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
     @property
     def n_skipped(self) -> int:
@@ -114,20 +142,38 @@ def patching(
     contrast: Contrast,
     units: Sequence[Unit],
     *,
+    least: float | None = None,
     at_once: int = 16,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
-    Pairs of like length are swept together, `at_once` of them; `progress(done, total)` counts
-    cells, a unit in one pair each.
+    A pair is skipped, and counted, if its two scores differ by less than `least`, by default
+    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
+    fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
+    unit in one pair each. A unit that carries the same on both sides costs nothing.
+
+    Raises:
+        MemoryError: the budget does not hold one pair.
     """
-    base, target = (torch.cat(scores) for scores in zip(*_both(model, contrast), strict=True))
-    patched = base.new_empty(len(units), len(contrast.base))
-    done, total = 0, patched.numel()
-    sites = {unit.site for unit in units}
-    for rows in contrast.base.lengths.argsort().split(at_once):
+    sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)
+    size = Footprint.of(model, contrast.base)
+    budget = budget_on(size.device, memory_budget)
+    each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
+    at_once = min(at_once, budget // (2 * each + size.block))
+    if at_once < 1:
+        raise size.refuse(2 * each + size.block, budget, "patching one pair")
+
+    order = contrast.base.lengths.argsort()
+    base, target = (_scored(model, s, order, at_once) for s in (contrast.base, contrast.more))
+    least = smallest_contrast(base, target) if least is None else least
+    is_flat = recovery(base, base, target, least=least).isnan()
+    order = order[~is_flat[order]]
+
+    patched = base.expand(len(units), -1).clone()
+    done, total = len(units) * int(is_flat.sum()), patched.numel()
+    for rows in order.split(at_once):
         chosen = rows.tolist()
         pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
         with model.record(*sites) as source:
@@ -138,18 +184,17 @@ def patching(
             if progress is not None:
                 progress(before + cells * n, total)
 
-        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=memory_budget, progress=report)
+        left = budget - each * len(chosen)
+        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=left, progress=report)
         done += len(units) * len(chosen)
-    recovered = recovery(patched, base, target)
-    for i, unit in enumerate(units):
-        absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
-        for missing in absent:
-            recovered[i, missing] = torch.nan
-    is_flat = recovery(base, base, target).isnan()
-    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+        if progress is not None:
+            progress(done, total)
+    return Effects.of_change(contrast, units, patched - base, base, target, least=least)
 
 
-def _both(model: Hooked, contrast: Contrast, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
-    """The scores of both sides, some pairs at a time."""
-    parts = [slice(i, i + at_once) for i in range(0, len(contrast.base), at_once)]
-    return [(model(contrast.base.take(part)), model(contrast.more.take(part))) for part in parts]
+def _scored(
+    model: Hooked, pairs: Pairs, order: Int[Tensor, " pair"], at_once: int
+) -> Float[Tensor, " pair"]:
+    """The scores of `pairs`, some at a time, in the order of their lengths."""
+    scores = [model(pairs.take(rows.tolist())) for rows in order.split(at_once)]
+    return torch.cat(scores)[order.argsort()]

@@ -49,7 +49,7 @@ def gauss_legendre(steps: int, *, per_panel: int = 12) -> list[Panel]:
     """
     if steps < 2:
         raise ValueError(f"an interpolant needs at least two nodes, not {steps}")
-    n_panels = -(-steps // per_panel)
+    n_panels = min(-(-steps // per_panel), steps // 2)
     edges = np.linspace(0, 1, n_panels + 1)
     share = [steps // n_panels + (i < steps % n_panels) for i in range(n_panels)]
     panels = []

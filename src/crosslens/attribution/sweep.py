@@ -1,52 +1,31 @@
 """Exact effects: what each cell, one hook or several at once, does to the scores.
 
-Most of the arithmetic of a sweep does not depend on the intervention. A cell that edits
-layer l starts from the residual stream recorded there, or from z where it leaves attention
-alone; many cells are rows of one batch; and the last block computes the [CLS] row only.
-Nothing is approximated: the tests hold a sweep against one full hooked forward per cell.
+Most of the arithmetic of a sweep does not depend on the intervention. A cell begins where
+its first edit acts, from what a run without hooks held there (`entry.py`); many cells are
+rows of one batch; a row that its edits leave as it was keeps its score; and the last block
+computes the [CLS] row only. Nothing is approximated: the tests hold a sweep against one full
+hooked forward per cell.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
-import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
-from ..sites import ORDER, Site
+from ..sites import Site
+from .entry import entries, Entry
+from .memory import budget_on, Footprint, Room
 
 
 Cell = Sequence[Hook]
 Progress = Callable[[int, int], None]  # cells done, cells in all
-
-# A processor works best on batches that stay in its caches; measured on two AVX2 cores.
-TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
-
-
-class Entry(NamedTuple):
-    """Where a cell's forward pass begins."""
-
-    layer: int  # -1: at the embeddings
-    at_z: bool
-
-    @classmethod
-    def of(cls, cell: Cell, last_layer: int) -> "Entry":
-        """The latest beginning from which every edit of `cell` still acts."""
-        first = sites_of(cell)[0]
-        layer = min(first.depth[0], last_layer)
-        return cls(layer, layer >= 0 and first.depth >= (layer, ORDER["z"]))
-
-    @property
-    def needs(self) -> list[Site]:
-        """What has to be recorded to begin here."""
-        if self.layer < 0:
-            return []
-        resid = [Site("resid_pre", self.layer)]
-        return [*resid, Site("z", self.layer)] if self.at_z else resid
+Scored = tuple[list[tuple[int, int]], Tensor]  # (cell, pair), and the score of each
 
 
 @torch.no_grad()
@@ -62,41 +41,169 @@ def sweep(
 
     A cell is a hook or several that act together. `memory_budget` is in bytes; by default a
     quarter of what is free. `progress(done, total)` is called as cells are finished.
+
+    Raises:
+        ValueError: a cell has no hook.
+        MemoryError: the budget holds not even one row, or, for cells with hooks within the
+            pass, which see all pairs together, not one cell.
     """
     listed: list[Cell] = [[cell] if isinstance(cell, Hook) else list(cell) for cell in cells]
     if not all(listed):
         raise ValueError(f"cell {listed.index([])} has no hook; score it with model(pairs)")
-    last = len(model.sites("resid_pre")) - 1
-    entries = [Entry.of(cell, last) for cell in listed]
-    with model.record(*{site for entry in entries for site in entry.needs}) as base:
-        plain = model(pairs)
+    groups: dict[Entry, list[int]] = {}
+    for i, entry in enumerate(entries(model, listed)):
+        groups.setdefault(entry, []).append(i)
+
+    size = Footprint.of(model, pairs)
+    budget = budget_on(size.device, memory_budget)
+    kept = {entry: size.of_sites(entry.needs) * len(pairs) for entry in groups}
+    most = max(kept.values(), default=0)
+    room = size.rows(budget - most, each=size.block)
+    if room < 1:
+        raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
+    every = list(dict.fromkeys(site for entry in groups for site in entry.needs))
+    base, plain = recorded(model, pairs, every if sum(kept.values()) < budget / 2 else [], room)
 
     scores = plain.new_empty(len(listed), len(pairs))
-    room = cells_per_batch(base, pairs, memory_budget)
-    order = sorted(range(len(listed)), key=entries.__getitem__)
     done = 0
-    for entry, group in groupby(order, key=entries.__getitem__):
-        members = list(group)
-        for batch in (members[i : i + room] for i in range(0, len(members), room)):
-            scores[batch] = together(model, pairs, [listed[i] for i in batch], entry, base)
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(listed))
+    for entry in sorted(groups, key=lambda entry: entry.depth):
+        members = groups[entry]
+        here = base
+        if not all(site in base for site in entry.needs):
+            here, _ = recorded(model, pairs, entry.needs, room)
+        start = Start(model, pairs, entry, here, plain)
+        alone = [i for i in members if not entry.later(listed[i])]
+        others = [i for i in members if entry.later(listed[i])]
+        if others and len(pairs) * size.block > budget - kept[entry]:
+            raise size.refuse(len(pairs) * size.block, budget, "a cell with hooks in the pass")
+        for chosen, found in (
+            (alone, start.by_row([listed[i] for i in alone], Room(room))),
+            (others, start.by_slab([listed[i] for i in others], Room(max(1, room // len(pairs))))),
+        ):
+            for places, values in found:
+                cell, pair = zip(*places, strict=True)
+                scores[[chosen[i] for i in cell], list(pair)] = values
+                done += len(places)
+                if progress is not None:
+                    progress(done // len(pairs), len(listed))
     return scores
 
 
-def together(
-    model: Hooked, pairs: Pairs, cells: Sequence[Cell], entry: Entry, base: Cache
-) -> Float[Tensor, "cell pair"]:
-    """The scores under cells that begin at the same place, as rows of one batch."""
-    n = len(cells)
-    with model.tapped(slab_taps(cells, pairs)):
-        if entry.layer < 0:
-            scores = model(pairs.repeat(n))
-        else:
-            given = [base[site].repeat(n, *(1,) * (base[site].dim() - 1)) for site in entry.needs]
-            scores = model.suffix(pairs.repeat(n), entry.layer, *given)
-    return scores.reshape(n, len(pairs))
+class Row(NamedTuple):
+    """One pair under one cell, edited and waiting for its batch."""
+
+    cell: int
+    pair: int
+    edited: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The cells that begin at one entry, given what the run without hooks held there."""
+
+    model: Hooked
+    pairs: Pairs
+    entry: Entry
+    base: Cache
+    plain: Float[Tensor, " pair"]
+
+    def by_row(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
+        """Cells all of whose edits act at the entry: any rows of any of them are a batch."""
+        if not cells:
+            return
+        assert self.entry.site is not None
+        before = self.base[self.entry.site]
+        buckets = self._like_lengths()
+        waiting: list[list[Row]] = [[] for _ in buckets]
+        for i, cell in enumerate(cells):
+            edited = before.clone()
+            for hook in self.entry.at_once(cell):
+                hook.write(edited, self.pairs, seen=edited)
+            moved = (edited != before).flatten(2).any(dim=2)
+            if not self.entry.has_padding:
+                moved = moved & self.pairs.attended
+            is_moved = moved.any(dim=1).tolist()
+            unmoved = [pair for pair, moves in enumerate(is_moved) if not moves]
+            if unmoved:
+                yield [(i, pair) for pair in unmoved], self.plain[unmoved]
+            for (width, members), queue in zip(buckets, waiting, strict=True):
+                queue += [Row(i, pair, edited[pair]) for pair in members if is_moved[pair]]
+                n_ready = len(queue) - len(queue) % room.items
+                yield from self._run_rows(queue[:n_ready], width, room)
+                del queue[:n_ready]
+        for (width, _), queue in zip(buckets, waiting, strict=True):
+            yield from self._run_rows(queue, width, room)
+
+    def _run_rows(self, rows: Sequence[Row], width: int, room: Room) -> Iterator[Scored]:
+        """The scores of edited rows, none longer than `width`."""
+
+        def run(batch: Sequence[Row]) -> Tensor:
+            pair = [row.pair for row in batch]
+            given = {
+                site.name: _cut(site, self.base[site][pair], width) for site in self.entry.beside
+            }
+            assert self.entry.site is not None
+            edited = torch.stack(
+                [_cut(self.entry.site, row.edited[None], width)[0] for row in batch]
+            )
+            given[self.entry.name] = edited
+            return self.model.suffix(self.pairs.take(pair, width=width), self.entry.layer, given)
+
+        for batch, values in room.batches(run, rows):
+            yield [(row.cell, row.pair) for row in batch], values
+
+    def by_slab(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
+        """Cells with hooks within the pass, which see a slab of all pairs for each cell."""
+
+        def run(batch: Sequence[int]) -> Tensor:
+            chosen, n = [cells[i] for i in batch], len(batch)
+            many = self.pairs.repeat(n)
+            with self.model.tapped(slab_taps([self.entry.later(c) for c in chosen], self.pairs)):
+                if self.entry.site is None:
+                    return self.model(many).reshape(n, -1)
+                edited = _repeat(self.base[self.entry.site], n)
+                for slab, cell in zip(edited.split(len(self.pairs)), chosen, strict=True):
+                    for hook in self.entry.at_once(cell):
+                        hook.write(slab, self.pairs, seen=slab)
+                given = {site.name: _repeat(self.base[site], n) for site in self.entry.beside}
+                given[self.entry.name] = edited
+                return self.model.suffix(many, self.entry.layer, given).reshape(n, -1)
+
+        for batch, values in room.batches(run, range(len(cells))):
+            yield list(product(batch, range(len(self.pairs)))), values.flatten()
+
+    def _like_lengths(self) -> list[tuple[int, list[int]]]:
+        """The pairs in groups of like length, each with the tokens it needs.
+
+        One group where what stands at padding could matter.
+        """
+        whole = self.pairs.token.shape[1]
+        if self.entry.has_padding:
+            return [(whole, list(range(len(self.pairs))))]
+        lengths = self.pairs.lengths.tolist()
+        groups: list[list[int]] = []
+        for pair in sorted(range(len(lengths)), key=lengths.__getitem__):
+            if not groups or lengths[pair] > 1.15 * lengths[groups[-1][0]]:
+                groups.append([])
+            groups[-1].append(pair)
+        return [(lengths[group[-1]], group) for group in groups]
+
+
+def recorded(
+    model: Hooked, pairs: Pairs, sites: Sequence[Site], room: int
+) -> tuple[Cache, Float[Tensor, " pair"]]:
+    """What `sites` hold without hooks, and the scores, `room` pairs at a time."""
+    width = pairs.token.shape[1]
+    whole: dict[Site, Tensor] = {}
+    scores = []
+    for rows in torch.arange(len(pairs)).split(room):
+        with model.record(*sites) as cache:
+            scores.append(model(pairs.take(rows.tolist(), width=width)))
+        for site, value in cache.items():
+            if site not in whole:
+                whole[site] = value.new_empty(len(pairs), *value.shape[1:])
+            whole[site][rows] = value
+    return Cache(whole), torch.cat(scores)
 
 
 def slab_taps(cells: Sequence[Cell], pairs: Pairs) -> list[tuple[Site, Tap]]:
@@ -116,23 +223,10 @@ def slab_taps(cells: Sequence[Cell], pairs: Pairs) -> list[tuple[Site, Tap]]:
     return [(site, tap(site)) for site in sites_of([hook for cell in cells for hook in cell])]
 
 
-def cells_per_batch(base: Cache, pairs: Pairs, memory_budget: int | None) -> int:
-    """How many cells fit the budget, and no more than the device likes at once."""
-    width = pairs.token.shape[1]
-    liked = TOKENS_PER_BATCH.get(pairs.device.type, 60_000) // (len(pairs) * width)
-    widest = max((value.numel() * value.element_size() for value in base.values()), default=0)
-    per_cell = 24 * max(widest, 1)  # the stream, q, k, v, neurons and patterns of one block
-    budget = memory_budget if memory_budget is not None else free_memory(pairs.device) // 4
-    if per_cell > budget:
-        raise MemoryError(
-            f"one cell needs about {per_cell / 2**20:.0f} MiB for {len(pairs)} pairs of {width} "
-            f"tokens, the budget is {budget / 2**20:.0f} MiB: take fewer pairs at once"
-        )
-    return max(1, min(liked, budget // per_cell))
+def _cut(site: Site, values: Tensor, width: int) -> Tensor:
+    """The first `width` positions."""
+    return values[:, :width] if "pos" in site.axes else values
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that a sweep could take on `device`."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+def _repeat(values: Tensor, times: int) -> Tensor:
+    return values.repeat(times, *(1,) * (values.dim() - 1))

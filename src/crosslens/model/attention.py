@@ -30,6 +30,7 @@ class Attention(nn.Module):
 
     is_fusible = True  # z can be had in one kernel, without the pattern
     is_square = False  # the scores exist for all positions at once only
+    is_linear = True  # scores are dot products of q and k, nothing between
 
     # q, k and v are linear maps, or the parts of one that holds all three (ModernBERT).
     def __init__(self, q: Any, k: Any, v: Any, out: nn.Linear, n_heads: int):
@@ -48,12 +49,39 @@ class Attention(nn.Module):
         context: Context,
     ) -> Float[Tensor, "pair dst head d_head"]:
         """What each head of each `dst` position takes from the `src` positions: z, unhooked."""
+        inside = (self.hook_k, self.hook_v, self.hook_attn_scores, self.hook_pattern)
+        if self.is_linear and dst.shape[1] == 1 and quiet(*inside):
+            return self.read_one(dst, src, context)
         q, k, v = self.project(dst, src)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
         if self.is_fusible and quiet(self.hook_attn_scores, self.hook_pattern):
             return self.fused(q, k, v, context)
         scores = self.hook_attn_scores(self.scores(q, k, context))
-        pattern = self.hook_pattern(scores.softmax(dim=-1))
+        return self.mix(self.hook_pattern(scores.softmax(dim=-1)), v)
+
+    def read_one(self, dst: Tensor, src: Tensor, context: Context) -> Tensor:
+        """The same z for one reader, without the keys and values of all that it reads.
+
+        q W_K^T reads the stream as q reads the keys, and what a head takes from the stream
+        passes W_V once. The bias of the keys moves all scores of a head alike; that of the
+        values is taken once, as the pattern adds up to 1.
+        """
+        q = self.hook_q(self.split(self.q(dst)))
+        asked = einsum(q, self.W_K, "pair dst head d, head model d -> pair head dst model")
+        scores = einsum(asked, src, "pair head dst model, pair src model -> pair head dst src")
+        pattern = (scores * self.scale + rows(context["mask"], 1)).softmax(dim=-1)
+        taken = einsum(pattern, src, "pair head dst src, pair src model -> pair head dst model")
+        z = einsum(taken, self.W_V, "pair head dst model, head model d -> pair dst head d")
+        return (
+            z
+            if self.v.bias is None
+            else z + rearrange(self.v.bias, "(head d) -> head d", head=self.n_heads)
+        )
+
+    def mix(
+        self, pattern: Float[Tensor, "pair head dst src"], v: Float[Tensor, "pair src head d_head"]
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """The mean of the values under the pattern: z."""
         return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
     def write(self, z: Float[Tensor, "pair pos head d_head"]) -> Float[Tensor, "pair pos d_model"]:

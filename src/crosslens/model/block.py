@@ -1,14 +1,15 @@
 """Blocks: attention, then an MLP, each added to the residual stream.
 
 A post-LN block (BERT) normalises after each addition, a pre-LN block (ModernBERT) before
-each reading. Both are written in two halves, so that a sweep can enter between them: at
-the block's input, or at z with everything attention computed taken from a cache.
+each reading. Both are written in parts, so that a sweep can enter between them, with all
+that comes before taken from a cache: at the block's input, at the attention scores, the
+pattern, z, the stream after attention, or what the MLP writes.
 
 In the last block of a model that scores from [CLS], only that row matters. `narrow` drops
 the others at the first point from which nobody watches or edits them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from jaxtyping import Float
 from torch import nn, Tensor
@@ -56,6 +57,8 @@ class GatedMLP(MLP):
 class Block(nn.Module):
     """What both kinds of block share: their parts, and the order of the two halves."""
 
+    mlp_adds_to: str  # the site to which the MLP's write is added
+
     def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
         super().__init__()
         self.attn, self.mlp, self.norm1, self.norm2 = attn, mlp, norm1, norm2
@@ -72,6 +75,41 @@ class Block(nn.Module):
     ) -> Float[Tensor, "pair row d_model"]:
         resid = self.hook_resid_pre(resid)
         return self.second_half(resid, self.first_half(resid, context))
+
+    def resume(
+        self, given: Mapping[str, Tensor], context: Context
+    ) -> Float[Tensor, "pair row d_model"]:
+        """The output when the sites `given` by name are computed already.
+
+        The pass begins at the last of them, at its hook point. Given are the block's input and
+        `z`, or that and `v` and `pattern` or `attn_scores`; or `resid_mid` alone; or `mlp_out`
+        and what it is added to; or the block's input alone.
+        """
+        if "mlp_out" in given:
+            return self.finish(given[self.mlp_adds_to], given["mlp_out"])
+        if "resid_mid" in given:
+            return self.think(self.hook_resid_mid(given["resid_mid"]))
+        resid = given["resid_pre"]
+        if "z" in given:
+            return self.second_half(resid, given["z"])
+        if "pattern" in given or "attn_scores" in given:
+            return self.second_half(resid, self.read_from(given))
+        return self(resid, context)
+
+    def read_from(self, given: Mapping[str, Tensor]) -> Float[Tensor, "pair dst head d_head"]:
+        """z, before its hook point, from `v` and the scores or the pattern."""
+        a = self.attn
+        later = (a.hook_z, a.hook_result, self.hook_attn_out, *self._after_attention())
+        if "pattern" in given:
+            pattern = a.hook_pattern(given["pattern"])
+        else:
+            scores = a.hook_attn_scores(given["attn_scores"])
+            if self.may_narrow(a.hook_pattern, *later):
+                scores = scores[:, :, :1]
+            pattern = a.hook_pattern(scores.softmax(dim=-1))
+        if self.may_narrow(*later):
+            pattern = pattern[:, :, :1]
+        return a.mix(pattern, given["v"])
 
     def first_half(
         self, resid: Float[Tensor, "pair pos d_model"], context: Context
@@ -93,6 +131,19 @@ class Block(nn.Module):
     def think(self, mid: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
         """From the stream after attention to the block's output."""
         raise NotImplementedError
+
+    def finish(
+        self, stream: Float[Tensor, "pair pos d_model"], written: Float[Tensor, "pair pos d_model"]
+    ) -> Float[Tensor, "pair row d_model"]:
+        """From what the MLP writes, and the stream it is added to, to the block's output."""
+        raise NotImplementedError
+
+    def added(self, stream: Tensor, written: Tensor, *later: HookPoint) -> Tensor:
+        """The MLP's write added to the stream; of [CLS] alone if nobody watches from there on."""
+        written = self.hook_mlp_out(written)
+        if self.may_narrow(self.hook_resid_post, *later):
+            written = written[:, :1]
+        return self.hook_resid_post(written + stream[:, : written.shape[1]])
 
     def readers(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
         """The positions whose attention is worth computing."""
@@ -127,6 +178,8 @@ class Block(nn.Module):
 class PostNormBlock(Block):
     """Add, then normalise: BERT and its kin."""
 
+    mlp_adds_to = "normalized_resid_mid"
+
     def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
         super().__init__(attn, mlp, norm1, norm2)
         self.hook_normalized_resid_post = HookPoint()
@@ -138,7 +191,10 @@ class PostNormBlock(Block):
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm1(mid))
-        post = self.hook_resid_post(self.hook_mlp_out(self.mlp(x)) + x)
+        return self.finish(x, self.mlp(x))
+
+    def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
+        post = self.added(stream, written, self.hook_normalized_resid_post)
         return self.hook_normalized_resid_post(self.norm2(post))
 
     def _from_mlp(self) -> tuple[HookPoint, ...]:
@@ -147,6 +203,8 @@ class PostNormBlock(Block):
 
 class PreNormBlock(Block):
     """Normalise, then read; the stream itself is never normalised: ModernBERT."""
+
+    mlp_adds_to = "resid_mid"
 
     def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
         super().__init__(attn, mlp, norm1, norm2)
@@ -163,4 +221,7 @@ class PreNormBlock(Block):
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm2(mid))
-        return self.hook_resid_post(mid + self.hook_mlp_out(self.mlp(x)))
+        return self.finish(mid, self.mlp(x))
+
+    def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
+        return self.added(stream, written)

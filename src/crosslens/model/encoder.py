@@ -1,6 +1,6 @@
 """The hooked cross-encoder: scores pairs, and lets hooks watch or edit every step."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
 from typing import Any
 
@@ -13,7 +13,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..hooks import Cache, Hook, Tap
 from ..pairs import Pairs
-from ..sites import KINDS, near, Site, Unit
+from ..sites import KINDS, near, Site, STREAM, Unit
 from .block import Block
 from .config import Config
 from .families.parts import Parts
@@ -71,32 +71,29 @@ class CrossEncoder(HookedRootModule):
         """The relevance score of each pair: a logit or a difference of two, no sigmoid."""
         pairs = pairs.to(self.device)
         with self._running(pairs):
-            resid = self.embedding(pairs)
-            return self._from(0, resid, pairs)
+            return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
 
     def suffix(
-        self,
-        pairs: Pairs,
-        start: int,
-        resid: Float[Tensor, "pair pos d_model"],
-        z: Float[Tensor, "pair pos head d_head"] | None = None,
+        self, pairs: Pairs, start: int, given: Tensor | Mapping[str, Tensor]
     ) -> Float[Tensor, " pair"]:
-        """The scores when block `start` reads `resid`; nothing before it is computed.
+        """The scores when what is `given` of block `start` is computed already.
 
-        With `z`, what its heads read is taken as given too, and the pass begins there.
+        A tensor is the stream that the block reads, or the head where `start` is the number of
+        blocks. A mapping holds sites of the block by name, as in `Block.resume`: the pass then
+        begins at the last of them, at its hook point.
         """
         with self._running(pairs):
-            return self._from(start, resid, pairs, z)
+            return self._from(
+                start, {"resid_pre": given} if isinstance(given, Tensor) else given, pairs
+            )
 
-    def _from(
-        self, start: int, resid: Tensor, pairs: Pairs, z: Tensor | None = None
-    ) -> Float[Tensor, " pair"]:
-        context = self.context(pairs, resid)
-        if z is not None:
-            resid = self._block(start).second_half(resid, z)
-            start += 1
-        for block in self.blocks[start:]:
-            resid = block(resid, context)
+    def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
+        resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
+        if start < self.cfg.n_layers:
+            context = self.context(pairs, resid)
+            resid = self._block(start).resume(given, context)
+            for layer in range(start + 1, self.cfg.n_layers):
+                resid = self._block(layer)(resid, context)
         if self.final_norm is not None:
             resid = self.hook_final_norm(self.final_norm(resid))
         return self.relevance(self.head(resid, pairs.attended))
@@ -189,26 +186,32 @@ class CrossEncoder(HookedRootModule):
     def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> Iterator[None]:
         """Run a function on what passes each site; one that returns a tensor replaces it.
 
-        A tap that saw none of the forward passes made meanwhile is an error: a silent
-        intervention looks like a finding.
+        A tap that saw none of the forward passes made meanwhile is an error.
         """
-        before = self.forwards
-        fired: dict[int, Site] = {}
-        with ExitStack() as stack:
+        with self._expecting() as missing, ExitStack() as stack:
             for number, (site, tap) in enumerate(taps):
-                fired[number] = site
+                missing[number] = str(site)
 
                 def hook(activation: Tensor, *, hook: HookPoint, n=number, f=tap) -> Tensor | None:
-                    fired.pop(n, None)
+                    missing.pop(n, None)
                     return f(activation)
 
                 stack.enter_context(attached(self.point(site), hook))
             yield
-        if fired and self.forwards > before:
-            never = ", ".join(map(str, fired.values()))
+
+    @contextmanager
+    def _expecting(self) -> Iterator[dict[int, str]]:
+        """Entries that are not taken out while the model runs belong to hooks that missed it.
+
+        That is an error: a silent intervention looks like a finding.
+        """
+        before = self.forwards
+        missing: dict[int, str] = {}
+        yield missing
+        if missing and self.forwards > before:
             raise RuntimeError(
-                f"the model ran, but never passed {never}: a run from a later block "
-                "cannot reach an earlier site"
+                f"the model ran, but never passed {', '.join(missing.values())}: a run from a "
+                "later block cannot reach an earlier site"
             )
 
     @contextmanager
@@ -252,26 +255,23 @@ class CrossEncoder(HookedRootModule):
         clear_contexts: bool = False,
     ) -> Iterator["CrossEncoder"]:
         """TransformerLens' `hooks`; an unknown name or a hook that never fires is an error."""
-        before = self.forwards
-        waiting: dict[int, str] = {}
+        with self._expecting() as missing:
 
-        def watched(number: int, hook: Callable) -> Callable:
-            def watch(activation: Tensor, hook: HookPoint, f=hook) -> Any:
-                waiting.pop(number, None)
-                return f(activation, hook=hook)
+            def watched(number: int, hook: Callable) -> Callable:
+                def watch(activation: Tensor, hook: HookPoint, f=hook) -> Any:
+                    missing.pop(number, None)
+                    return f(activation, hook=hook)
 
-            return watch
+                return watch
 
-        listed = []
-        for number, (name, hook) in enumerate(fwd_hooks):
-            waiting[number] = str(self.named(name))
-            listed.append((name, watched(number, hook)))
-        for name, _ in bwd_hooks:
-            self.named(name)
-        with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
-            yield self
-        if waiting and self.forwards > before:
-            raise RuntimeError(f"the model ran, but these hooks never fired: {[*waiting.values()]}")
+            listed = []
+            for number, (name, hook) in enumerate(fwd_hooks):
+                missing[number] = " and ".join(self.named(name))
+                listed.append((name, watched(number, hook)))
+            for name, _ in bwd_hooks:
+                self.named(name)
+            with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
+                yield self
 
     def add_hook(self, name: str | Callable[[str], bool], *args: Any, **options: Any) -> None:
         """TransformerLens' `add_hook`, for names that exist."""

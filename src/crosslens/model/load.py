@@ -90,7 +90,7 @@ def resolve(
     if isinstance(checkpoint, str | Path):
         name = str(checkpoint)
         original = from_pretrained(name)
-        return name, original, tokenizer or its_tokenizer(name)
+        return name, original, tokenizer or its_tokenizer(name, original.config.vocab_size)
     if not isinstance(checkpoint, PreTrainedModel) and hasattr(checkpoint, "predict"):
         tokenizer = tokenizer or checkpoint.tokenizer  # a sentence-transformers CrossEncoder
         checkpoint = checkpoint.model
@@ -116,6 +116,8 @@ def from_pretrained(name: str) -> PreTrainedModel:
             "query and document apart and has no relevance score to explain; give a cross-encoder"
         )
     try:
+        if folder.is_dir() and not (folder / "config.json").exists():
+            raise OSError("the folder has none")
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except OSError as error:
         raise ValueError(
@@ -141,15 +143,20 @@ def from_pretrained(name: str) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
-def its_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that was saved beside the model."""
+def its_tokenizer(name: str, n_vocabulary: int) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved beside a model with so many word embeddings."""
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        why = f"what loads knows {len(tokenizer)} tokens, the model {n_vocabulary}"
     except (OSError, ValueError) as error:
+        tokenizer, why = None, first_line(error)
+    # Where the files are missing, transformers makes a tokenizer of a few special tokens.
+    if tokenizer is None or len(tokenizer) < n_vocabulary // 2:
         raise ValueError(
-            f"{name} holds no tokenizer that loads ({first_line(error)}); save it beside the "
-            "model, or give it: load(checkpoint, tokenizer)"
-        ) from error
+            f"{name} holds no tokenizer of its model ({why}); save it beside the model, or "
+            "give it: load(checkpoint, tokenizer)"
+        )
+    return tokenizer
 
 
 def first_line(error: Exception) -> str:

@@ -26,7 +26,7 @@ class PairTokenizer:
 
     tokenizer: PreTrainedTokenizerBase
     limit: int
-    truncation: Truncation = "longest_first"
+    truncation: str = "longest_first"  # one of TRUNCATIONS
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:

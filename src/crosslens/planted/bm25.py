@@ -79,8 +79,8 @@ class Planted:
 def plant(recipe: str | Recipe = "bm25", *, documents: Sequence[str] | None = None) -> Planted:
     """The planted model that a name or a recipe describes.
 
-    Vocabulary and document frequencies come from `documents`, by default from the passages
-    written for this project.
+    Vocabulary and document frequencies come from `documents`, by default from the collection
+    that comes with the package.
     """
     recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
     name = str(recipe) + ("" if documents is None else f" over {len(documents)} documents")

@@ -3,9 +3,9 @@
 Each signal is stored twice, as +s at one coordinate and −s at its mirror image, so that the
 mean of a token's vector is 0 whatever it carries. One signal is a constant C far above all
 others, so that the variance is 2C²/d · (1 + Σs²/C²), nearly the same for every token. With
-the gain γ = C·√(2/d) LayerNorm is then the identity but for the factor 1 − Σs²/2C²: below
-one in a million for what the planted parts write. Reading half the difference of the two
-coordinates cancels what rounding does to the mean.
+the gain γ = C·√(2/d) LayerNorm is then the identity but for the factor 1 − Σs²/2C²: a few
+millionths less than 1 for a score of 30, and less for all else. Reading half the difference
+of the two coordinates cancels what rounding does to the mean.
 """
 
 from dataclasses import dataclass

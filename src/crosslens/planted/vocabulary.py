@@ -8,11 +8,13 @@ documents are whole.
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from tokenizers import normalizers, pre_tokenizers
 
+from ..corpora.reading import embedded
 from ..signals.frequency import Frequencies
 from .tokenizer import SPECIAL, tokenizer, UNKNOWN
 
@@ -69,6 +71,8 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
 
     `mean_length` is in pieces, without special tokens.
     """
+    if isinstance(documents, str):
+        raise TypeError(f"documents are a sequence of texts; found one text, {documents[:40]!r}")
     if not documents:
         raise ValueError("no documents to count words in; leave `documents` out for the default")
     pieces = pieces_for(documents)
@@ -79,22 +83,10 @@ def frequencies_in(documents: Sequence[str]) -> Frequencies:
     return Frequencies(counted.n_documents, df, counted.mean_length)
 
 
+@cache
 def default_frequencies() -> Frequencies:
-    """Those of the passages written for this project, as counted by `frequencies_in`."""
-    return from_table((files("crosslens.planted") / "frequencies.tsv").read_text("utf-8"))
-
-
-def as_table(frequencies: Frequencies) -> str:
-    """A first row with the number of documents and their mean length, then piece and count."""
-    rows = [(frequencies.n_documents, f"{frequencies.mean_length:.3f}"), *frequencies.df.items()]
-    return "".join(f"{left}\t{right}\n" for left, right in rows)
-
-
-def from_table(table: str) -> Frequencies:
-    """What `as_table` wrote."""
-    (n_documents, mean_length), *rows = (row.split("\t") for row in table.splitlines())
-    df: dict[Hashable, int] = {piece: int(n) for piece, n in rows}
-    return Frequencies(int(n_documents), df, float(mean_length))
+    """Those of the collection that comes with the package."""
+    return frequencies_in(list(embedded().documents.values()))
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class DisentangledAttention(Attention):
 
     is_fusible = False
     is_square = True
+    is_linear = False
 
     def __init__(self, original: Any, out: nn.Linear, n_heads: int):
         super().__init__(original.query_proj, original.key_proj, original.value_proj, out, n_heads)

@@ -85,6 +85,8 @@ class Third(nn.Module):
 class RotaryAttention(Attention):
     """Queries, keys and values in one linear map; positions turn the queries and keys."""
 
+    is_linear = False
+
     def __init__(self, qkv: nn.Linear, out: nn.Linear, n_heads: int, kind: str):
         q, k, v = (Third(qkv, part) for part in range(3))
         super().__init__(q, k, v, out, n_heads)

@@ -1,0 +1,110 @@
+"""Where a cell's forward pass begins: the last place from which all its edits still act.
+
+What comes before the first edit does not depend on it. So a cell is given what was recorded
+there, and what stands beside it in the block, makes its first edits on that, and computes
+what is left. For an edit of
+
+    resid_pre, or the output of the block before     the pass begins at the stream
+    attn_scores, pattern                             there, beside v and the stream
+    z, result, attn_out                              at z, beside the stream
+    resid_mid ... mlp_post                           at resid_mid
+    mlp_out, resid_post                              at mlp_out, beside what it is added to
+
+The output of the last block is the stream that the head reads: nothing but the head runs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..hooks import Hook, Hooked, sites_of
+from ..sites import ORDER, Site
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The beginning of a pass: `site` is what the first edits change."""
+
+    layer: int  # -1: at the embeddings; the number of layers: at the head
+    name: str = "embed"  # what the model calls `site` when it is given it
+    site: Site | None = None  # recorded in the base run, and edited
+    beside: tuple[Site, ...] = ()  # recorded, and given as they are
+    same: frozenset[Site] = frozenset()  # the sites whose edits are edits of `site`
+
+    @property
+    def needs(self) -> list[Site]:
+        """What has to be recorded to begin here."""
+        return [*self.beside, *([] if self.site is None else [self.site])]
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Sorts entries by how much of the model they skip."""
+        return self.layer, ORDER[self.name]
+
+    @property
+    def has_padding(self) -> bool:
+        """What stands at padding could matter: an edited pattern may read there."""
+        return self.site is None or "src" in self.site.axes
+
+    def at_once(self, cell: Sequence[Hook]) -> list[Hook]:
+        """The hooks of `cell` that edit what the pass is given, in the order of the pass."""
+        return sorted(
+            (hook for hook in cell if hook.unit.site in self.same),
+            key=lambda hook: hook.unit.site.depth,
+        )
+
+    def later(self, cell: Sequence[Hook]) -> list[Hook]:
+        """The hooks of `cell` that act within the pass."""
+        return [hook for hook in cell if hook.unit.site not in self.same]
+
+
+def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
+    """The latest entry for each of `cells`."""
+    at_stream = _at_stream(model)
+    is_post = "normalized_resid_post" in {site.name for site in model.sites()}
+    adds_to = "normalized_resid_mid" if is_post else "resid_mid"
+    before_head = max(entry.layer for entry in at_stream.values())
+
+    def latest(cell: Sequence[Hook]) -> Entry:
+        first = sites_of(cell)[0]
+        if first in at_stream:
+            return at_stream[first]
+        layer, order = first.depth
+        if layer < 0:
+            return Entry(-1)
+        if layer >= before_head:
+            return at_stream[block_outputs(model)[-1]]
+        stream = Site("resid_pre", layer)
+        if order >= ORDER["mlp_out"]:
+            name, beside = "mlp_out", (Site(adds_to, layer),)
+        elif order >= ORDER["resid_mid"]:
+            name, beside = "resid_mid", ()
+        elif order >= ORDER["z"]:
+            name, beside = "z", (stream,)
+        elif order >= ORDER["attn_scores"]:
+            name, beside = first.name, (stream, Site("v", layer))
+        else:
+            return at_stream[stream]
+        site = Site(name, layer)
+        return Entry(layer, name, site, beside, frozenset({site}))
+
+    return [latest(cell) for cell in cells]
+
+
+def block_outputs(model: Hooked) -> list[Site]:
+    """The output of every block: the input of the next, and what the last one leaves."""
+    names = {site.name for site in model.sites()}
+    return model.sites(
+        "normalized_resid_post" if "normalized_resid_post" in names else "resid_post"
+    )
+
+
+def _at_stream(model: Hooked) -> dict[Site, Entry]:
+    """Every site that holds the stream some block reads, or the head, and the entry there."""
+    reads = model.sites("resid_pre")
+    writes = [Site("full_embed"), *block_outputs(model)]
+    found = {}
+    for layer, written in enumerate(writes):
+        read = reads[layer] if layer < len(reads) else written
+        entry = Entry(layer, "resid_pre", read, same=frozenset({written, read}))
+        found |= {written: entry, read: entry}
+    return found

@@ -1,0 +1,166 @@
+"""How much a forward pass holds, how much there may be, and what to do when there is less."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Final, TypeVar
+
+import psutil
+import torch
+from torch import Tensor
+
+from ..hooks import Hooked
+from ..pairs import Pairs
+from ..sites import Site
+
+
+# A processor works best on batches that stay in its caches; measured on two AVX2 cores.
+TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The bytes that one pair of a batch takes, padding included."""
+
+    axes: Mapping[str, int]  # how long each axis of a site is
+    n_layers: int
+    itemsize: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: Hooked, pairs: Pairs) -> "Footprint":
+        """Read off a pass over the shortest of `pairs`."""
+        width = pairs.token.shape[1]
+        sites = [Site(name, 0) for name in ("resid_pre", "v", "mlp_pre")]
+        with torch.no_grad(), model.record(*sites) as cache:
+            model(pairs.take([int(pairs.lengths.argmin())]))
+        axes: dict[str, int] = {"label": 1}
+        for site in sites:
+            axes |= dict(zip(site.axes, cache[site].shape, strict=True))
+        axes |= {"pair": 1, "pos": width, "dst": width, "src": width}
+        stream = cache[sites[0]]
+        return cls(axes, len(model.sites("resid_pre")), stream.element_size(), stream.device)
+
+    def of_sites(self, sites: Sequence[Site]) -> int:
+        """What keeping `sites` takes."""
+        return self.itemsize * sum(prod(self.axes[axis] for axis in site.axes) for site in sites)
+
+    @property
+    def block(self) -> int:
+        """What a pass holds at the widest point of a block, with nothing kept for gradients.
+
+        Ten streams (what was given, q, k, v, z and its copies, what is added), the neurons
+        before and after their activation and once more inside it, and the scores and pattern
+        as if they were not fused away.
+        """
+        a = self.axes
+        return (
+            self.of_sites([Site("resid_pre", 0)]) * 10
+            + self.of_sites([Site("mlp_pre", 0)]) * 3
+            + a["head"] * a["dst"] * a["src"] * self.itemsize * 4
+        )
+
+    @property
+    def with_gradients(self) -> int:
+        """What a pass holds at most when every block is kept for the way back."""
+        return self.block * (self.n_layers + 1)
+
+    def rows_with_gradients(
+        self, model: Hooked, pairs: Pairs, rows: int, budget: int, *, beside: int = 0
+    ) -> int:
+        """How many rows, `rows` at most, fit the budget on the way there and back.
+
+        `beside` is what each takes besides. Where the bound above would be too strict, what a
+        row keeps is measured.
+        """
+        if rows * (self.with_gradients + beside) <= budget:
+            return rows
+        return min(rows, budget // (kept_for_gradients(model, pairs) + self.block + beside))
+
+    @property
+    def tokens(self) -> int:
+        """How long one row is."""
+        return self.axes["pos"]
+
+    def rows(self, budget: int, *, each: int) -> int:
+        """How many rows of `each` bytes are one batch: no more than the device likes.
+
+        None may fit: 0.
+        """
+        liked = TOKENS_PER_BATCH.get(self.device.type, 60_000) // self.tokens
+        return min(max(1, liked), budget // each)
+
+    def refuse(self, needed: int, budget: int, what: str) -> MemoryError:
+        """The error when not even the least fits."""
+        return MemoryError(
+            f"{what} needs about {needed / 2**20:.0f} MiB for pairs of {self.tokens} tokens, "
+            f"the budget is {budget / 2**20:.0f} MiB: raise memory_budget, or take fewer or "
+            "shorter pairs at once"
+        )
+
+
+def kept_for_gradients(model: Hooked, pairs: Pairs) -> int:
+    """The bytes that the longest of `pairs` keeps for the way back: two rows, less one."""
+    longest, width = int(pairs.lengths.argmax()), pairs.token.shape[1]
+
+    def kept(rows: int) -> int:
+        storages: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        enter = (Site("embed"), lambda x: x.detach().requires_grad_())
+        with (
+            torch.enable_grad(),
+            model.tapped([enter]),
+            torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        ):
+            score = model(pairs.take([longest] * rows, width=width))
+        del score  # it kept the storages alive, so that none was counted as another
+        return sum(storages.values())
+
+    return kept(2) - kept(1)  # the weights are in both
+
+
+def budget_on(device: torch.device, memory_budget: int | None) -> int:
+    """The bytes a caller allows; by default a quarter of what is free on `device`."""
+    if memory_budget is not None:
+        return memory_budget
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    return psutil.virtual_memory().available // 4
+
+
+class Room:
+    """How many items are one batch: fewer, once memory has run out."""
+
+    def __init__(self, items: int) -> None:
+        self.items = items
+
+    def batches(
+        self, run: Callable[[Sequence[Item]], Found], items: Sequence[Item]
+    ) -> Iterator[tuple[Sequence[Item], Found]]:
+        """`run` of all items, a batch at a time.
+
+        Where a device has no memory left, the batch is halved and tried again.
+        """
+        done = 0
+        while done < len(items):
+            batch = items[done : done + self.items]
+            found: list[Found] = []
+            try:
+                found.append(run(batch))
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+            if not found:  # outside of `except`, whose traceback holds the batch's tensors
+                self.items = len(batch) // 2
+                torch.cuda.empty_cache()
+                continue
+            yield batch, found[0]
+            done += len(batch)

@@ -1,0 +1,22 @@
+"""Benchmarks: what the engine takes, beside the ways it replaces and the least it could take.
+
+    python -m tests.benchmarks                          every benchmark
+    python -m tests.benchmarks heads roles              some of them
+    python -m tests.benchmarks --shape base --tokens 128 --pairs 8 --rounds 5 --json found.json
+
+Each prints, for every arm, seconds per unit of work and the ratio to the engine. The arms of a
+benchmark are run in turn, round after round, so that a slow minute hits all of them; numbers are
+medians over rounds, ratios medians of the ratio within a round. Arms that would take hours run a
+random part of their work, and seconds are per part.
+
+    heads         exact patching of every layer x head
+    positions     exact patching of the stream, every layer x position
+    roles         the same by token role: five segments instead of every position
+    knockout      hiding 4 x 4 segments from each other, layer by layer
+    conductance   all linear maps, against captum called once per module
+    bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
+    law           seconds of a head sweep against layers, heads, tokens and pairs
+
+Random weights in the shape of MiniLM (6 x 384) or of a base model (12 x 768) suffice: no arm's time
+depends on them. Run them on an idle machine; `--threads` sets torch's.
+"""

@@ -1,0 +1,77 @@
+"""Run the benchmarks by name; see the package's docstring."""
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from . import __doc__ as usage
+from .flows import bottlenecks, conductances
+from .law import law
+from .subject import SHAPES, subject
+from .sweeps import heads, knockout, positions, roles
+from .timing import Table
+
+
+ONE_SUBJECT = {
+    "heads": heads,
+    "positions": positions,
+    "roles": roles,
+    "knockout": knockout,
+    "conductance": conductances,
+    "bottleneck": bottlenecks,
+}
+NAMES = (*ONE_SUBJECT, "law")
+
+
+def main(argv: Sequence[str] | None = None) -> list[Table]:
+    parser = argparse.ArgumentParser(
+        description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
+    parser.add_argument("--shape", choices=SHAPES, default="minilm")
+    parser.add_argument("--tokens", type=int, default=96)
+    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=float, default=0.125, help="part of long arms that is run")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    chosen = parser.parse_args(argv)
+    unknown = sorted(set(chosen.names) - set(NAMES))
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(chosen.threads)
+    try:
+        tables = list(run(chosen))
+    finally:
+        torch.set_num_threads(before)
+    if chosen.json is not None:
+        about = {"torch": torch.__version__, "machine": platform.processor(), **vars(chosen)}
+        about["json"] = str(chosen.json)
+        found = {"about": about, "tables": [table.json() for table in tables]}
+        chosen.json.write_text(json.dumps(found, indent=1))
+    return tables
+
+
+def run(chosen: argparse.Namespace):
+    """The tables, each printed as soon as it is there."""
+    shape = SHAPES[chosen.shape]
+    for name in chosen.names or NAMES:
+        if name == "law":
+            pairs = min(chosen.pairs, 4)
+            made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
+        else:
+            subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
+            made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)
+        for table in [made] if isinstance(made, Table) else made:
+            print(table, flush=True)
+            yield table
+
+
+if __name__ == "__main__":
+    main()

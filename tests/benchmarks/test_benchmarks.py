@@ -1,0 +1,49 @@
+"""Every benchmark runs, at a size where its numbers mean nothing."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import plain
+from benchmarks.__main__ import main, NAMES
+from benchmarks.subject import SHAPES, subject
+from benchmarks.timing import interleaved
+
+
+SMALL = "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_measures_its_arms_and_writes_them(name, tmp_path, capsys):
+    file = tmp_path / "found.json"
+    tables = main([name, *SMALL, "--json", str(file)])
+    assert tables and all(m.seconds > 0 for table in tables for m in table.arms.values())
+    assert all(str(table) in capsys.readouterr().out or table is not tables[0] for table in tables)
+    written = json.loads(file.read_text())
+    assert [table["title"] for table in written["tables"]] == [table.title for table in tables]
+    assert written["about"]["shape"] == "tiny"
+
+
+def test_an_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["haeds"])
+    assert "no benchmark is called haeds; there are heads" in capsys.readouterr().err
+
+
+def test_the_floor_computes_what_the_model_computes():
+    made = subject(SHAPES["tiny"], tokens=12, pairs=3)
+    with torch.no_grad(), made.model.record("resid_pre", "z") as cache:
+        scores = made.model(made.base)
+        for layer in range(made.shape.layers):
+            resid, z = cache.layers("resid_pre")[layer], cache.layers("z")[layer]
+            for entered in (None, z):
+                found = plain.suffix(made.original, layer, resid, entered)[:, 0]
+                torch.testing.assert_close(found, scores, atol=1e-5, rtol=0)
+
+
+def test_ratios_are_taken_within_a_round(monkeypatch):
+    clock = iter([0, 1, 1, 3, 3, 13, 13, 33])  # the second round is ten times slower for all
+    monkeypatch.setattr("benchmarks.timing.perf_counter", lambda: next(clock))
+    measured = interleaved({"one": lambda: 1, "two": lambda: 2}, rounds=2)
+    assert measured["one"].seconds == 5.5 and measured["two"].ratio == 1.0
