@@ -30,9 +30,6 @@ from crosslens import (
 from .running import options, save
 
 
-MOST = 5
-
-
 @dataclass(frozen=True)
 class Findings:
     """One row per pair and number of occurrences, and one per number of occurrences."""
@@ -43,13 +40,11 @@ class Findings:
 
 def trace(model: CrossEncoder, axioms: Axioms, n: int) -> Findings:
     """The scores of `n` pairs with 0 to 5 occurrences of their selected term."""
-    series = [axioms.tfc2(n, occurrences) for occurrences in range(1, MOST + 1)]
+    series = axioms.saturation(n)
     rows = list(scores(model, series[0], axioms.frequencies, 0))
     for occurrences, contrast in enumerate(series, start=1):
         rows += scores(model, contrast, axioms.frequencies, occurrences)
     pairs = pd.DataFrame(rows)
-    # the pairs that all five series could be made of
-    pairs = pairs.groupby(["qid", "docid"]).filter(lambda rows: len(rows) == MOST + 1)
     return Findings(pairs, steps(pairs))
 
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
     "model": {"sites", "pairs", "hooks", "planted", "default"},
     "interventions": {"sites", "pairs", "hooks"},
-    "attribution": {"sites", "pairs", "hooks", "interventions", "contrasts", *LEAVES},
+    "attribution": {"sites", "pairs", "hooks", "circuit", "interventions", "contrasts", *LEAVES},
     "circuits": set(),  # of crosslens' parts, none: what they need is public
     "analyses": {"circuits"},
 }

@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs, its commands are those CI runs, its tables are whole."""
+"""The README tells the truth: its code runs, its commands are real, its tables are whole."""
 
 import re
 import shlex

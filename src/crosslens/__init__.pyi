@@ -1,11 +1,17 @@
 from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Passed as Passed
+from .attribution.concordance import Concordance as Concordance, concordance as concordance
 from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
+from .attribution.edge_effects import EdgeEffects as EdgeEffects
+from .attribution.edges import edge_attribution as edge_attribution
+from .attribution.gradient import attribution_patching as attribution_patching
 from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.recovery import recovery as recovery
+from .attribution.search import search as search
 from .attribution.sweep import sweep as sweep
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal
+from .contrasts.synonyms import Neighbours as Neighbours
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
 from .effectiveness import (

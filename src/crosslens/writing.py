@@ -7,8 +7,8 @@ or a reader at the wrong moment never meets half a file.
 import errno
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,15 +26,16 @@ def write_whole(path: Path, content: bytes) -> Path:
     """
     with room(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, begun = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)
+        # not by tempfile, whose files only their owner may read
+        begun = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(begun, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(begun, path)
         except BaseException:  # Ctrl-C too: nothing half-written stays behind
-            Path(begun).unlink(missing_ok=True)
+            begun.unlink(missing_ok=True)
             raise
     return path
 

@@ -107,6 +107,8 @@ def test_a_noise_for_each_layer_is_asked_for(model, pairs):
         bottleneck(model, pairs, [noise])
     with pytest.raises(LookupError, match="layers 0 to 2"):
         bottleneck(model, pairs, [noise] * 3, layers=[3])
+    with pytest.raises(ValueError, match="0 steps of 10 repetitions"):
+        bottleneck(model, pairs, [noise] * 3, steps=0)
 
 
 def test_a_budget_splits_repetitions_and_pairs_and_changes_nothing(model, pairs):

@@ -103,6 +103,8 @@ def bottleneck(
     Raises:
         MemoryError: the budget does not hold one repetition for one pair.
     """
+    if min(steps, repeats) < 1:
+        raise ValueError(f"{steps} steps of {repeats} repetitions: both must be at least 1")
     outputs = block_outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")

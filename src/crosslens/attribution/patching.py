@@ -21,7 +21,7 @@ from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
 from .memory import budget_on, Footprint
-from .recovery import recovery
+from .recovery import recovery, smallest_contrast
 from .sweep import Progress, sweep
 
 
@@ -39,6 +39,32 @@ class Effects:
     base: Float[Tensor, " pair"]  # the score without the signal
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
+
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        units: Sequence[Unit],
+        change: Float[Tensor, "unit pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
+    ) -> "Effects":
+        """The effects of units each of which changes the score of the base by `change`.
+
+        `least` is the smallest difference of a pair's two scores that has a share to speak of;
+        see `smallest_contrast`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
+        none = torch.zeros_like(base)
+        recovered = recovery(change, none, target - base, least=least)
+        for i, unit in enumerate(units):
+            absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+            for missing in absent:
+                recovered[i, missing] = torch.nan
+        is_flat = recovery(none, none, target - base, least=least).isnan()
+        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
 
     @property
     def n_skipped(self) -> int:
@@ -123,11 +149,10 @@ def patching(
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
-    A pair is skipped, and counted, if its two scores differ by less than `least`: a share of
-    almost nothing is any number. By default that is a fifth of the contrast's root mean square
-    over the pairs. Pairs of like length are swept together, `at_once` of them, or fewer where
-    `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a unit in one
-    pair each.
+    A pair is skipped, and counted, if its two scores differ by less than `least`, by default
+    the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
+    fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
+    unit in one pair each. A pair in which a unit carries the same on both sides costs nothing.
 
     Raises:
         MemoryError: the budget does not hold one pair.
@@ -142,8 +167,7 @@ def patching(
 
     order = contrast.base.lengths.argsort()
     base, target = (_scored(model, s, order, at_once) for s in (contrast.base, contrast.more))
-    if least is None:
-        least = max(0.2 * float((target - base).square().mean().sqrt()), 1e-3)
+    least = smallest_contrast(base, target) if least is None else least
     is_flat = recovery(base, base, target, least=least).isnan()
     order = order[~is_flat[order]]
 
@@ -163,12 +187,7 @@ def patching(
         left = budget - each * len(chosen)
         patched[:, rows] = sweep(model, pairs, hooks, memory_budget=left, progress=report)
         done += len(units) * len(chosen)
-    recovered = recovery(patched, base, target, least=least)
-    for i, unit in enumerate(units):
-        absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
-        for missing in absent:
-            recovered[i, missing] = torch.nan
-    return Effects(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+    return Effects.of_change(contrast, units, patched - base, base, target, least=least)
 
 
 def _scored(

@@ -29,3 +29,12 @@ def recovery(
             f"{len(base)} pairs"
         )
     return (patched - base) / torch.where(flat, torch.nan, way)
+
+
+def smallest_contrast(base: Float[Tensor, " pair"], target: Float[Tensor, " pair"]) -> float:
+    """A fifth of the root mean square of the pairs' contrasts, or 0.001 if that is less.
+
+    A share of almost nothing is any number: below this a pair says little of where the
+    contrast comes from, and would outweigh the others in a mean.
+    """
+    return max(0.2 * float((target - base).square().mean().sqrt()), 1e-3)

@@ -1,34 +1,142 @@
 """Text edits that keep the number of tokens: a term on one side, filler on the other."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from syntok import segmenter
 from transformers import PreTrainedTokenizerBase
+
+from ..signals.frequency import WORD
+
+
+# "a" is the filler of Lu et al. (2025); the others serve queries that contain it
+FILLERS: Final = ("a", "an", "the", "it", "so")
+
+Span = tuple[int, int]  # where something begins and ends in a text, in characters
 
 
 @runtime_checkable
 class HasTokens(Protocol):
     """What holds a tokenizer and how long a pair may be."""
 
-    tokenizer: PreTrainedTokenizerBase
-    limit: int
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase: ...
+    @property
+    def limit(self) -> int: ...
+
+
+class Edited(NamedTuple):
+    """A text after an edit, and where the edited words stand in it."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """A text with places that can be filled: words to replace, or gaps to write into."""
+
+    text: str
+    at: tuple[Span, ...]  # in the order of the text, none overlapping
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What the text itself has there: nothing in a gap."""
+        return tuple(self.text[start:end] for start, end in self.at)
+
+    def fill(self, words: Sequence[str]) -> Edited:
+        """The text with one of `words` in each place."""
+        text, spans, behind = "", [], 0
+        for (start, end), word in zip(self.at, words, strict=True):
+            text += self.text[behind:start]
+            spans.append((len(text), len(text) + len(word)))
+            text, behind = text + word, end
+        return Edited(text + self.text[behind:], tuple(spans))
+
+
+def after(text: str) -> Slots:
+    """A gap after the text."""
+    return Slots(f"{text} ", ((len(text) + 1, len(text) + 1),))
+
+
+def before(text: str) -> Slots:
+    """A gap before the text."""
+    return Slots(f" {text}", ((0, 0),))
+
+
+def places(text: str, term: str, n: int) -> Slots:
+    """Every occurrence of `term`, and as many gaps between sentences as make it `n` places.
+
+    Gaps are spread evenly; a text with few sentences has the surplus at its end.
+    """
+    found = occurrences(text, [term])
+    ends = [end for _, end in sentence_spans(text)] or [len(text)]
+    missing = max(n - len(found), 0)
+    step = max(len(ends) // max(missing, 1), 1)
+    gaps = [ends[min((i + 1) * step, len(ends)) - 1] for i in range(missing)]
+    woven, at, behind = "", [], 0
+    for start, end in sorted([*found, *((gap, gap) for gap in gaps)]):
+        woven += text[behind:start]
+        if start == end:
+            woven += " "  # between the sentence before and what is written into the gap
+        at.append((len(woven), len(woven) + end - start))
+        woven, behind = woven + text[start:end], end
+    return Slots(woven + text[behind:], tuple(at))
+
+
+def occurrences(text: str, terms: Iterable[str]) -> list[Span]:
+    """Where words of the text are one of `terms`, whatever their case."""
+    wanted = set(terms)
+    return [match.span() for match in WORD.finditer(text) if match[0].lower() in wanted]
+
+
+def sentence_spans(text: str) -> list[Span]:
+    """Where the sentences of a text are, by syntok's rules."""
+    return [
+        (sentence[0].offset, sentence[-1].offset + len(sentence[-1].value))
+        for paragraph in segmenter.analyze(text)
+        for sentence in paragraph
+    ]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, by syntok's rules."""
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def tokens_inside(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a text after another word, where some tokenizers mark the space before."""
+    alone, both = (
+        list(tokenizer(each, add_special_tokens=False, verbose=False)["input_ids"])
+        for each in ("a", f"a {text}")
+    )
+    return both[len(alone) :]
 
 
 @dataclass(frozen=True)
 class Editor:
-    """Knows how many tokens a word takes, and writes as much filler.
+    """Knows how many tokens a text takes, and writes as much filler.
 
-    The filler of Lu et al. (2025) is the word "a": one token, no content.
+    Raises:
+        ValueError: the filler is not a single token, so that no length can be made up with it.
     """
 
     tokens: HasTokens
-    filler: str = "a"
+    filler: str = FILLERS[0]
 
-    def size(self, text: str) -> int:
-        """How many tokens `text` adds where it follows another word."""
-        return self._count(f"{self.filler} {text}") - self._one
+    def __post_init__(self) -> None:
+        if (n := self._count(self.fill(2))) != 2:
+            raise ValueError(
+                f"filler {self.filler!r} takes {n - n // 2} tokens here; choose a word that is one "
+                "token, such as 'a'"
+            )
+
+    def size(self, text: str, *, is_first: bool = False) -> int:
+        """How many tokens `text` adds after another word, or before one."""
+        both = f"{text} {self.filler}" if is_first else f"{self.filler} {text}"
+        return self._count(both) - self._one
 
     def fill(self, n: int) -> str:
         """`n` tokens of filler."""
@@ -41,12 +149,12 @@ class Editor:
         encoded = self.tokens.tokenizer(document, add_special_tokens=False, verbose=False)
         if len(encoded["input_ids"]) <= room:
             return document
-        words = encoded.word_ids(0)
-        cut = max(room, 0)
-        while cut and words[cut] == words[cut - 1]:
-            cut -= 1  # never half a word
-        span = encoded.token_to_chars(0, cut)
-        return document[: span.start].rstrip() if span else ""
+        span = encoded.token_to_chars(0, max(room, 0))
+        if span is None:
+            return ""
+        # what stands before the first token without room, less the word this token may end
+        whole = document[: span.start + 1].rsplit(maxsplit=1)
+        return whole[0] if len(whole) == 2 else ""
 
     def _count(self, text: str) -> int:
         encoded = self.tokens.tokenizer(text, add_special_tokens=False, verbose=False)
@@ -55,12 +163,3 @@ class Editor:
     @cached_property
     def _one(self) -> int:
         return self._count(self.filler)
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, by syntok's rules."""
-    return [
-        "".join(token.spacing + token.value for token in sentence).strip()
-        for paragraph in segmenter.analyze(text)
-        for sentence in paragraph
-    ]

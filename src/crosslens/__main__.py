@@ -1,0 +1,6 @@
+"""`python -m crosslens` is the command `crosslens`."""
+
+from .cli import main
+
+
+main()

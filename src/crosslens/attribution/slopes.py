@@ -1,0 +1,133 @@
+"""Slopes: how fast the score changes with what each site carries, from one backward pass.
+
+    slope(y) = dF/dy,   at the base run or on average over the way to the source run
+
+The way is the straight line between the word embeddings of the two runs; on average over it
+a slope sees past saturation, where at the base run alone it may be 0 (Sundararajan et al.,
+2017; Hanna et al., 2024).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..contrasts.contrast import Contrast
+from ..hooks import Cache, Hooked, Tap
+from ..pairs import Pairs
+from ..sites import Site
+from .memory import budget_on
+
+
+TABLES: Final = ("embed", "token_type_embed", "pos_embed")  # where a forward pass begins
+
+
+class Slopes(NamedTuple):
+    """One forward pass, with its graph, and the slope of the score at what it recorded."""
+
+    score: Float[Tensor, " pair"]
+    value: Cache
+    slope: dict[Site, Tensor]
+
+
+def slopes(
+    model: Hooked,
+    pairs: Pairs,
+    sites: Sequence[Site],
+    *,
+    words: Float[Tensor, "pair pos d_embed"] | None = None,
+    taps: Iterable[tuple[Site, Tap]] = (),
+    also: Iterable[Site] = (),
+) -> Slopes:
+    """The slope at each of `sites`, and the values there and at the sites of `also`.
+
+    `words` takes the place of the word embeddings. The graph is kept, so that a caller may
+    ask it for more. The model's weights need no gradient: the graph begins at the embeddings.
+    """
+
+    def begin(name: str) -> Tap:
+        given = words if name == "embed" else None
+        return lambda own: (own if given is None else given).detach().requires_grad_()
+
+    known = {site.name for site in model.sites()}
+    enter = [(Site(name), begin(name)) for name in TABLES if name in known]
+    watched = dict.fromkeys([*sites, *also])
+    with (
+        torch.enable_grad(),
+        model.tapped([*enter, *taps]),
+        model.record(*watched) as value,
+    ):
+        score = model(pairs)
+    # what a tap has cut off, or the score does not read, has a slope of 0
+    reached = [site for site in sites if value[site].requires_grad]
+    found = torch.autograd.grad(
+        score.sum(),
+        [value[site] for site in reached],
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    slope = {site: torch.zeros_like(value[site]) for site in sites}
+    slope |= dict(zip(reached, found, strict=True))
+    return Slopes(score.detach(), value, slope)
+
+
+def midpoints(steps: int) -> list[float]:
+    """Where a way of `steps` equal steps is walked: the middle of each."""
+    return [(i + 0.5) / steps for i in range(steps)]
+
+
+def on_the_way(base: Cache, source: Cache, steps: int) -> Iterator[Tensor | None]:
+    """The word embeddings of each point at which slopes are taken.
+
+    None, those of the base pairs themselves, if `steps` is 0.
+    """
+    if steps < 0:
+        raise ValueError(f"steps={steps}: 0 takes the slope at the base, n takes n on the way")
+    if steps == 0:
+        yield None
+    else:
+        for t in midpoints(steps):
+            yield torch.lerp(base[Site("embed")], source[Site("embed")], t).detach()
+
+
+def bundles(
+    model: Hooked,
+    contrast: Contrast,
+    at_once: int,
+    memory_budget: int | None,
+    *,
+    streams: int = 24,
+) -> Iterator[list[int]]:
+    """Pairs of like length, up to `at_once`, whose graph fits into the budget.
+
+    A block keeps about `streams` tensors as large as the stream (what its linear maps, norms
+    and neurons read), and three patterns. By default the budget is a quarter of what is free.
+    """
+    if at_once < 1:
+        raise ValueError(f"at_once={at_once}: take one pair at least")
+    first = contrast.base.take([int(contrast.base.lengths.argmin())])
+    with torch.no_grad(), model.record("resid_pre") as cache:
+        model(first)
+    width, n_layers = contrast.base.token.shape[1], len(cache)
+    stream = next(iter(cache.values()))
+    n_heads = len(model.heads()) // n_layers
+    per_token = streams * stream.shape[-1] + 3 * n_heads * width
+    per_pair = n_layers * width * per_token * stream.element_size()
+    budget = budget_on(stream.device, memory_budget)
+    if per_pair > budget:
+        raise MemoryError(
+            f"the gradients of one pair of {width} tokens need about {per_pair / 2**20:.0f} MiB, "
+            f"the budget is {budget / 2**20:.0f} MiB: raise memory_budget or take shorter pairs"
+        )
+    together = min(at_once, budget // per_pair)
+    for rows in contrast.base.lengths.argsort().split(together):
+        yield rows.tolist()
+
+
+def gathered(parts: Iterable[Sequence[Tensor]], order: Sequence[int]) -> list[Tensor]:
+    """What was found of each bundle, tensor by tensor, with the pairs in their own order."""
+    back = torch.tensor(order).argsort()
+    return [torch.cat(part, dim=-1)[..., back] for part in zip(*parts, strict=True)]

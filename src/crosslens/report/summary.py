@@ -1,0 +1,196 @@
+"""What the numbers support, in words; where they support nothing, that.
+
+The rules, which the report prints beside its statements (`RULES`):
+
+1. A contrast is put into words only if the model reacts to the signal (see `reactions`).
+2. A unit is named only if its effect differs from 0 after correction for the number of units
+   (false discovery rate below 0.05), its 95 % interval leaves out 0, it was measured on five
+   pairs or more, and its mean is at least 0.10 (a token role) or 0.05 (a head).
+3. What holds in any model is not a finding: that the input of layer 0 differs at the injected
+   term only is said as such, not named.
+4. At most four units are named at a time, the largest first; the rest are counted.
+
+A model of random weights reacts to no signal more than to any word, and gets no claim at all.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from ..contrasts.roles import ROLES
+from ..findings import Findings
+from .question import CONTROL
+
+
+LEVEL: Final = 0.05
+FEWEST: Final = 5
+FLOOR: Final = {"resid_pre": 0.10, "attn_out": 0.10, "mlp_out": 0.10, "z": 0.05}
+NAMED: Final = 4
+RULES: Final = (
+    "A contrast is put into words only if the model reacts to the signal: its change of score "
+    "differs from the change that a random word makes for the same queries (paired test, false "
+    f"discovery rate below {LEVEL:.2f} over the signals), goes further in the same direction, and "
+    "its 95 % interval leaves out 0, and it is at least a twentieth of the spread (standard "
+    "deviation) of the model's scores.",
+    "A token role or a head is named only if its effect differs from 0 (false discovery rate below "
+    f"{LEVEL:.2f} over all units of the contrast), its 95 % bootstrap interval leaves out 0, "
+    f"at least {FEWEST} pairs have it, and its mean is at least {FLOOR['resid_pre']:.2f} (roles) "
+    f"or {FLOOR['z']:.2f} (heads).",
+    "What holds in any model is no finding: the input of layer 0 differs at the injected tokens "
+    "alone, so that patching them there restores everything.",
+    f"At most {NAMED} units are named at a time, the largest effect first; the rest are counted.",
+)
+SPOKEN: Final = {
+    "[CLS]": "[CLS]",
+    "Q+": "the selected query term (Q+)",
+    "Q-": "the rest of the query (Q−)",
+    "[SEP]1": "the first separator",
+    "D_inj": "the injected term (D_inj)",
+    "D+": "the term elsewhere in the document (D+)",
+    "D-": "other query terms in the document (D−)",
+    "D_other": "the rest of the document",
+    "[SEP]2": "the last separator",
+}
+assert SPOKEN.keys() == ROLES.keys() - {"[PAD]"}
+
+
+def claimed(units: pd.DataFrame) -> pd.Series:
+    """Which rows of the `units` table may be named, by rule 2."""
+    same_side = units["low"] * units["high"] > 0
+    floor = units["site"].map(FLOOR)
+    large = units["mean"].abs() >= floor
+    return (units["q"] < LEVEL) & same_side & large & (units["n"] >= FEWEST)
+
+
+def statements(findings: Findings) -> pd.DataFrame:
+    """Every sentence of the report's summary: signal, layer (−1: the whole model), text."""
+    reactions = findings.read("reactions").set_index("signal")
+    units = findings.read("units") if "units" in findings.tables() else None
+    rows = []
+    for signal in reactions.index:
+        found = None if units is None else units[units["signal"] == signal]
+        rows += [
+            {"signal": signal, "layer": layer, "text": text}
+            for layer, text in said(signal, reactions.loc[signal], found)
+        ]
+    return pd.DataFrame(rows, columns=["signal", "layer", "text"])
+
+
+def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[tuple[int, str]]:
+    """What is said of one signal: of the whole model first, then layer by layer."""
+    opening = [(-1, reacting(signal, reaction))]
+    if signal == CONTROL or not reaction["reacts"]:
+        return opening
+    if units is None or units.empty:
+        return [*opening, (-1, "No pair changes its score enough to ask where that comes from.")]
+    sure = units[claimed(units)]
+    layers = sorted(units["layer"].unique().tolist())
+    whole = [(-1, text) for text in (journey(sure, layers), heads_in_all(sure)) if text]
+    return [*opening, *whole, *((layer, of_layer(sure, layer)) for layer in layers)]
+
+
+def reacting(signal: str, reaction: pd.Series) -> str:
+    """Whether the model reacts to the signal, with the numbers."""
+    change, low, high, random = (
+        signed(reaction[name]) for name in ("change", "low", "high", "control")
+    )
+    change = f"{change} (95 % interval {low} to {high}, {reaction['pairs']} pairs)"
+    if signal == CONTROL:
+        return f"A word that is in neither query nor document changes the score by {change}."
+    if np.isnan(reaction["p"]):
+        return (
+            f"The score changes by {change}; too few queries share a control to tell whether any "
+            "word would do the same, so that nothing more is said."
+        )
+    beside = f"a random word for the same queries by {random}"
+    if reaction["reacts"]:
+        return f"The model reacts: the score changes by {change}, {beside}."
+    if reaction["is_small"]:
+        return (
+            f"The model reacts, but hardly: the score changes by {change}, {beside}; a mean below "
+            "a twentieth of the spread of its scores is not explained further."
+        )
+    return (
+        f"The model does not react to this signal beyond what a random word does: the score "
+        f"changes by {change}, {beside}. Its parts are therefore not named."
+    )
+
+
+def signed(value: float) -> str:
+    """Two digits with a sign, and none before a zero."""
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text
+
+
+def journey(sure: pd.DataFrame, layers: Sequence[int]) -> str:
+    """Where the difference is at the input of each layer, as far as one role stands out."""
+    stream = sure[(sure["site"] == "resid_pre") & (sure["mean"] > 0) & (sure["layer"] > 0)]
+    if stream.empty:
+        return ""
+    top = stream.loc[stream.groupby("layer")["mean"].idxmax()].set_index("layer")["part"]
+    stages: list[tuple[str, int, int]] = []
+    for layer in layers:
+        if layer not in top.index:
+            continue
+        role = top[layer]
+        if stages and stages[-1][0] == role and stages[-1][2] == layer - 1:
+            stages[-1] = (role, stages[-1][1], layer)
+        else:
+            stages.append((role, layer, layer))
+    parts = [
+        f"{SPOKEN[role]} (layer{'s' if first != last else ''} "
+        f"{first if first == last else f'{first} to {last}'})"
+        for role, first, last in stages
+    ]
+    return f"Of all roles, the input of a layer restores most at {listed(parts, 'then at')}."
+
+
+def heads_in_all(sure: pd.DataFrame) -> str:
+    """The heads with the largest effects in the whole model."""
+    heads = sure[sure["site"] == "z"]
+    if heads.empty:
+        return "No single head stands out."
+    return f"Heads that stand out: {effects(heads, head=True)}."
+
+
+def of_layer(sure: pd.DataFrame, layer: int) -> str:
+    """What one layer does, as far as anything stands out."""
+    here = sure[sure["layer"] == layer]
+    found = {site: here[here["site"] == site] for site in FLOOR}
+    parts = []
+    if layer == 0:
+        parts.append("Its input differs at the injected tokens only.")
+    elif not found["resid_pre"].empty:
+        parts.append(f"Its input carries the difference in {effects(found['resid_pre'])}.")
+    if not found["attn_out"].empty:
+        parts.append(f"What attention writes matters at {effects(found['attn_out'])}.")
+    if not found["z"].empty:
+        verb = "stands" if len(found["z"]) == 1 else "stand"
+        parts.append(f"Of its heads, {effects(found['z'], head=True)} {verb} out.")
+    if not found["mlp_out"].empty:
+        parts.append(f"What the MLP writes matters at {effects(found['mlp_out'])}.")
+    inside = any(len(found[site]) for site in ("attn_out", "z", "mlp_out"))
+    if not inside:
+        parts.append("No token role and no head of this layer stands out.")
+    return " ".join(parts)
+
+
+def effects(rows: pd.DataFrame, *, head: bool = False) -> str:
+    """The largest effects with their intervals, and how many more there are."""
+    ordered = rows.reindex(rows["mean"].abs().sort_values(ascending=False).index)
+    named = [
+        f"{f'{row.layer}.{row.part}' if head else SPOKEN[row.part]} "
+        f"({row.mean:.2f}, {row.low:.2f} to {row.high:.2f})"
+        for row in ordered.head(NAMED).itertuples()
+    ]
+    more = len(ordered) - NAMED
+    return listed(named) + (f" and {more} more" if more > 0 else "")
+
+
+def listed(parts: Sequence[str], last: str = "and") -> str:
+    """Parts in a row: "a, b and c"."""
+    if last != "and":
+        return f", {last} ".join(parts)
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

@@ -1,0 +1,179 @@
+"""The measurements of a report: what is planted is found, what is not is not said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import tiny
+
+from crosslens import Findings, load
+from crosslens.planted import plant
+from crosslens.report.measure import built, measure, provenance, ROLES
+from crosslens.report.question import CONTROL, fingerprint, Question
+from crosslens.report.shortened import Shortened
+from crosslens.report.summary import claimed
+
+
+def test_the_heads_that_may_be_named_are_the_planted_ones(finished):
+    units = finished.read("units")
+    heads = units[claimed(units) & (units["site"] == "z") & (units["signal"] == "TFC1")]
+    truth = {str(unit) for unit in plant("bm25").circuit.units if unit.site.name == "z"}
+    assert truth and set(heads["unit"]) == truth
+
+
+def test_a_planted_bm25_reacts_to_exact_matches_and_to_nothing_else(finished):
+    reactions = finished.read("reactions").set_index("signal")
+    assert reactions["reacts"].to_dict() == {
+        "TFC1": True,
+        "STMC1": False,
+        "TFC2": True,
+        CONTROL: False,
+    }
+    assert reactions.loc[CONTROL, "change"] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_model_of_random_weights_nothing_is_claimed(tmp_path, few, seed):
+    """The control of every claim: such a model, too, has units that restore everything."""
+    model = load(*tiny("bert", seed))
+    asked = Question("random", "few", pairs=5, scored=10, signals=("TFC1",))
+    findings = Findings.create(tmp_path, asked.config)
+    measure(asked, model, few, findings)
+    units = findings.read("units")
+    assert (units["mean"] > 0.9).any(), "there is something that a careless reader would name"
+    statements = findings.read("statements")
+    assert (statements["layer"] == -1).all()
+    assert not statements["text"].str.contains("stand|restores|carries").any()
+
+
+def test_patching_a_pair_from_itself_changes_nothing(finished):
+    null = finished.read("null")
+    assert len(null) == len(finished.read("units").query("signal == 'TFC1'"))
+    assert null["change"].abs().max() < 1e-4 * null["score"].abs().max()
+
+
+def test_there_is_a_row_for_every_pair_and_unit_never_only_a_mean(finished, planted):
+    effects, meta = finished.read("effects"), finished.meta
+    cfg = planted.cfg
+    n_units = cfg.n_layers * (3 * len(ROLES) + cfg.n_heads)
+    assert len(effects) == n_units * sum(meta["patched"].values())
+    assert meta["patched"]["TFC1"] == 5 and meta["patched"]["STMC1"] == 0
+    assert not effects.duplicated(["signal", "pair", "unit"]).any()
+    means = effects.groupby(["signal", "unit"])["recovered"].mean()
+    units = finished.read("units").set_index(["signal", "unit"])["mean"]
+    pd.testing.assert_series_equal(
+        means.sort_index(), units.sort_index(), check_names=False, atol=1e-5, check_dtype=False
+    )
+
+
+def test_saturation_shows_in_the_levels(finished):
+    levels = finished.read("levels").set_index(["signal", "level"])["change"]["TFC2"]
+    gains = np.diff([0, *levels])
+    assert len(gains) == 5 and (gains > 0).all() and (np.diff(gains) < 0).all()
+
+
+def test_an_interrupted_run_resumes_and_ends_the_same(
+    tmp_path, finished, planted, few, question, monkeypatch
+):
+    import crosslens.report.measure as module
+
+    plain, calls = module.patching, []
+
+    def interrupted(*args, **options):
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(*args, **options)
+
+    def begun(**options) -> Findings:
+        return Findings.create(
+            tmp_path, question.config, provenance=provenance(planted, few), **options
+        )
+
+    monkeypatch.setattr(module, "patching", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(question, planted, few, begun())
+    kept = Findings.open(tmp_path)
+    assert len(kept.read("ranking")) == few.n_pairs  # readable
+    assert kept.finished("effects") == ["TFC1-0"]
+
+    before = len(calls)
+    measure(question, planted, few, begun(resume=True))
+    chunks = len(finished.finished("effects"))
+    assert len(calls) - before == chunks - 1, "what was finished is not computed again"
+    for table in finished.tables():
+        pd.testing.assert_frame_equal(Findings.open(tmp_path).read(table), finished.read(table))
+
+
+def test_every_step_reports_to_its_end(tmp_path, planted, few):
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",))
+    seen: dict[str, list[tuple[int, int]]] = {}
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, few))
+    measure(
+        asked,
+        planted,
+        few,
+        findings,
+        lambda step, done, total: seen.setdefault(step, []).append((done, total)),
+    )
+    assert list(seen)[:3] == ["Ranking", "Scoring contrasts", "Patching"]
+    for steps in seen.values():
+        assert steps == sorted(steps) and steps[-1][0] == steps[-1][1]
+
+
+def test_a_collection_without_judgements_is_ranked_and_not_evaluated(tmp_path, planted, few):
+    bare = replace(few, qrels=(), types={})
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, bare))
+    measure(asked, planted, bare, findings)
+    assert not {"comparison", "queries", "types"} & set(findings.tables())
+    assert findings.read("ranking")["label"].isna().all()
+
+
+def test_a_signal_that_no_pair_allows_is_said_not_hidden(tmp_path, planted, few):
+    one = replace(
+        few,
+        queries={key: "trireme" for key in few.queries},  # one term: nothing rare against common
+    )
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TDC",))
+    findings = Findings.create(tmp_path, asked.config)
+    contrasts = built(asked, planted, one, findings)
+    assert "TDC" not in contrasts and "no pair for TDC" in findings.meta["impossible"]["TDC"]
+
+
+def test_pairs_of_contrasts_are_no_longer_than_asked(finished, question):
+    pairs = finished.read("pairs")
+    assert (pairs.loc[pairs["signal"] == "TFC1", "tokens"] <= question.tokens).all()
+
+
+def test_a_shortened_reader_cuts_no_pair_that_fits(planted):
+    short = Shortened(planted, 64)
+    query, document = "how do cats purr", "cats purr when they rest"
+    assert torch.equal(
+        short.pairs([query], [document]).token, planted.pairs([query], [document]).token
+    )
+    assert short.pairs([query], [document * 40]).cut.item() > 0
+
+
+def test_the_fingerprint_is_of_the_weights():
+    one, same, other = (load(*tiny("bert", seed)) for seed in (0, 0, 1))
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pairs": 1}, "--pairs is 1; a report needs at least 2"),
+        ({"tokens": 3}, "--tokens is 3"),
+        ({"signals": ("TFC9",)}, "no contrast is called 'TFC9'; known are TFC1"),
+    ],
+)
+def test_an_impossible_question_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        Question("m", "c", **changes)
+
+
+def test_the_control_is_always_measured():
+    assert Question("m", "c", signals=("TFC1",)).signals == ("TFC1", CONTROL)

@@ -1,0 +1,154 @@
+"""The command line: quick to answer, clear when something is wrong, nothing lost."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import crosslens.report.measure as measuring
+from crosslens import collection, Findings
+from crosslens.cli import app, default_model, EMBEDDED, PLANTED
+
+
+RUNNER = CliRunner()
+SMALL = ["--pairs", "2", "--ranking-pairs", "40", "--signals", "TFC1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A little collection in the style of TREC."""
+    few = collection("embedded").sample(6, 5)
+    made = tmp_path_factory.mktemp("collection")
+    tab = [
+        ("queries.tsv", few.queries.items()),
+        ("docs.tsv", few.documents.items()),
+    ]
+    for name, texts in tab:
+        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts))
+    (made / "qrels.txt").write_text(
+        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
+    )
+    return made
+
+
+def report(*arguments: str | Path):
+    return RUNNER.invoke(app, ["report", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "run"
+    return report(PLANTED, "--collection", folder, "--out", out, *SMALL), out
+
+
+def test_one_command_makes_a_report(made, folder):
+    result, out = made
+    assert result.exit_code == 0, result.output
+    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
+    findings = Findings.open(out)
+    assert findings.config["model"] == PLANTED and findings.config["collection"] == str(folder)
+    assert findings.meta["seconds"] > 0
+    for shown in ("nDCG@10", "TFC1", "control", "report.html", "Ranking …", "Patching …"):
+        assert shown in result.stdout
+
+
+def test_another_run_is_not_overwritten_and_the_same_resumes(made, folder):
+    _, out = made
+    before = (out / "effects.parquet").stat().st_mtime_ns, (out / "report.html").read_text()
+    same = [PLANTED, "--collection", folder, "--out", out, *SMALL]
+    result = report(*same)
+    assert result.exit_code == 2 and "--resume" in result.stderr and "--out" in result.stderr
+    other = report(*same, "--seed", "7")
+    assert other.exit_code == 2 and "holds another run (its seed differ)" in other.stderr
+    assert report(*same, "--seed", "7", "--resume").exit_code == 2
+    assert (out / "effects.parquet").stat().st_mtime_ns == before[0]
+    again = report(*same, "--resume", "--quiet")
+    assert again.exit_code == 0
+    assert again.stdout.strip() == str(out / "report.html"), "quiet prints the path only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["planted:tfidf"], "tfidf"),
+        (["no/such/folder/here"], "no checkpoint at 'no/such/folder/here'"),
+        ([PLANTED, "--collection", "nowhere"], "nowhere does not exist"),
+        ([PLANTED, "--pairs", "0"], "--pairs is 0"),
+        ([PLANTED, "--signals", "TFC9"], "no contrast is called 'TFC9'"),
+    ],
+)
+def test_what_a_user_can_set_right_is_one_line_without_a_traceback(
+    arguments, said, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = report(*arguments, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ") and said in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_broken_collection_file_is_named_with_its_line(folder, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in folder.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    with (broken / "qrels.txt").open("a") as file:
+        file.write("nobody 0 nothing 1\n")
+    result = report(PLANTED, "--collection", broken, "--out", tmp_path / "run", *SMALL)
+    line = len((broken / "qrels.txt").read_text().splitlines())
+    assert result.exit_code == 2 and f"qrels.txt:{line}" in result.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = report(PLANTED, "--collection", "nowhere", "--out", tmp_path / "run", "--debug")
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    arguments = [PLANTED, "--collection", folder, "--out", tmp_path / "run", *SMALL]
+    with monkeypatch.context() as patched:
+        patched.setattr(measuring, "patching", interrupted)
+        result = report(*arguments)
+    assert result.exit_code == 130
+    assert "ranking" in result.stderr and "--resume" in result.stderr
+    assert len(Findings.open(tmp_path / "run").read("ranking")) > 20
+    assert report(*arguments, "--resume").exit_code == 0
+
+
+def test_the_default_is_the_embedded_reranker_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("crosslens.cli.__file__", str(tmp_path / "cli.py"))
+    assert default_model() == PLANTED
+    (tmp_path / "default" / "reranker").mkdir(parents=True)
+    (tmp_path / "default" / "reranker" / "config.json").write_text("{}")
+    assert default_model() == EMBEDDED
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy():
+    heavy = "torch transformers pandas plotly scipy".split()
+    script = (
+        "import sys\n"
+        "from crosslens.cli import app\n"
+        "try:\n    app(['--help'])\n"
+        "except SystemExit as done:\n    assert not done.code\n"
+        f"assert not set({heavy}) & set(sys.modules)\n"
+    )
+    begun = time.process_time(), os.times()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    after = os.times()
+    assert done.returncode == 0, done.stderr
+    assert "report" in done.stdout
+    # processor time of the child: what the command costs, however busy the machine is
+    assert (
+        after.children_user
+        + after.children_system
+        - (begun[1].children_user + begun[1].children_system)
+        < 1
+    )
