@@ -11,6 +11,7 @@ import torch
 from . import __doc__ as usage
 from .flows import bottlenecks, conductances
 from .law import law
+from .memory import memory
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Table
@@ -24,7 +25,7 @@ ONE_SUBJECT = {
     "conductance": conductances,
     "bottleneck": bottlenecks,
 }
-NAMES = (*ONE_SUBJECT, "law")
+NAMES = (*ONE_SUBJECT, "law", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -65,6 +66,10 @@ def run(chosen: argparse.Namespace):
         if name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
+        elif name == "memory":
+            pairs = min(chosen.pairs, 2)
+            sizes = {"tokens": chosen.tokens, "pairs": pairs, "threads": chosen.threads}
+            made = memory(chosen.shape, **sizes)
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)
