@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, UTC
+from logging import CRITICAL
 from pathlib import Path
 from typing import Annotated, Any, Final, TYPE_CHECKING
 
@@ -166,7 +167,7 @@ def quieten() -> None:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    hub_logging.set_verbosity(logging.CRITICAL)  # what fails is said once, by our error
+    hub_logging.set_verbosity(CRITICAL)  # what fails is said once, by our error
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -45,6 +45,19 @@ def test_queries_and_keys_are_found_with_an_exact_softmax():
     }
 
 
+def test_a_backup_without_a_slope_of_its_own_is_found_on_the_way():
+    planted = plant("bm25?seed=7&decoys=5&layers=5&backup")
+    model = load(planted)
+    contrast = Axioms(model, collection("embedded")).tfc1(3)
+    units = model.heads()
+    heads = planted.circuit.units & set(units)
+    assert len(heads) == 3 and patching(model, contrast, [*heads]).mean.min() > 0.99
+    (backup,) = planted.circuit.roles["backup matching"]
+    assert attribution_patching(model, contrast, [backup]).mean.abs() < 0.02  # though it is 1
+    by = partial(attribution_patching, steps=5)
+    assert heads <= set(search(model, contrast, units, by=by).units)
+
+
 def test_a_screen_that_knows_nothing_finds_nothing():
     planted = plant("bm25?seed=0&decoys=5")
     model = load(planted)

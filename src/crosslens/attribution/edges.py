@@ -13,7 +13,8 @@ With `steps`, J and the slope are averaged over the way from base to source: EAP
 al., 2024, https://arxiv.org/abs/2403.17806), here at the middle of each step.
 
 Senders are the input, heads and MLPs; receivers what heads read (q, k and v), MLPs and the
-logits. A bias that all heads share, such as that of W_O, is no sender: it does not change.
+logits. An MLP as a receiver stands for all that it reads, the gate of a gated MLP included. A
+bias that all heads share, such as that of W_O, is no sender: it does not change.
 """
 
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ ALONG: Final = (
 NUMBERS_AT_ONCE: Final = 1_000_000  # carried through a LayerNorm, with a dozen copies each
 
 
+@torch.no_grad()
 def edge_attribution(
     model: Hooked,
     contrast: Contrast,
@@ -89,9 +91,9 @@ def edge_attribution(
     streams = 24 + 4 * len(senders) // n_layers
     for rows in bundles(model, contrast, at_once, memory_budget, streams=streams):
         pairs, more = contrast.base.take(rows), contrast.more.take(rows)
-        with torch.no_grad(), model.record(*writes) as source:
+        with model.record(*writes) as source:
             target = model(more)
-        with torch.no_grad(), model.record(*writes) as base:
+        with model.record(*writes) as base:
             plain = model(pairs)
         moved = {site: source[site] - base[site] for site in writes}
         points = list(on_the_way(base, source, steps))

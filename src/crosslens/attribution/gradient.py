@@ -38,6 +38,7 @@ READ_BY: Final = {"q": "dst", "k": "src"}  # the axis of the pattern along which
 WRITES: Final = ("attn_out", "mlp_out")
 
 
+@torch.no_grad()
 def attribution_patching(
     model: Hooked,
     contrast: Contrast,
@@ -81,23 +82,29 @@ def attribution_patching(
     sloped = list(dict.fromkeys([*(site for site in sites if site not in softened), *patterns]))
     kept = list(dict.fromkeys([Site("embed"), *sites, *scores, *patterns]))
 
+    is_plain = steps == 0 and not grad_drop  # one pass then gives both values and slopes
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
     for rows in bundles(model, contrast, at_once, memory_budget):
         pairs, more = contrast.base.take(rows), contrast.more.take(rows)
-        with torch.no_grad(), model.record(*kept) as source:
+        with model.record(*kept) as source:
             target = model(more)
-        with torch.no_grad(), model.record(*kept) as base:
-            plain = model(pairs)
+        first = slopes(model, pairs, sloped if is_plain else [], also=kept)
+        plain, base = first.score, first.value
         for unit in units:
             Hook(unit, torch.Tensor.clone).check(base[unit.site])
         run = Run(pairs, base, source, _rescored(model, pairs, base, source, softened))
-        if grad_drop:
-            dropped = [_estimate(model, run, units, sloped, steps, _still(b)) for b in blocks]
+        if is_plain:
+            change = _first_order(units, run, first.slope)
+        elif not grad_drop:
+            change = _first_order(units, run, _slope(model, run, sloped, steps))
+        else:
+            dropped = [
+                _first_order(units, run, _slope(model, run, sloped, steps, _still(block)))
+                for block in blocks
+            ]
             size = torch.stack(dropped).abs().sum(dim=0) / (len(blocks) - 1)
             change = size * (target - plain).sign()  # so that no pair's recovery is negative
-        else:
-            change = _estimate(model, run, units, sloped, steps)
         found.append((change, plain, target))
         order += rows
         if progress is not None:
@@ -115,23 +122,29 @@ class Run(NamedTuple):
     scores: Mapping[Site, Float[Tensor, "pair head dst src"]]  # at base, but for this q or k
 
 
-def _estimate(
+def _slope(
     model: Hooked,
     run: Run,
-    units: Sequence[Unit],
     sites: Sequence[Site],
     steps: int,
     taps: Sequence[tuple[Site, Tap]] = (),
-) -> Float[Tensor, "unit pair"]:
-    """What each unit changes the score by, if the score goes on as its slope says."""
-    slope: dict[Site, Tensor] = {}
+) -> dict[Site, Tensor]:
+    """The slope at each site, on average over the points that `steps` asks for."""
+    mean: dict[Site, Tensor] = {}
     points = list(on_the_way(run.base, run.source, steps))
     for words in points:
         here = slopes(model, run.pairs, sites, words=words, taps=taps).slope
-        for site, value in here.items():
-            share = value / len(points)
-            slope[site] = slope[site] + share if site in slope else share
-    moved = {site: run.source[site] - run.base[site] for site in sites}
+        for site, slope in here.items():
+            share = slope / len(points)
+            mean[site] = mean[site] + share if site in mean else share
+    return mean
+
+
+def _first_order(
+    units: Sequence[Unit], run: Run, slope: Mapping[Site, Tensor]
+) -> Float[Tensor, "unit pair"]:
+    """What each unit changes the score by, if the score goes on as its slope says."""
+    moved = {site: run.source[site] - run.base[site] for site in slope}
     return torch.stack(
         [
             _by_pattern(unit, run, slope)
@@ -174,7 +187,6 @@ def _places(unit: Unit, scores: Tensor, pairs: Pairs) -> Tensor:
     return there
 
 
-@torch.no_grad()
 def _rescored(
     model: Hooked, pairs: Pairs, base: Cache, source: Cache, sites: Sequence[Site]
 ) -> dict[Site, Float[Tensor, "pair head dst src"]]:

@@ -152,7 +152,7 @@ def patching(
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
     the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
     fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
-    unit in one pair each. A pair in which a unit carries the same on both sides costs nothing.
+    unit in one pair each. A unit that carries the same on both sides costs nothing.
 
     Raises:
         MemoryError: the budget does not hold one pair.
@@ -187,6 +187,8 @@ def patching(
         left = budget - each * len(chosen)
         patched[:, rows] = sweep(model, pairs, hooks, memory_budget=left, progress=report)
         done += len(units) * len(chosen)
+        if progress is not None:
+            progress(done, total)
     return Effects.of_change(contrast, units, patched - base, base, target, least=least)
 
 

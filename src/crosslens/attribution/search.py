@@ -26,8 +26,9 @@ def search(
     """The exact effects of the units that look largest: at most the share `screen` of them all.
 
     Units stand in the order of the estimate, largest in size first. What the estimate misses
-    is not found: `concordance` of estimate and exact effects on a few pairs says how much to
-    trust it, and `by=partial(attribution_patching, steps=5)` or another estimate may be better.
+    is not found: a backup that adds nothing while another part speaks has no slope at all at
+    the base. `by=partial(attribution_patching, steps=5)` sees more of such, and `concordance`
+    of estimate and exact effects on a few pairs says how much to trust either.
 
     Raises:
         ValueError: a share outside (0, 1]; no units; no pair has a contrast.

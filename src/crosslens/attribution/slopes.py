@@ -60,15 +60,18 @@ def slopes(
         model.record(*watched) as value,
     ):
         score = model(pairs)
+        total = score.sum()
     # what a tap has cut off, or the score does not read, has a slope of 0
     reached = [site for site in sites if value[site].requires_grad]
-    found = torch.autograd.grad(
-        score.sum(),
-        [value[site] for site in reached],
-        retain_graph=True,
-        allow_unused=True,
-        materialize_grads=True,
-    )
+    found: Sequence[Tensor] = ()
+    if reached:
+        found = torch.autograd.grad(
+            total,
+            [value[site] for site in reached],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
     slope = {site: torch.zeros_like(value[site]) for site in sites}
     slope |= dict(zip(reached, found, strict=True))
     return Slopes(score.detach(), value, slope)

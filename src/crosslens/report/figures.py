@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
+from .frames import Column, Frame, pd
 from .summary import claimed
 
 
@@ -29,7 +29,7 @@ SHOWN: Final = {
 
 
 def heatmap(
-    units: pd.DataFrame, parts: Sequence[str], *, most: float, axis: str, what: str = "restored"
+    units: Frame, parts: Sequence[str], *, most: float, axis: str, what: str = "restored"
 ) -> go.Figure:
     """Layers by token roles or heads, coloured by mean effect from −`most` to `most`.
 
@@ -62,7 +62,7 @@ def heatmap(
     return laid_out(figure, height=ROW * len(layers) + 90)
 
 
-def hover(cell: pd.Series, what: str) -> str:
+def hover(cell: Column, what: str) -> str:
     """Mean, interval, number of pairs and q of one unit."""
     if np.isnan(cell["mean"]):
         return f"{cell['unit']}<br>no pair has such a token"
@@ -73,7 +73,7 @@ def hover(cell: pd.Series, what: str) -> str:
     )
 
 
-def reacting(reactions: pd.DataFrame, names: Sequence[str]) -> go.Figure:
+def reacting(reactions: Frame, names: Sequence[str]) -> go.Figure:
     """The mean change of score that each signal makes, the control among them."""
     figure = go.Figure(
         go.Scatter(
@@ -97,7 +97,7 @@ def reacting(reactions: pd.DataFrame, names: Sequence[str]) -> go.Figure:
     return laid_out(figure, height=34 * len(reactions) + 80)
 
 
-def by_type(types: pd.DataFrame) -> go.Figure:
+def by_type(types: Frame) -> go.Figure:
     """Where each type of document ends up in its query's ranking, by the model and by BM25."""
     figure = go.Figure()
     for row in types.itertuples():
@@ -137,7 +137,7 @@ def by_type(types: pd.DataFrame) -> go.Figure:
     return laid_out(figure, height=32 * len(types) + 110)
 
 
-def levels(frame: pd.DataFrame, axis: str) -> go.Figure:
+def levels(frame: Frame, axis: str) -> go.Figure:
     """The mean change of score at each level of a signal, from none on."""
     start = pd.DataFrame([{"level": 0, "change": 0.0, "low": 0.0, "high": 0.0}])
     whole = pd.concat([start, frame[["level", "change", "low", "high"]]], ignore_index=True)
@@ -159,7 +159,7 @@ def levels(frame: pd.DataFrame, axis: str) -> go.Figure:
     return laid_out(figure, height=260)
 
 
-def between(frame: pd.DataFrame, middle: str, low: str, high: str, colour: str) -> dict[str, Any]:
+def between(frame: Frame, middle: str, low: str, high: str, colour: str) -> dict[str, Any]:
     """Error bars from `low` to `high`."""
     return {
         "type": "data",
@@ -188,7 +188,7 @@ def laid_out(figure: go.Figure, *, height: int) -> go.Figure:
     return figure
 
 
-def largest(units: pd.DataFrame, n: int = 3) -> str:
+def largest(units: Frame, n: int = 3) -> str:
     """The largest effects in words, for those who do not see a heatmap."""
     top = units.dropna(subset="mean")
     top = top.reindex(top["mean"].abs().sort_values(ascending=False).index).head(n)

@@ -20,7 +20,6 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import torch
 
 from ..attribution.patching import Effects, patching
@@ -37,6 +36,7 @@ from ..model.encoder import CrossEncoder
 from ..signals.bm25 import Bm25Index
 from ..sites import each, Unit
 from ..statistics import bootstrap_interval
+from .frames import Frame, pd, read
 from .question import CONTROL, fingerprint, Question, SIGNALS
 from .ranks import by_type, run_of, scored, within
 from .reactions import changes, reactions
@@ -132,7 +132,7 @@ def rank(
     collection: Collection,
     findings: Findings,
     watch: Watch,
-) -> pd.DataFrame:
+) -> Frame:
     """The candidates under the model and under BM25, and how good both rankings are."""
     sample = within(collection, question.ranking_pairs, question.seed)
     index = Bm25Index(collection.documents)
@@ -142,7 +142,8 @@ def rank(
         watch("Ranking", i, len(parts))
         findings.chunk("ranking", str(i), lambda part=part: scored(model, index, sample, part))
     watch("Ranking", len(parts), len(parts))
-    ranking = findings.gather("ranking")
+    findings.gather("ranking")
+    ranking = read(findings, "ranking")
     findings.note(
         ranked={
             "queries": len(qids),
@@ -153,7 +154,7 @@ def rank(
         }
     )
     if any(sample.labels.get(qid) for qid in qids):
-        runs = [run_of(ranking, system) for system in ("model", "bm25")]
+        runs = run_of(ranking, "model"), run_of(ranking, "bm25")
         values = pd.concat(
             {run.name: evaluate(run, sample) for run in runs}, names=["system"]
         ).rename_axis("measure", axis="columns")
@@ -214,7 +215,7 @@ def react(
     question: Question,
     spread: float,
     watch: Watch,
-) -> pd.DataFrame:
+) -> Frame:
     """Both scores of every pair at every level, and whether the model reacts to the signal."""
     levels = [(signal, i) for signal, each in contrasts.items() for i in range(len(each))]
     for done, (signal, i) in enumerate(levels):
@@ -228,7 +229,8 @@ def react(
             lambda s=signal, i=i, c=contrast: changes(model, c).assign(signal=s, level=i + 1),
         )
     watch("Scoring contrasts", len(levels), len(levels))
-    pairs = findings.gather("pairs")
+    findings.gather("pairs")
+    pairs = read(findings, "pairs")
     pairs["is_patched"] = pairs["level"] == 1 + pairs["signal"].map(
         {signal: each.level for signal, each in SIGNALS.items()}
     )
@@ -240,7 +242,7 @@ def react(
     return main
 
 
-def by_level(pairs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def by_level(pairs: Frame, *, seed: int) -> Frame:
     """The mean change of score at each level of a signal, over the pairs that all levels have."""
     rows = []
     for signal, frame in pairs.groupby("signal", sort=False):
@@ -263,14 +265,14 @@ def by_level(pairs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["signal", "level", "change", "low", "high", "n"])
 
 
-def floor(signal: str, pairs: pd.DataFrame) -> float:
+def floor(signal: str, pairs: Frame) -> float:
     """The least change of score that is patched; the control's is never divided by."""
     if signal == CONTROL:
         return LEAST
     return max(LEAST, SHARE * float(np.sqrt(pairs["change"].pow(2).mean())))
 
 
-def worth(contrast: Contrast, pairs: pd.DataFrame, most: int, least: float) -> Contrast:
+def worth(contrast: Contrast, pairs: Frame, most: int, least: float) -> Contrast:
     """The first pairs whose change of score is large enough to ask where it comes from."""
     kept = pairs.loc[pairs["change"].abs() >= least, "pair"].tolist()
     return contrast.take(kept[:most])
@@ -299,7 +301,7 @@ def explain(
         for start in range(0, len(contrast), PAIRS_AT_ONCE):
             part = contrast.take(range(start, min(start + PAIRS_AT_ONCE, len(contrast))))
 
-            def compute(signal=signal, part=part, start=start, before=done) -> pd.DataFrame:
+            def compute(signal=signal, part=part, start=start, before=done) -> Frame:
                 effects = patching(
                     model,
                     part,
@@ -317,16 +319,14 @@ def explain(
     findings.table("units", summarised(effects, units, findings, question.seed), also_json=True)
 
 
-def summarised(
-    effects: pd.DataFrame, units: list[Unit], findings: Findings, seed: int
-) -> pd.DataFrame:
+def summarised(effects: Frame, units: list[Unit], findings: Findings, seed: int) -> Frame:
     """Mean and interval of every unit; the control's on the scale of a signal's change.
 
     A share of the control's own change would say nothing of its size, so that its effects are
     given in changes of score, divided by the mean change that TFC1 (or else the strongest
     signal) makes.
     """
-    known = findings.read("reactions").set_index("signal")["change"].drop(CONTROL, errors="ignore")
+    known = read(findings, "reactions").set_index("signal")["change"].drop(CONTROL, errors="ignore")
     strongest = abs(known.get("TFC1", 0)) or known.abs().max() if len(known) else 0
     tables = []
     for signal, frame in effects.groupby("signal", sort=False):
@@ -339,7 +339,7 @@ def summarised(
     return pd.concat(tables, ignore_index=True)
 
 
-def restored(signal: str, frame: pd.DataFrame, units: list[Unit]) -> Effects:
+def restored(signal: str, frame: Frame, units: list[Unit]) -> Effects:
     """The effects that a table of them came from."""
     wide = frame.pivot(index="unit", columns="pair", values="recovered")
     sides = frame.drop_duplicates("pair").set_index("pair").loc[wide.columns]
@@ -365,7 +365,7 @@ def control(
     pair = next(iter(contrasts.values())).base.take([0])
 
     @torch.no_grad()
-    def compute() -> pd.DataFrame:
+    def compute() -> Frame:
         with model.record(*{unit.site for unit in units}) as itself:
             score = model(pair)
         patched = sweep(model, pair, [patch(unit, itself) for unit in units])[:, 0]

@@ -13,7 +13,6 @@ from itertools import count
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment
 from markupsafe import escape, Markup
@@ -24,6 +23,7 @@ from ..contrasts.roles import ROLES
 from ..findings import Findings
 from ..model.load import EMBEDDED
 from . import figures
+from .frames import Frame, read
 from .question import CONTROL, SIGNALS
 from .summary import claimed, RULES
 
@@ -87,11 +87,11 @@ def page(findings: Findings) -> str:
     figure = Figures()
     there = set(findings.tables())
 
-    def read(name: str) -> pd.DataFrame | None:
-        return findings.read(name) if name in there else None
+    def optional(name: str) -> Frame | None:
+        return read(findings, name) if name in there else None
 
-    meta, reactions = findings.meta, findings.read("reactions")
-    units, comparison, types = read("units"), read("comparison"), read("types")
+    meta, reactions = findings.meta, read(findings, "reactions")
+    units, comparison, types = (optional(name) for name in ("units", "comparison", "types"))
     return template.render(
         style=Markup((here / "style.css").read_text(encoding="utf-8")),
         script=Markup((here / "draw.js").read_text(encoding="utf-8")),
@@ -134,21 +134,21 @@ def page(findings: Findings) -> str:
             "Mean change of score: "
             + ", ".join(f"{r.signal} {r.change:+.2f}" for r in rows(reactions)),
         ),
-        level_figures=level_figures(read("levels"), figure),
+        level_figures=level_figures(optional("levels"), figure),
         sections=sections(findings, reactions, units, figure),
         roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
         rules=RULES,
         null=null(findings),
         scoring=scoring(meta),
         tables=[
-            {"file": f"{name}.parquet", "rows": len(findings.read(name)), "holds": holds}
+            {"file": f"{name}.parquet", "rows": len(read(findings, name)), "holds": holds}
             for name, holds in HOLDS.items()
             if name in there
         ],
     )
 
 
-def rows(frame: pd.DataFrame) -> Sequence[Any]:
+def rows(frame: Frame) -> Sequence[Any]:
     return list(frame.itertuples())
 
 
@@ -166,9 +166,9 @@ def titled(signal: str) -> str:
 
 def keys(
     meta: dict[str, Any],
-    comparison: pd.DataFrame | None,
-    reactions: pd.DataFrame,
-    units: pd.DataFrame | None,
+    comparison: Frame | None,
+    reactions: Frame,
+    units: Frame | None,
     findings: Findings,
 ) -> list[dict[str, str]]:
     """The few numbers that a reader wants first."""
@@ -242,7 +242,7 @@ def ranked(meta: dict[str, Any]) -> str:
 RELEVANT: Final = re.compile(r"\(rel=(\d+)\)")
 
 
-def compared(comparison: pd.DataFrame) -> list[dict[str, Any]]:
+def compared(comparison: Frame) -> list[dict[str, Any]]:
     """The rows of the comparison, with names and p-values as people write them."""
     return [
         {
@@ -254,14 +254,14 @@ def compared(comparison: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def measured(comparison: pd.DataFrame) -> str:
+def measured(comparison: Frame) -> str:
     """What the names of the measures leave unsaid."""
     grade = RELEVANT.search(" ".join(comparison.index))
     relevant = f" RR takes grades from {grade[1]} for relevant." if grade else ""
     return f"nDCG has exponential gains, 2^grade − 1.{relevant}"
 
 
-def typed(types: pd.DataFrame) -> list[dict[str, Any]]:
+def typed(types: Frame) -> list[dict[str, Any]]:
     def share(value: float) -> str:
         return "" if np.isnan(value) else f"{value:.0%}"
 
@@ -275,7 +275,7 @@ def typed(types: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def types_note(types: pd.DataFrame) -> str:
+def types_note(types: Frame) -> str:
     reference = types["reference"].iloc[0]
     return (
         f"The collection says what kind of answer each document is, from “{reference}” down to "
@@ -290,7 +290,7 @@ def lasting(seconds: float) -> str:
 # --- contrasts ---------------------------------------------------------------------------
 
 
-def level_figures(levels: pd.DataFrame | None, figure: Figures) -> list[Figure]:
+def level_figures(levels: Frame | None, figure: Figures) -> list[Figure]:
     """The curves of the signals that come in levels."""
     if levels is None:
         return []
@@ -307,11 +307,11 @@ def level_figures(levels: pd.DataFrame | None, figure: Figures) -> list[Figure]:
 
 
 def sections(
-    findings: Findings, reactions: pd.DataFrame, units: pd.DataFrame | None, figure: Figures
+    findings: Findings, reactions: Frame, units: Frame | None, figure: Figures
 ) -> list[dict[str, Any]]:
     """One section for each contrast that was asked for, possible or not."""
     meta = findings.meta
-    statements, pairs = findings.read("statements"), findings.read("pairs")
+    statements, pairs = read(findings, "statements"), read(findings, "pairs")
     scales = scale(units)
     found = []
     for signal in findings.config["signals"]:
@@ -326,7 +326,8 @@ def sections(
             own = None if units is None else units[units["signal"] == signal]
             has_effects = own is not None and not own.empty
             # the control on the scale of what it is a control of
-            most = scales.get("TFC1" if signal == CONTROL else signal, scales.get(signal))
+            alike = "TFC1" if signal == CONTROL and "TFC1" in scales else signal
+            most = scales.get(alike, (1.0, 1.0))
             what = "change, as a share of TFC1's" if signal == CONTROL else "restored"
             section |= {
                 "opening": said[said["layer"] < 0]["text"].tolist(),
@@ -343,7 +344,7 @@ def sections(
     return found
 
 
-def scale(units: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
+def scale(units: Frame | None) -> dict[str, tuple[float, float]]:
     """How far the colours of a contrast reach: over roles, and over heads."""
     if units is None:
         return {}
@@ -357,7 +358,7 @@ def scale(units: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
 
 
 def heatmaps(
-    signal: str, units: pd.DataFrame, most: tuple[float, float], what: str, figure: Figures
+    signal: str, units: Frame, most: tuple[float, float], what: str, figure: Figures
 ) -> list[Figure]:
     """Layer by token role for each of the streams, and layer by head."""
     drawn = []
@@ -385,7 +386,7 @@ def heatmaps(
     ]
 
 
-def top_heads(units: pd.DataFrame) -> list[dict[str, Any]]:
+def top_heads(units: Frame) -> list[dict[str, Any]]:
     """The heads with the largest effects."""
     heads = units[units["site"] == "z"]
     heads = heads.assign(is_named=claimed(heads))
@@ -393,7 +394,7 @@ def top_heads(units: pd.DataFrame) -> list[dict[str, Any]]:
     return heads.loc[order].to_dict("records")
 
 
-def counts(signal: str, reactions: pd.DataFrame, meta: dict[str, Any]) -> str:
+def counts(signal: str, reactions: Frame, meta: dict[str, Any]) -> str:
     """How many pairs were scored, patched and left out, and why."""
     row = reactions.set_index("signal").loc[signal]
     least = meta["least_change"][signal]
@@ -410,7 +411,7 @@ def counts(signal: str, reactions: pd.DataFrame, meta: dict[str, Any]) -> str:
     return text
 
 
-def example(pairs: pd.DataFrame) -> dict[str, Any] | None:
+def example(pairs: Frame) -> dict[str, Any] | None:
     """The pair whose change is the median one, its edit marked and its term underlined."""
     if pairs.empty:
         return None
@@ -450,7 +451,7 @@ def null(findings: Findings) -> str:
     """What patching a pair from itself did: the zero of the instrument."""
     if "null" not in findings.tables():
         return ""
-    changes = findings.read("null")["change"].abs()
+    changes = read(findings, "null")["change"].abs()
     return (
         f"Patching a pair from itself, unit by unit ({len(changes)} units), changes its score by "
         f"at most {changes.max():.1e}, the rounding of the arithmetic; it must change nothing."

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 from ir_measures import ScoredDoc
 
 from ..corpora.collection import Collection
@@ -11,6 +10,7 @@ from ..model.encoder import CrossEncoder
 from ..ranking import Run
 from ..signals.bm25 import Bm25Index
 from ..statistics import bootstrap_interval
+from .frames import Frame, pd
 
 
 SYSTEMS = ("model", "bm25")
@@ -25,12 +25,10 @@ def within(collection: Collection, most: int, seed: int) -> Collection:
     return collection.sample(max(most // n_documents, 1), n_documents, seed)
 
 
-def scored(
-    model: CrossEncoder, index: Bm25Index, collection: Collection, qids: list[str]
-) -> pd.DataFrame:
+def scored(model: CrossEncoder, index: Bm25Index, collection: Collection, qids: list[str]) -> Frame:
     """One row per candidate of these queries: both scores, label, type, tokens and tokens cut."""
 
-    def rows() -> Iterator[pd.DataFrame]:
+    def rows() -> Iterator[Frame]:
         for qid in qids:
             docids = list(collection.candidates[qid])
             texts = [collection.documents[docid] for docid in docids]
@@ -52,13 +50,13 @@ def scored(
     return pd.concat(rows(), ignore_index=True)
 
 
-def run_of(ranking: pd.DataFrame, system: str) -> Run:
+def run_of(ranking: Frame, system: str) -> Run:
     """The ranking by one of the two scores."""
     chosen = zip(ranking["qid"], ranking["docid"], ranking[system], strict=True)
     return Run.of((ScoredDoc(*each) for each in chosen), system)
 
 
-def by_type(ranking: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def by_type(ranking: Frame, *, seed: int = 0) -> Frame:
     """What becomes of each type of document, the best grade first: one row per type.
 
     For the model and for BM25: the mean score with its 95 % bootstrap interval, the mean rank

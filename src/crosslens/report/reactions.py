@@ -9,12 +9,12 @@ import json
 from typing import Final
 
 import numpy as np
-import pandas as pd
 import torch
 
 from ..contrasts.contrast import Contrast
 from ..model.encoder import CrossEncoder
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from .frames import Frame, pd
 from .question import CONTROL
 
 
@@ -24,7 +24,7 @@ EDITS: Final = ("base_edits", "more_edits")  # where the edited words stand in e
 
 
 @torch.no_grad()
-def changes(model: CrossEncoder, contrast: Contrast, *, batch: int = 32) -> pd.DataFrame:
+def changes(model: CrossEncoder, contrast: Contrast, *, batch: int = 32) -> Frame:
     """One row per pair: both texts, both scores, and the change from one to the other."""
 
     def scores(pairs) -> np.ndarray:
@@ -50,7 +50,7 @@ def changes(model: CrossEncoder, contrast: Contrast, *, batch: int = 32) -> pd.D
     )
 
 
-def reactions(pairs: pd.DataFrame, *, least: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def reactions(pairs: Frame, *, least: float = 0.0, seed: int = 0) -> Frame:
     """For each signal: the mean change of score, beside that of the control on the same queries.
 
     A model reacts to a signal if the change is at least `least`, differs from the control's in

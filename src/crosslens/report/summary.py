@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from ..contrasts.roles import ROLES
 from ..findings import Findings
+from .frames import Column, Frame, pd, read
 from .question import CONTROL
 
 
@@ -56,7 +56,7 @@ SPOKEN: Final = {
 assert SPOKEN.keys() == ROLES.keys() - {"[PAD]"}
 
 
-def claimed(units: pd.DataFrame) -> pd.Series:
+def claimed(units: Frame) -> Column:
     """Which rows of the `units` table may be named, by rule 2."""
     same_side = units["low"] * units["high"] > 0
     floor = units["site"].map(FLOOR)
@@ -64,10 +64,10 @@ def claimed(units: pd.DataFrame) -> pd.Series:
     return (units["q"] < LEVEL) & same_side & large & (units["n"] >= FEWEST)
 
 
-def statements(findings: Findings) -> pd.DataFrame:
+def statements(findings: Findings) -> Frame:
     """Every sentence of the report's summary: signal, layer (−1: the whole model), text."""
-    reactions = findings.read("reactions").set_index("signal")
-    units = findings.read("units") if "units" in findings.tables() else None
+    reactions = read(findings, "reactions").set_index("signal")
+    units = read(findings, "units") if "units" in findings.tables() else None
     rows = []
     for signal in reactions.index:
         found = None if units is None else units[units["signal"] == signal]
@@ -78,7 +78,7 @@ def statements(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["signal", "layer", "text"])
 
 
-def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[tuple[int, str]]:
+def said(signal: str, reaction: Column, units: Frame | None) -> list[tuple[int, str]]:
     """What is said of one signal: of the whole model first, then layer by layer."""
     opening = [(-1, reacting(signal, reaction))]
     if signal == CONTROL or not reaction["reacts"]:
@@ -91,7 +91,7 @@ def said(signal: str, reaction: pd.Series, units: pd.DataFrame | None) -> list[t
     return [*opening, *whole, *((layer, of_layer(sure, layer)) for layer in layers)]
 
 
-def reacting(signal: str, reaction: pd.Series) -> str:
+def reacting(signal: str, reaction: Column) -> str:
     """Whether the model reacts to the signal, with the numbers."""
     change, low, high, random = (
         signed(reaction[name]) for name in ("change", "low", "high", "control")
@@ -124,7 +124,7 @@ def signed(value: float) -> str:
     return "0.00" if text in ("+0.00", "-0.00") else text
 
 
-def journey(sure: pd.DataFrame, layers: Sequence[int]) -> str:
+def journey(sure: Frame, layers: Sequence[int]) -> str:
     """Where the difference is at the input of each layer, as far as one role stands out."""
     stream = sure[(sure["site"] == "resid_pre") & (sure["mean"] > 0) & (sure["layer"] > 0)]
     if stream.empty:
@@ -147,7 +147,7 @@ def journey(sure: pd.DataFrame, layers: Sequence[int]) -> str:
     return f"Of all roles, the input of a layer restores most at {listed(parts, 'then at')}."
 
 
-def heads_in_all(sure: pd.DataFrame) -> str:
+def heads_in_all(sure: Frame) -> str:
     """The heads with the largest effects in the whole model."""
     heads = sure[sure["site"] == "z"]
     if heads.empty:
@@ -155,7 +155,7 @@ def heads_in_all(sure: pd.DataFrame) -> str:
     return f"Heads that stand out: {effects(heads, head=True)}."
 
 
-def of_layer(sure: pd.DataFrame, layer: int) -> str:
+def of_layer(sure: Frame, layer: int) -> str:
     """What one layer does, as far as anything stands out."""
     here = sure[sure["layer"] == layer]
     found = {site: here[here["site"] == site] for site in FLOOR}
@@ -177,7 +177,7 @@ def of_layer(sure: pd.DataFrame, layer: int) -> str:
     return " ".join(parts)
 
 
-def effects(rows: pd.DataFrame, *, head: bool = False) -> str:
+def effects(rows: Frame, *, head: bool = False) -> str:
     """The largest effects with their intervals, and how many more there are."""
     ordered = rows.reindex(rows["mean"].abs().sort_values(ascending=False).index)
     named = [

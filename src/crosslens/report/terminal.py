@@ -6,6 +6,7 @@ from typing import Final
 from rich.table import Table
 
 from ..findings import Findings
+from .frames import read
 
 
 BRACKETS: Final = re.compile(r"\(.*?\)")  # the parameters of a measure; the page says them
@@ -15,7 +16,7 @@ def compared(findings: Findings) -> Table | None:
     """Effectiveness beside BM25; None where nothing is judged."""
     if "comparison" not in findings.tables():
         return None
-    frame = findings.read("comparison")
+    frame = read(findings, "comparison")
     table = grid("Ranking", "model", "BM25", "difference", "95 % interval")
     for row in frame.itertuples():
         table.add_row(
@@ -31,7 +32,7 @@ def compared(findings: Findings) -> Table | None:
 def reacting(findings: Findings) -> Table:
     """The change of score that each signal makes."""
     table = grid("Contrast", "change of score", "95 % interval", "random word", "reacts")
-    for row in findings.read("reactions").itertuples():
+    for row in read(findings, "reactions").itertuples():
         table.add_row(
             str(row.signal),
             f"{row.change:+.3f}",
