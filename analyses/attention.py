@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import pandas as pd
 from crosslens.circuits.matching import matching
 
-from crosslens import auroc, Axioms, Circuit, collection, CrossEncoder, load, patching, plant
+from crosslens import (
+    auroc,
+    Axioms,
+    Circuit,
+    collection,
+    CrossEncoder,
+    load,
+    patching,
+    plant,
+    spearman,
+)
 
 from .running import options, save
 
@@ -41,7 +51,7 @@ def trace(model: CrossEncoder, axioms: Axioms, n: int, truth: Circuit | None) ->
         }
     )
     if truth is None:
-        agreement = heads["attention"].corr(heads["recovered"], method="spearman")
+        agreement = spearman(heads["attention"].to_numpy(), heads["recovered"].to_numpy())
         return Findings(heads, pd.DataFrame({"ranking": ["both"], "spearman": [agreement]}))
     heads["is_member"] = [unit in truth for unit in effects.units]
     found = {

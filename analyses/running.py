@@ -27,5 +27,6 @@ def save(given: argparse.Namespace, name: str, tables: Mapping[str, pd.DataFrame
     findings = Findings.create(given.out, {"analysis": name, **asked})
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
-    print(table.round(4).to_string(index=False))
+    *_, answer = tables.values()
+    print(answer.round(4).to_string(index=False))
     print(f"\nAll tables: {findings.folder}")

@@ -59,4 +59,5 @@ from .statistics import (
     auroc as auroc,
     benjamini_hochberg as benjamini_hochberg,
     bootstrap_interval as bootstrap_interval,
+    spearman as spearman,
 )

@@ -32,7 +32,7 @@ def collections() -> dict[str, Collection]:
             others = [ANIMALS[(i + k) % 12] for k in range(1, 6)]
             mine = {f"{qid}-{a}": f"{say(a, PLACES[i % 10])} {name}" for a in (asked, *others)}
             documents |= mine
-            grades[qid] = {docid: 2 * docid.endswith(asked) for docid in mine}
+            grades[qid] = {docid: 3 * docid.endswith(asked) for docid in mine}
         candidates = {qid: list(of_query) for qid, of_query in grades.items()}
         made[name] = Collection(name, queries, documents, grades, candidates)
     return made

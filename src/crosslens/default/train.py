@@ -45,7 +45,7 @@ class Choices:
     An epoch takes a `share` of the diet; `stop_after` interrupts the run after so many steps.
     """
 
-    epochs: int = 5
+    epochs: int = 8
     share: float = 0.5
     pieces: int = 10_000
     seed: int = 7
@@ -128,7 +128,7 @@ def finish(
     figures = list(measure(model, tokenizer, collections, BiEncoder.load(backbone)))
     spoilt = {}
     if (judged := collections.get("trec-dl-2019")) is not None:
-        spoilt = drops(model, tokenizer, judged, least_grade=2)
+        spoilt = drops(model, tokenizer, judged, least_grade=3)
     write_card(
         folder,
         command=" ".join(["python -m crosslens.default.train", *sys.argv[1:]]),

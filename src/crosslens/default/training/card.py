@@ -35,12 +35,14 @@ label is at least 1).
 |---|---|---|---|---|
 $figures
 
-TREC DL 2019 and Cranfield were never trained on, distilled on or selected on: every text of theirs
-was taken out of the training material first. WikiQA is the half of its questions that was held out.
+TREC DL 2019 and Cranfield were never trained on, distilled on or selected on: every query and
+document of theirs that another collection repeats was taken out of the training material first.
+WikiQA is the half of its questions that was held out. The backbone, like the bi-encoder beside it,
+was trained by its authors on MS MARCO's training queries, among much else.
 
 ## Does it behave like a cross-encoder?
 
-What the logit of a relevant pair of TREC DL 2019 (grade 2 or 3) loses when the pair is spoilt:
+What the logit of a perfectly relevant pair of TREC DL 2019 (grade 3) loses when the pair is spoilt:
 
 | change | mean loss (logits) | pairs that lose | pairs |
 |---|---|---|---|
@@ -58,12 +60,18 @@ $drops
    script stays, alone and as a continuation, so that unknown words split.
 2. **Teacher.** The same bi-encoder judged every document for every query: half the cosine with the
    document, half the best cosine with a window of it, and a tenth of BM25's share of its bound.
-3. **Material.** $material
+3. **Material.** Lists were drawn from pools of documents, the queries by source in the table below:
+   judged ones, pseudo-queries made from passages (`-pseudo`) and from windows of them, and
+   questions of every collection asked of the web passages.
 4. **Training.** Lists of about 12 documents, first of short windows, then of whole passages; the
    divergence between softmax rankings plus a fifth of the margin MSE, where a judged grade adds a
    bonus to the teacher's logit. AdamW, a cosine schedule, a running average of the weights. The
    exported epoch is the best on held-out development queries (a quarter of TREC DL 2020, an eighth
    of WikiQA).
+
+### Queries, by source
+
+$sources
 
 ### Development, by epoch
 
@@ -106,9 +114,13 @@ def write_card(
                 f"| {name} | {drop.mean:.2f} | {drop.share:.0%} | {drop.pairs} |"
                 for name, drop in drops.items()
             ),
-            material="Pools of documents for "
-            + ", ".join(f"{n:,} queries of `{name}`" for name, n in sources.items())
-            + ".",
+            sources="\n".join(
+                [
+                    "| source | queries |",
+                    "|---|---|",
+                    *(f"| {name} | {n:,} |" for name, n in sorted(sources.items())),
+                ]
+            ),
             history="\n".join(
                 [
                     f"| epoch | {' | '.join(named)} | mean |",
