@@ -16,7 +16,9 @@ random part of their work, and seconds are per part.
     conductance   all linear maps, against captum called once per module
     bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
     law           seconds of a head sweep against layers, heads, tokens and pairs
+    memory        what a sweep holds, beside what it was foreseen to (--shape large --tokens 512)
 
 Random weights in the shape of MiniLM (6 x 384) or of a base model (12 x 768) suffice: no arm's time
-depends on them. Run them on an idle machine; `--threads` sets torch's.
+depends on them. Run them on an idle machine; `--threads` sets torch's. On a busy one,
+`--threads 1 --processor` measures the processor's time instead of the clock's.
 """

@@ -11,9 +11,10 @@ import torch
 from . import __doc__ as usage
 from .flows import bottlenecks, conductances
 from .law import law
+from .memory import memory
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
-from .timing import Table
+from .timing import Clock, Table
 
 
 ONE_SUBJECT = {
@@ -24,7 +25,7 @@ ONE_SUBJECT = {
     "conductance": conductances,
     "bottleneck": bottlenecks,
 }
-NAMES = (*ONE_SUBJECT, "law")
+NAMES = (*ONE_SUBJECT, "law", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -38,12 +39,15 @@ def main(argv: Sequence[str] | None = None) -> list[Table]:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.125, help="part of long arms that is run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--processor", action="store_true", help="time of the processor, not wall")
     parser.add_argument("--json", type=Path, help="write what was found to this file")
     chosen = parser.parse_args(argv)
     unknown = sorted(set(chosen.names) - set(NAMES))
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
 
+    if chosen.processor:
+        Clock.of_processor()
     before = torch.get_num_threads()
     torch.set_num_threads(chosen.threads)
     try:
@@ -65,6 +69,10 @@ def run(chosen: argparse.Namespace):
         if name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
+        elif name == "memory":
+            pairs = min(chosen.pairs, 2)
+            sizes = {"tokens": chosen.tokens, "pairs": pairs, "threads": chosen.threads}
+            made = memory(chosen.shape, **sizes)
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)

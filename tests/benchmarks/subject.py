@@ -21,6 +21,7 @@ class Shape(NamedTuple):
 SHAPES: Final = {
     "minilm": Shape(6, 12, 384, 1536),
     "base": Shape(12, 12, 768, 3072),
+    "large": Shape(24, 16, 1024, 4096),
     "tiny": Shape(3, 4, 32, 64),
 }
 SPECIAL: Final = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from ..hooks import Hooked
 from ..pairs import Pairs
 from .entry import block_outputs
-from .memory import budget_on, Footprint, Room
+from .memory import budget_on, Footprint, hold_pages, Room
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +114,7 @@ def bottleneck(
         raise LookupError(f"no layer {unknown}: the model has layers 0 to {len(outputs) - 1}")
 
     size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
+    hold_pages(pairs.device)
     rows = size.rows(budget, each=1)
     rows = size.rows_with_gradients(model, pairs, rows, budget)
     if rows < 1:

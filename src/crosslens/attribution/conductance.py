@@ -25,7 +25,7 @@ from torch import Tensor
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import budget_on, Footprint, Room
+from .memory import budget_on, Footprint, hold_pages, Room
 from .quadrature import gauss_legendre, Panel
 
 
@@ -102,6 +102,7 @@ def conductance(
     whole = [Site("embed"), *model.sites("resid_pre")[1:]]  # full cuts: their flow is the change
     watched = list(dict.fromkeys([*listed, *whole]))
     size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
+    hold_pages(pairs.device)
     fit = size.rows_with_gradients(
         model, pairs, max(rows, 13), budget, beside=size.of_sites(watched)
     )

@@ -20,7 +20,7 @@ from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
 from .entry import entries, Entry
-from .memory import budget_on, Footprint, Room
+from .memory import budget_on, Footprint, hold_pages, Room
 
 
 Cell = Sequence[Hook]
@@ -56,6 +56,7 @@ def sweep(
 
     size = Footprint.of(model, pairs)
     budget = budget_on(size.device, memory_budget)
+    hold_pages(size.device)
     kept = {entry: size.of_sites(entry.needs) * len(pairs) for entry in groups}
     most = max(kept.values(), default=0)
     room = size.rows(budget - most, each=size.block)
