@@ -27,9 +27,9 @@ sigmoid.
 ## Effectiveness
 
 nDCG@10 with exponential gain (ir-measures `nDCG(dcg='exp-log2')@10`), measured on this export
-(float16 weights, pruned tokenizer, pairs of at most 160 tokens) by the command below. All three
-systems rank the same candidates: the judged pool (Cranfield: BM25's first 100, relevant if the
-label is at least 1).
+(float16 weights, pruned tokenizer, pairs of at most 160 tokens, matrix products in bfloat16; the
+next table's in float32) by the command below. All three systems rank the same candidates: the
+judged pool (Cranfield: BM25's first 100, relevant if the label is at least 1).
 
 | test | queries | BM25 | bi-encoder | this reranker |
 |---|---|---|---|---|
