@@ -27,6 +27,12 @@ MAY_IMPORT = {
     "model": {"sites", "pairs", "hooks", "planted", "default"},
     "interventions": {"sites", "pairs", "hooks"},
     "attribution": {"sites", "pairs", "hooks", "circuit", "interventions", "contrasts", *LEAVES},
+    "idf": {"interventions", "sites", "pairs", "hooks", "corpora", *LEAVES},
+    "surrogate": {"sites", "pairs", "hooks", "attribution", "corpora", "ranking", *LEAVES},
+    "faithfulness": {
+        *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
+        *("corpora", "ranking", "effectiveness", *LEAVES),
+    },
     "circuits": set(),  # of crosslens' parts, none: what they need is public
     "analyses": {"circuits"},
 }
@@ -64,7 +70,7 @@ def imports(path: Path) -> set[str]:
 def test_imports_point_downwards(path):
     part = home(path)
     if part in EVERYTHING:
-        assert not imports(path) & {"circuits", "analyses"}
+        assert "analyses" not in imports(path)
         return
     assert part in MAY_IMPORT, f"{part} has no place in the architecture yet"
     wrong = imports(path) - {part} - MAY_IMPORT[part]

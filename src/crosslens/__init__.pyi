@@ -8,6 +8,7 @@ from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.precision import Rounding as Rounding, rounding as rounding
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search
+from .attribution.soft_tf import soft_tf as soft_tf
 from .attribution.sweep import sweep as sweep
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
