@@ -33,6 +33,10 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
         *("corpora", "ranking", "effectiveness", *LEAVES),
     },
+    "discovery": {
+        *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
+        *LEAVES,
+    },
     "circuits": set(),  # of crosslens' parts, none: what they need is public
     "analyses": {"circuits"},
 }
