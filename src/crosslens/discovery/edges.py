@@ -10,10 +10,18 @@ from ..attribution.edge_effects import EdgeEffects
 from ..attribution.edges import edge_attribution
 from ..attribution.gradient import attribution_patching
 from ..attribution.notation import INPUT, LOGITS
+from ..attribution.path_patching import path_edges
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from .effects import size
+
+
+def restored(model: Hooked, contrast: Contrast, edges: Sequence[Edge]) -> Float[Tensor, " edge"]:
+    """What each edge restores on its own, exactly: nothing else passes on what it says."""
+    senders, receivers = (list(dict.fromkeys(ends)) for ends in zip(*edges, strict=True))
+    found = path_edges(model, contrast, senders, receivers, held=("z", "mlp_out"))
+    return of_each(found, edges)
 
 
 def estimated(

@@ -15,6 +15,7 @@ from ..attribution.edges import edge_attribution
 from ..attribution.gradient import attribution_patching
 from ..attribution.notation import LOGITS, READS
 from ..attribution.patching import Effects, patching
+from ..attribution.path_patching import path_patching
 from ..attribution.search import search
 from ..attribution.sweep import sweep
 from ..contrasts.contrast import Contrast
@@ -41,6 +42,13 @@ def restored(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[
 def taken(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Tensor, " unit"]:
     """What of the contrast is lost when each unit is patched from the side without it."""
     return size(patching(model, contrast.reversed, units))
+
+
+def told_the_score(
+    model: Hooked, contrast: Contrast, units: Sequence[Unit]
+) -> Float[Tensor, " unit"]:
+    """What each unit restores on its way to the score that passes no other head."""
+    return size(path_patching(model, contrast, units))
 
 
 def searched(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Tensor, " unit"]:

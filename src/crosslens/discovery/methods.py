@@ -217,6 +217,13 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
                 is_unit,
             ),
             Method(
+                "path patching to the score",
+                "what it restores on its way to the score that passes no other head",
+                effects.told_the_score,
+                is_head,
+                "Wang et al. (2022); Lu et al. (2025)",
+            ),
+            Method(
                 "direct attribution",
                 "what it writes for the score to read, not by way of others, to first order",
                 effects.direct_attribution,
@@ -241,6 +248,13 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
                 looks.writing,
                 is_head,
                 "Kobayashi et al. (2020)",
+            ),
+            Method(
+                "edge patching",
+                "what it restores on its own, all else held",
+                edges.restored,
+                is_edge,
+                "Wang et al. (2022)",
             ),
             Method(
                 "EAP",
