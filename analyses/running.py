@@ -9,24 +9,36 @@ from crosslens import Findings
 
 
 def options(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, model: str = "planted:bm25"
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    *,
+    model: str | None = "planted:bm25",
+    pairs: int = 24,
 ) -> argparse.Namespace:
-    """The options that analyses share."""
+    """The options that analyses share; `model=None` for one that makes its own models."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
+    if model is not None:
+        parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
     parser.add_argument("--collection", default="embedded", help="folder or ir_datasets:... id")
     parser.add_argument("--out", required=True, help="a new folder for the tables")
-    parser.add_argument("--pairs", type=int, default=24, help="query-document pairs")
+    parser.add_argument("--pairs", type=int, default=pairs, help="query-document pairs")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
 
-def save(given: argparse.Namespace, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write the tables as a run and print the last one, the answer."""
+def save(
+    given: argparse.Namespace,
+    name: str,
+    tables: Mapping[str, pd.DataFrame],
+    pages: Mapping[str, str] | None = None,
+) -> None:
+    """Write the tables, and pages if any, as a run; print the last table, the answer."""
     asked = {key: value for key, value in vars(given).items() if key != "out"}
     findings = Findings.create(given.out, {"analysis": name, **asked})
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
+    for page, text in (pages or {}).items():
+        findings.text(page, text)
     *_, answer = tables.values()
     print(answer.round(4).to_string(index=False))
     print(f"\nAll tables: {findings.folder}")
