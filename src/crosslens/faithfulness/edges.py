@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import torch
 
-from ..attribution.memory import budget_on, Footprint
+from ..attribution.memory import budget_on, Footprint, hold_pages
 from ..attribution.notation import INPUT, READS
 from ..attribution.sweep import Progress
 from ..circuit import Edge
@@ -36,7 +36,7 @@ def keep_edges(
     circuits: Iterable[Iterable[Edge | str]],
     *,
     rest: Rest | None = None,
-    at_once: int = 8,
+    at_once: int = 4,
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Faithfulness:
@@ -80,6 +80,7 @@ def keep_edges(
     if at_once < 1:
         raise size.refuse(each, budget, "the edges of one pair")
 
+    hold_pages(size.device)
     kept: list[torch.Tensor] = []
     order = contrast.base.lengths.argsort()
     for rows in order.split(at_once):

@@ -31,7 +31,9 @@ class Pieces(Protocol):
 
     def is_cls_only(self, layer: int) -> bool: ...
     def is_square(self, layer: int) -> bool: ...
-    def read(self, layer: int, name: str, heads: Sequence[int], streams: Tensor) -> Tensor: ...
+    def read(
+        self, layer: int, name: str, heads: Sequence[int], streams: Tensor, of: Tensor
+    ) -> Tensor: ...
     def attend(
         self, layer: int, heads: Sequence[int], q: Tensor, k: Tensor, v: Tensor
     ) -> Tensor: ...
@@ -114,8 +116,8 @@ class Walk:
             streams, of = self._streams(places, at[names[0]])
             for name in {name for name, _ in listening}:
                 some = [h for other, h in listening if other == name]
-                own = streams[of[[other == name for other, _ in listening]]]
-                read[name][:, :, some] = self.pieces.read(layer, name, some, own)
+                own = of[[other == name for other, _ in listening]]
+                read[name][:, :, some] = self.pieces.read(layer, name, some, streams, own)
         z = self.pieces.attend(layer, heads, read["q"], read["k"], read["v"])[:, rows]
         moved = z - held[Site("z", layer)][:, rows][:, :, heads]
         change = self.pieces.writes(layer, heads, moved)
@@ -150,7 +152,11 @@ class Walk:
                     step.change[:, :, rows],
                     "stream sender, sender pair row d -> stream pair row d",
                 )
-                streams = streams[kinds[:, 0]] + (write + told)
+                # in place: these are the largest tensors, and what they cost is their traffic
+                parents = kinds[:, 0]
+                told += write
+                told += streams if len(parents) == len(streams) else streams[parents]
+                streams = told
             else:
                 streams = streams + write
             streams = step.norm(streams)

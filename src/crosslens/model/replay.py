@@ -11,9 +11,11 @@ The modules are the model's own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from einops import einsum, rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import nn, Tensor
+from torch.nn import functional as F
 
 from .attention import Context
 from .block import Block
@@ -44,17 +46,29 @@ class Replay:
         layer: int,
         name: str,
         heads: Sequence[int],
-        streams: Float[Tensor, "reader pair pos d_model"],
-    ) -> Float[Tensor, "pair pos reader d_head"]:
-        """The q, k or v, by `name`, of each of these heads, each from its own stream."""
-        block = self.blocks[layer]
-        linear = getattr(block.attn, name)
-        weight = getattr(block.attn, f"W_{name.upper()}")[heads]
-        x = block.before_attention(streams)
-        read = einsum(x, weight, "head pair pos model, head model d -> pair pos head d")
-        if linear.bias is None:
-            return read
-        return read + rearrange(linear.bias, "(head d) -> head d", d=read.shape[-1])[heads]
+        streams: Float[Tensor, "stream pair pos d_model"],
+        of: Int[Tensor, " head"],
+    ) -> Float[Tensor, "pair pos head d_head"]:
+        """The q, k or v, by `name`, of each of these heads, from the stream that is its own."""
+        attn = self.blocks[layer].attn
+        linear = getattr(attn, name)
+        weight = rearrange(linear.weight, "(head d) model -> head d model", head=attn.n_heads)
+        bias = None
+        if linear.bias is not None:
+            bias = rearrange(linear.bias, "(head d) -> head d", head=attn.n_heads)
+        read = streams.new_empty(*streams.shape[1:3], len(heads), weight.shape[1])
+        chosen = torch.tensor(heads)
+        for i in of.unique().tolist():  # heads that share a stream share a product
+            mine = of == i
+            some = chosen[mine]
+            x = self.blocks[layer].before_attention(streams[i])
+            found = F.linear(
+                x,
+                rearrange(weight[some], "head d model -> (head d) model"),
+                None if bias is None else rearrange(bias[some], "head d -> (head d)"),
+            )
+            read[:, :, mine] = rearrange(found, "pair pos (head d) -> pair pos head d", d=read.shape[3])
+        return read
 
     def attend(
         self,
