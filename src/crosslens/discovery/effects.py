@@ -18,6 +18,7 @@ from ..attribution.patching import Effects, patching
 from ..attribution.path_patching import path_patching
 from ..attribution.search import search
 from ..attribution.sweep import sweep
+from ..attribution.tracing import trace
 from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of
@@ -49,6 +50,19 @@ def told_the_score(
 ) -> Float[Tensor, " unit"]:
     """What each unit restores on its way to the score that passes no other head."""
     return size(path_patching(model, contrast, units))
+
+
+def in_chain(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Tensor, " unit"]:
+    """How much each member of the traced chain tells its readers; 0 for those that are none.
+
+    Of several readers, or stages, the one told most counts.
+    """
+    found: dict[Unit, float] = {}
+    for step in trace(model, contrast, senders=units).steps:
+        told = dict(zip(step.effects.units, size(step.effects).tolist(), strict=True))
+        for unit in step.chosen:
+            found[unit] = max(found.get(unit, 0.0), told[unit])
+    return torch.tensor([found.get(unit, 0.0) for unit in units])
 
 
 def searched(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Tensor, " unit"]:

@@ -217,6 +217,13 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
                 is_unit,
             ),
             Method(
+                "chain",
+                "what a member of the traced chain tells those it was found by; 0 for the rest",
+                effects.in_chain,
+                is_head,
+                "Lu et al. (2025), section 4",
+            ),
+            Method(
                 "path patching to the score",
                 "what it restores on its way to the score that passes no other head",
                 effects.told_the_score,
