@@ -6,7 +6,7 @@ Of each planted model (`planted_family`) every method ranks the heads, the neuro
 edges, and the truth is known. R-precision is the share of true members among as many parts as
 there are members: 1 if the method is right, the share of members among all parts by chance.
 
-All is computed in float64, for a bystander does nothing but round: numbers below a millionth of
+All is computed in float64, for a bystander does nothing but round: numbers below 1e-5 of
 the method's largest count as equal, and an even share of equals as found. Arithmetic is
 counted as so many forward passes over the pairs, in the first condition; seconds are medians.
 """
@@ -45,7 +45,7 @@ from .planted_family import CONDITIONS, QUICK, SYNONYMS, tasks
 from .running import options, save
 
 
-ROUNDING: Final = 1e-6
+ROUNDING: Final = 1e-5
 MEASURES: Final = (r_precision, auroc, average_precision)
 
 
