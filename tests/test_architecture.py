@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "surrogate": {"sites", "pairs", "hooks", "attribution", "corpora", "ranking", *LEAVES},
     "faithfulness": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
-        *("corpora", "ranking", "effectiveness", *LEAVES),
+        *("corpora", "ranking", "effectiveness", "writing", *LEAVES),
     },
     "discovery": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
