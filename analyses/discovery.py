@@ -162,14 +162,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="planted models of each condition")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}; one seed")
+    parser.add_argument("--quick", action="store_true", help="one small model, here")
     given = options(parser, argv, model=None, pairs=4)
     findings = trace(
         collection(given.collection),
         conditions=QUICK if given.quick else list(CONDITIONS),
         seeds=range(given.seed, given.seed + (1 if given.quick else given.seeds)),
         n=given.pairs,
-        jobs=given.jobs,
+        jobs=1 if given.quick else given.jobs,
     )
     tables = {name: getattr(findings, name) for name in ("models", "summary", "answer")}
     save(given, __name__, tables, {"heatmap.html": heatmap(findings.summary)})

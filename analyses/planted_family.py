@@ -53,7 +53,7 @@ CONDITIONS: Final[Mapping[str, Recipe]] = MappingProxyType(
         ),
     }
 )
-QUICK: Final = ("plain", "backup")
+QUICK: Final = ("small",)
 COUNTING: Final = frozenset({"matching", "backup matching", "suppression"})  # by their keys
 
 
