@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from crosslens.circuits.matching import matching
+from tiny import tiny
 
 from crosslens import (
     attention_to_matches,
@@ -29,9 +30,6 @@ from crosslens import (
 from crosslens.planted import Planted
 
 
-ALL = ("EAP", "attention to matches", "chain", "edge patching", "patching", "random")
-
-
 @pytest.fixture(scope="module")
 def planted() -> Planted:
     return plant("bm25?seed=1&decoys=2&talkers=2&busy")
@@ -45,20 +43,6 @@ def model(planted: Planted) -> CrossEncoder:
 @pytest.fixture(scope="module")
 def contrast(model: CrossEncoder) -> Contrast:
     return Axioms(model, collection()).tfc1(2)
-
-
-@pytest.fixture
-def small(any_model: CrossEncoder) -> tuple[CrossEncoder, Contrast]:
-    """A tiny random model of each family, and a contrast made by hand."""
-    texts = "why do cats purr", "cats purr when they rest in the {}"
-    base = any_model.pair(texts[0], texts[1].format("sun"), "the engine of a car , purr")
-    more = any_model.pair(texts[0], texts[1].format("cats"), "the engine of a car , cats")
-    width = max(base.token.shape[1], more.token.shape[1])
-    both = [side.take([0, 1], width=width) for side in (base, more)]
-    same = torch.equal(both[0].segment, both[1].segment)
-    if not same:
-        pytest.skip("this tokenizer cuts the two sides differently")
-    return any_model, Contrast.between(*both)
 
 
 def found(planted: Planted, model: CrossEncoder, contrast: Contrast, name: str) -> float:
@@ -103,7 +87,7 @@ def test_the_length_neuron_is_found_by_what_is_lost_not_by_what_the_signal_moves
 
 
 def test_a_backup_is_missed_by_slopes_and_by_single_ablation_and_found_by_patching(contrast):
-    planted = plant("bm25?seed=1&backup&layers=5&busy")
+    planted = plant("bm25?seed=1&backup&decoys=0")
     model = load(planted).double()
     (backup,) = planted.circuit.roles["backup matching"]
 
@@ -116,7 +100,9 @@ def test_a_backup_is_missed_by_slopes_and_by_single_ablation_and_found_by_patchi
         assert share(name) < 0.05
 
 
-def test_edges_that_carry_the_match_come_first(planted, model, contrast):
+def test_edges_that_carry_the_match_come_first(contrast):
+    planted = plant("bm25?seed=1&layers=3&heads=2&decoys=1&busy")
+    model = load(planted).double()
     matching, scoring = planted.placement.matching, planted.placement.scoring
     written = [
         f"full_embed->{head(*matching, 'k')}",
@@ -131,32 +117,36 @@ def test_edges_that_carry_the_match_come_first(planted, model, contrast):
 
 
 def test_random_is_chance_and_always_the_same(planted, model, contrast):
-    everyone = [found(planted, model, contrast.take([0]), "random")]
-    for seed in range(12):
-        other = plant(f"bm25?seed={seed}")
-        everyone.append(
-            found(other, load(other), Axioms(model, collection(), seed).tfc1(1), "random")
-        )
-    assert 0.3 < np.mean(everyone) < 0.7
+    many = Axioms(model, collection()).tfc1(40)
+    drawn = [found(planted, model, many.take([i]), "random") for i in range(40)]
+    assert 0.4 < np.mean(drawn) < 0.6 and np.std(drawn) > 0.1
     again = [discover(model, contrast, model.heads(), "random").numbers for _ in range(2)]
     assert torch.equal(*again)
 
 
-def test_every_method_of_heads_ranks_any_model(small):
-    model, contrast = small
-    units = model.heads()
-    listed = methods_for(units)
-    assert len(listed) >= 20 and len(methods_for([neuron(0, 1)])) >= 12
-    for method in listed:
+def test_every_method_ranks_a_model_without_a_circuit():
+    model = load(*tiny("bert"))
+    query, document = "why do cats purr", "the {} of the town purr when they rest"
+    sides = (model.pair(query, document.format(word)) for word in ("car", "cats"))
+    contrast, units = Contrast.between(*sides), model.heads()
+    assert len(methods_for(units)) >= 20 and len(methods_for([neuron(0, 1)])) >= 12
+    for method in methods_for(units):
         result = discover(model, contrast, units, method)
         assert result.numbers.shape == (len(units),) and result.numbers.isfinite().all()
         assert (result.numbers >= 0).all() or method.name == "attention to matches"
         assert sorted(map(str, result.ranking)) == sorted(map(str, units))
         assert set(result.frame()["part"]) == {*map(str, units)} and result.seconds >= 0
+    edges = Graph.of(model).edges
+    assert len(methods_for(edges)) == 5
+    for method in methods_for(edges):
+        assert discover(model, contrast, edges, method).numbers.shape == (len(edges),)
 
 
 def test_a_method_of_ones_own_is_a_function(model, contrast):
-    last = Method("last", "how late", lambda m, c, units: torch.arange(len(units)), lambda _: True)
+    def place(model: CrossEncoder, contrast: Contrast, units: list) -> torch.Tensor:
+        return torch.arange(1.0 * len(units))
+
+    last = Method("last", "where it stands", place, lambda part: True)
     assert discover(model, contrast, model.heads(), last).largest(1) == [model.heads()[-1]]
 
 
@@ -184,7 +174,8 @@ def test_cost_is_counted_in_forward_passes(model, contrast):
     assert once == 1
     assert cost("random", 16) == 0
     assert 1 < cost("attention to matches", 16) < 2
-    assert cost("attribution patching", 4) == cost("attribution patching", 16)
+    # one pass back serves all units, and a pass for each is what exact effects take
+    assert cost("attribution patching", 16) < cost("attribution patching", 4) + 1
     assert cost("patching", 16) > cost("patching", 4) + 2
 
 
