@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -135,9 +135,8 @@ def measured(texts: Collection, question: Question) -> pd.DataFrame:
 def summarised(models: pd.DataFrame) -> pd.DataFrame:
     """The mean over models of a condition, with 95 % bootstrap intervals, and the cost."""
     rows = []
-    for (kind, condition, method), group in models.groupby(
-        ["kind", "condition", "method"], sort=False
-    ):
+    groups: Any = models.groupby(["kind", "condition", "method"], sort=False)
+    for (kind, condition, method), group in groups:
         row = {"kind": kind, "condition": condition, "method": method, "models": len(group)}
         for measure in MEASURES:
             values = group[measure.__name__].to_numpy()
@@ -158,7 +157,7 @@ def summarised(models: pd.DataFrame) -> pd.DataFrame:
 
 def answered(summary: pd.DataFrame) -> pd.DataFrame:
     """R-precision of each method in each condition, and its cost in the first."""
-    first = summary[summary["condition"] == summary["condition"].iloc[0]]
+    first = summary.query(f"condition == {summary['condition'].iloc[0]!r}")
     table = summary.pivot(index=["kind", "method"], columns="condition", values="r_precision")
     table = table.loc[
         [*first[["kind", "method"]].itertuples(index=False, name=None)],
@@ -170,10 +169,10 @@ def answered(summary: pd.DataFrame) -> pd.DataFrame:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="planted models of each condition")
+    parser.add_argument("--seeds", type=int, default=3, help="planted models of each condition")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--quick", action="store_true", help="one tiny model, here, no cost")
-    given = options(parser, argv, model=None, pairs=4)
+    given = options(parser, argv, model=None, pairs=3)
     findings = trace(
         collection(given.collection),
         conditions=QUICK if given.quick else list(CONDITIONS),
