@@ -26,7 +26,9 @@ def heatmap(summary: pd.DataFrame) -> str:
         cols=1,
         row_heights=[len(each) / n_rows for each in names],
         vertical_spacing=GAP / height,
-        subplot_titles=[f"<b>{kind}</b>: R-precision" for kind in kinds],
+        subplot_titles=[
+            f"<b>{kind}</b>: R-precision (and cost in forward passes)" for kind in kinds
+        ],
     )
     for row, (part, methods) in enumerate(zip(parts, names, strict=True), start=1):
         figure.add_trace(panel(part, list(methods)), row=row, col=1)
