@@ -1,0 +1,123 @@
+"""Evidence: what the tests of the claims share, each part measured once, when first asked for.
+
+A claim's detector takes an `Evidence` and looks at what it needs; two claims that look at the
+same contrast look at the same pairs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from crosslens import Axioms, Collection, Contrast, CrossEncoder, Pairs
+
+from .claim import Figure, mean_of
+
+
+Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A model, and the texts on which it is tested.
+
+    `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
+    room (five places for a term, four sentences), by default the same. `n` is how many pairs a
+    contrast has, and how many queries a test of rankings has, at most.
+    """
+
+    model: CrossEncoder
+    axioms: Axioms
+    n: int = 24
+    roomy: Axioms | None = None
+    watch: Watch = lambda step, done, total: None
+
+    @property
+    def checkpoint(self) -> str:
+        return self.model.cfg.checkpoint
+
+    @property
+    def collection(self) -> Collection:
+        return self.axioms.collection
+
+    @property
+    def seed(self) -> int:
+        return self.axioms.seed
+
+    def read(self, queries: list[str], documents: list[str]) -> Pairs:
+        """Pairs as the contrasts have them: of the same length at most."""
+        return self.axioms.model.pairs(queries, documents)
+
+    # --- contrasts ---------------------------------------------------------------------
+
+    @cached_property
+    def tfc1(self) -> Contrast:
+        """One more exact match."""
+        return self.axioms.tfc1(self.n)
+
+    @cached_property
+    def stmc1(self) -> Contrast:
+        """One soft match."""
+        return self.axioms.stmc1(self.n)
+
+    @cached_property
+    def control(self) -> Contrast:
+        """A word that is in neither query nor document."""
+        return self.axioms.control(self.n)
+
+    @cached_property
+    def saturation(self) -> tuple[Contrast, ...]:
+        """One to five occurrences of a term."""
+        return (self.roomy or self.axioms).saturation(self.n)
+
+    @cached_property
+    def lengthened(self) -> tuple[Pairs, ...]:
+        """No to four irrelevant sentences, without filler."""
+        return (self.roomy or self.axioms).lengthened(self.n)
+
+    @cached_property
+    def reaction(self) -> Figure:
+        """How far the score rises with an exact match, beyond what a random word does to it.
+
+        In standard deviations of the scores of the pairs; over queries, each beside its own
+        control. Without a reaction there is no mechanism to find.
+        """
+        n = max(self.n, SCORED)  # two scores a pair are cheap
+        more, word = self.axioms.tfc1(n), self.axioms.control(n)
+        spread = float(np.std(score(self.model, more.base))) or 1.0
+        own, other = (by_query(each, self.model, spread) for each in (more, word))
+        shared = sorted(own.keys() & other.keys())
+        beyond = np.array([own[qid] - other[qid] for qid in shared])
+        aside = np.array([other[qid] for qid in shared])
+        return mean_of(
+            "rise of the score with an exact match beyond a random word, in deviations",
+            beyond if len(beyond) else np.array([np.nan]),
+            control=aside,
+            expected="above 0.05",
+            holds=lambda low, high, control: low > 0.05 and len(shared) >= FEWEST,
+            seed=self.seed,
+        )
+
+
+SCORED: Final = 40  # pairs that show whether the model reacts at all
+FEWEST: Final = 5  # queries; with fewer a model is not said to react
+
+
+def by_query(contrast: Contrast, model: CrossEncoder, unit: float) -> dict[str, float]:
+    """The mean change of score of each query's pairs, in units of `unit`."""
+    change = (score(model, contrast.more) - score(model, contrast.base)) / unit
+    qids = np.array([each.qid for each in contrast.minimal])
+    return {str(qid): float(change[qids == qid].mean()) for qid in np.unique(qids)}
+
+
+@torch.no_grad()
+def score(model: CrossEncoder, pairs: Pairs, *, batch: int = 32) -> Float[np.ndarray, " pair"]:
+    """The scores of `pairs`, those of like length together, in the pairs' own order."""
+    found = np.empty(len(pairs))
+    for rows in pairs.lengths.argsort().split(batch):
+        found[rows.cpu().numpy()] = model(pairs.take(rows.tolist())).double().cpu().numpy()
+    return found
