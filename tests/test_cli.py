@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import crosslens.report.measure as measuring
 from crosslens import collection, Findings
-from crosslens.cli import app, default_model, EMBEDDED, PLANTED
+from crosslens.cli import app
+from crosslens.cli.running import default_model, EMBEDDED, PLANTED
 
 
 RUNNER = CliRunner()
@@ -124,7 +125,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch
 
 
 def test_the_default_is_the_embedded_reranker_where_there_is_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("crosslens.cli.__file__", str(tmp_path / "cli.py"))
+    monkeypatch.setattr("crosslens.cli.running.files", lambda package: tmp_path)
     assert default_model() == PLANTED
     (tmp_path / "default" / "reranker").mkdir(parents=True)
     (tmp_path / "default" / "reranker" / "config.json").write_text("{}")
