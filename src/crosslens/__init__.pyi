@@ -23,6 +23,10 @@ from .effectiveness import (
 )
 from .findings import Findings as Findings
 from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
+from .idf.correlation import directions_of as directions_of, idf_correlations as idf_correlations
+from .idf.direction import idf_direction as idf_direction, IdfDirection as IdfDirection
+from .idf.doses import dose_response as dose_response, idf_doses as idf_doses
+from .idf.token_idf import TokenIdf as TokenIdf
 from .interventions.ablate import (
     ablate as ablate,
     mean_of as mean_of,
