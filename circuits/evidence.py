@@ -13,7 +13,16 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from crosslens import Axioms, Collection, Contrast, CrossEncoder, Pairs
+from crosslens import (
+    Axioms,
+    Collection,
+    Contrast,
+    CrossEncoder,
+    idf_direction,
+    IdfDirection,
+    Pairs,
+    TokenIdf,
+)
 
 from .claim import Figure, mean_of
 
@@ -78,6 +87,21 @@ class Evidence:
     def lengthened(self) -> tuple[Pairs, ...]:
         """No to four irrelevant sentences, without filler."""
         return (self.roomy or self.axioms).lengthened(self.n)
+
+    # --- document frequency --------------------------------------------------------------
+
+    @cached_property
+    def token_idf(self) -> TokenIdf:
+        """How rare each token is, in the collection's own documents."""
+        tokenizer = self.model.tokens.tokenizer
+        return TokenIdf.of_documents(tokenizer, self.collection.documents.values())
+
+    @cached_property
+    def idf(self) -> IdfDirection:
+        """The singular direction of the word embeddings that goes best with IDF."""
+        return idf_direction(self.model.W_E, self.token_idf, seed=self.seed)
+
+    # --- whether there is anything to explain ----------------------------------------------
 
     @cached_property
     def reaction(self) -> Figure:
