@@ -167,7 +167,7 @@ class Claim(Generic[Evidence]):
     test: str
     source: str
     known: Mapping[str, Known]  # by checkpoint
-    detect: Callable[[Evidence], Verdict]
+    detect: Callable[[Evidence], Verdict]  # a ValueError: these texts or this model allow no test
 
 
 def number(value: float) -> str:

@@ -33,11 +33,7 @@ RISE: Final = 0.05  # standard deviations of the scores
 def detect(evidence: Evidence) -> Verdict:
     """Whether the embeddings hold IDF along a direction, and the score rises along it."""
     evidence.watch("Document frequency", 0, 2)
-    try:
-        direction, idf = evidence.idf, evidence.token_idf
-        pairs = evidence.tfc1.more
-    except ValueError as error:
-        return Verdict.undecided(NAME, evidence.checkpoint, str(error))
+    direction, idf, pairs = evidence.idf, evidence.token_idf, evidence.tfc1.more
     table = idf_correlations(direction.directions, idf, seed=evidence.seed)
     correlation = stored(table, direction.k, direction.r)
     evidence.watch("Document frequency", 1, 2)
@@ -83,9 +79,7 @@ def targets(idf: torch.Tensor) -> list[float]:
 
 def read(doses: pd.DataFrame, deviation: float, seed: int) -> list[Figure]:
     """How far the score rises along the direction, beside other directions."""
-    rise = {
-        edit: rises(part) / deviation for edit, part in doses.groupby("edit") if edit != "none"
-    }
+    rise = {edit: rises(part) / deviation for edit, part in doses.groupby("edit") if edit != "none"}
     # a random direction has no up: the size of its mean counts, not the sign
     other = float(np.mean([abs(rise[f"random {i}"].mean()) for i in range(RANDOM)]))
     return [

@@ -28,7 +28,7 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
 
         @cache  # the two tables are of one verdict, and neither is computed if both are there
         def verdict(claim: Claim[Any] = claim) -> Verdict:
-            found = claim.detect(evidence)
+            found = judged(claim, evidence)
             for name, table in found.tables.items():
                 findings.table(f"{claim.name}-{name}", table)
             return found
@@ -39,6 +39,16 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
     evidence.watch("Testing claims", len(claims), len(claims))
     findings.gather("figures", also_json=True)
     findings.gather("claims", also_json=True)
+
+
+def judged(claim: Claim[Any], evidence: Evidence) -> Verdict:
+    """The claim's verdict; undecided, and why, where these texts or this model allow no test."""
+    try:
+        return claim.detect(evidence)
+    except (KeyError, IndexError):  # a mistake of ours, not a limit of the model
+        raise
+    except (ValueError, LookupError) as error:
+        return Verdict.undecided(claim.name, evidence.checkpoint, str(error))
 
 
 def claims_frame(verdict: Verdict) -> pd.DataFrame:
@@ -55,9 +65,7 @@ def as_json(circuit: Circuit) -> str:
             "name": circuit.name,
             "checkpoint": circuit.checkpoint,
             "source": circuit.source,
-            "roles": {
-                role: sorted(map(str, units), key=str) for role, units in circuit.roles.items()
-            },
+            "roles": {role: sorted(map(str, units)) for role, units in circuit.roles.items()},
             "edges": sorted([str(edge.sender), str(edge.receiver)] for edge in circuit.edges),
         },
         indent=2,

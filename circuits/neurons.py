@@ -162,10 +162,7 @@ def grades(collection: Collection, qid: str) -> dict[str, int]:
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether the top neurons take more of the score gap with them than others do."""
-    try:
-        judged = Judged.of(evidence.collection, 2 * evidence.n, evidence.seed)
-    except ValueError as error:
-        return Verdict.undecided(NAME, evidence.checkpoint, str(error))
+    judged = Judged.of(evidence.collection, 2 * evidence.n, evidence.seed)
     first, second = judged.split(len(judged.qids) // 4)  # a ranking needs fewer than a test does
     pairs = second.pairs(evidence)
     whole = score(evidence.model, pairs)

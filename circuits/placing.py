@@ -39,9 +39,7 @@ def placed(
         raise ValueError("a circuit without heads has no route to draw")
     names = [name for name in contrast.base.roles if contrast.base.where(name).any()]
     names = [name for name in names if name != "[PAD]"]
-    places = [
-        unit.site.at(**dict(unit.coordinates), pos=name) for unit in heads for name in names
-    ]
+    places = [unit.site.at(**dict(unit.coordinates), pos=name) for unit in heads for name in names]
     effects = patching(model, contrast, [*heads, *places], least=least)
     whole = effects.summary().set_index("unit")
     mean = effects.mean.cpu().numpy()[len(heads) :].reshape(len(heads), len(names))

@@ -47,6 +47,13 @@ def report(
             show_default=False,
         ),
     ] = None,
+    circuit: Annotated[
+        bool,
+        typer.Option("--circuit/--no-circuit", help="Test claims and trace the circuit, or not."),
+    ] = True,
+    edges: Annotated[
+        bool, typer.Option("--edges", help="Score the circuit's edges one by one: minutes.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
     ] = None,
@@ -68,6 +75,8 @@ def report(
             ranking_pairs=ranking_pairs,
             tokens=tokens,
             signals=tuple(signals.split(",")) if signals else tuple(SIGNALS),
+            circuit=circuit,
+            edges=edges,
         )
         findings = run(question, out, device=device, resume=resume, say=say)
     path = findings.folder / "report.html"

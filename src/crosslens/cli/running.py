@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from ..findings import Findings
-    from ..report.measure import Watch
+    from ..report.question import Watch
 
 PLANTED: Final = "planted:bm25"
 EMBEDDED: Final = "embedded"

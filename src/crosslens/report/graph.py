@@ -7,7 +7,7 @@ heads are the paths that were found, as wide as what goes along them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from .frames import Column, Frame
 
 SCORE: Final = "score"
 COLUMNS: Final = tuple(role for role in ROLES if role != "[PAD]")
+ALWAYS: Final = ("[CLS]", "Q+", "Q-", "D_inj")  # columns that stand there, used or not
 LABELS: Final = {
     "[CLS]": "CLS",
     "Q-": "Q−",
@@ -30,7 +31,7 @@ LABELS: Final = {
     "[SEP]2": "SEP₂",
 }
 LEFT: Final = 54  # room for the names of the layers
-CELL: Final = 98  # width of a column
+CELL: Final = 112  # width of a column
 ROW: Final = 46  # height of a line of heads
 GAP: Final = 30  # between layers
 TOP: Final = 74  # room for the score
@@ -49,32 +50,36 @@ class Point(NamedTuple):
 class Plan:
     """Where everything stands: layer 0 below, the last one above."""
 
-    layers: tuple[int, ...]
+    columns: tuple[str, ...]  # token roles, in the order of the pair
     at: dict[str, Point]  # by the name of a unit
     middle: dict[int, float]  # the height of each layer's middle
     height: float
-    width: float = field(default=LEFT + CELL * len(COLUMNS) + 8)
+
+    @property
+    def width(self) -> float:
+        return LEFT + CELL * len(self.columns) + 8
 
     @classmethod
     def of(cls, nodes: Frame, layers: Iterable[int]) -> "Plan":
         """Every layer in a band as high as its fullest cell."""
-        listed = tuple(sorted(layers))
+        used = {*ALWAYS, *nodes["writes"], *nodes["reads"]}
+        columns = tuple(role for role in COLUMNS if role in used)
         at: dict[str, Point] = {}
         middle: dict[int, float] = {}
         y = float(TOP)
-        for layer in reversed(listed):
+        for layer in sorted(layers, reverse=True):
             own = nodes[nodes["layer"] == layer]
-            cells = [own[own["writes"] == role]["unit"].tolist() for role in COLUMNS]
+            cells = [own[own["writes"] == role]["unit"].tolist() for role in columns]
             lines = max([1, *(ceil(len(cell) / ABREAST) for cell in cells)])
             band = lines * ROW + GAP
             middle[layer] = y + band / 2
             for i, cell in enumerate(cells):
                 at |= dict(zip(cell, spread(len(cell), centre(i), middle[layer]), strict=True))
             y += band
-        return cls(listed, at, middle, y + 40)
+        return cls(columns, at, middle, y + 40)
 
     def column(self, role: str) -> float:
-        return centre(COLUMNS.index(role))
+        return centre(self.columns.index(role))
 
     @property
     def score(self) -> Point:
@@ -151,7 +156,7 @@ def grid(plan: Plan) -> list[Markup]:
         + Markup('<text class="axis" x="4" y="{}">layer {}</text>').format(round(y + 4, 1), layer)
         for layer, y in plan.middle.items()
     ]
-    for role in COLUMNS:
+    for role in plan.columns:
         x = plan.column(role)
         found.append(
             Markup('<g><title>{}: {}</title><text class="role" x="{}" y="{}">{}</text></g>').format(
@@ -187,12 +192,16 @@ def line(edge: Column, plan: Plan, strongest: float) -> Markup:
 
 def reading(row: Column, plan: Plan) -> Markup:
     """The dotted line from the tokens a head reads, a layer below it, to the head."""
-    if row["reads"] not in COLUMNS:
+    if row["reads"] not in plan.columns:
         return Markup("")
     end = plan.at[row["unit"]]
     below = plan.middle.get(row["layer"] - 1, plan.ground)
-    return Markup('<path class="reads" d="{}"><title>{}</title></path>').format(
-        curve(Point(plan.column(row["reads"]), below), Point(end.x, end.y + RADIUS)), told(row)
+    start = Point(plan.column(row["reads"]), below)
+    return Markup(
+        '<path class="reads" d="{}"><title>{}</title></path><circle class="source" cx="{}" cy="{}" '
+        'r="3"/>'
+    ).format(
+        curve(start, Point(end.x, end.y + RADIUS)), told(row), round(start.x, 1), round(below, 1)
     )
 
 

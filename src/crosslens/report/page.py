@@ -22,7 +22,7 @@ from ..contrasts.catalogue import AXIOMS
 from ..contrasts.roles import ROLES
 from ..findings import Findings
 from ..model.load import EMBEDDED
-from . import figures
+from . import claims, figures
 from .frames import Frame, read
 from .question import CONTROL, SIGNALS
 from .summary import claimed, RULES
@@ -46,6 +46,7 @@ HOLDS: Final = {
     "units": "mean, interval, pairs, p and q of every unit",
     "null": "what patching a pair from itself changes",
     "statements": "the sentences of this page",
+    **claims.TABLES,
 }
 
 
@@ -135,6 +136,7 @@ def page(findings: Findings) -> str:
             + ", ".join(f"{r.signal} {r.change:+.2f}" for r in rows(reactions)),
         ),
         level_figures=level_figures(optional("levels"), figure),
+        circuit=claims.section(findings),
         sections=sections(findings, reactions, units, figure),
         roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
         rules=RULES,
