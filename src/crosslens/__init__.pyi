@@ -67,3 +67,22 @@ from .statistics import (
     bootstrap_interval as bootstrap_interval,
     spearman as spearman,
 )
+from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid
+from .surrogate.comparison import compare_formulas as compare_formulas, formulas_of as formulas_of
+from .surrogate.features import by_place as by_place, Features as Features, shared as shared
+from .surrogate.fit import (
+    by_pair as by_pair,
+    by_query as by_query,
+    Fit as Fit,
+    fit_score as fit_score,
+    linear as linear,
+    ridge as ridge,
+)
+from .surrogate.observe import (
+    observe as observe,
+    observe_candidates as observe_candidates,
+    Observed as Observed,
+)
+from .surrogate.quality import Quality as Quality, quality as quality
+from .surrogate.queries import first_tokens as first_tokens
+from .surrogate.rankings import ranking_agreement as ranking_agreement
