@@ -5,6 +5,7 @@ from .attribution.edge_effects import EdgeEffects as EdgeEffects
 from .attribution.edges import edge_attribution as edge_attribution
 from .attribution.gradient import attribution_patching as attribution_patching
 from .attribution.patching import Effects as Effects, patching as patching
+from .attribution.path_patching import path_edges as path_edges, path_patching as path_patching
 from .attribution.precision import Rounding as Rounding, rounding as rounding
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search

@@ -112,6 +112,13 @@ class Hooked(Protocol):
     def suffix(
         self, pairs: Pairs, start: int, given: Tensor | Mapping[str, Tensor]
     ) -> Float[Tensor, " pair"]: ...
+    def relay(
+        self,
+        start: int,
+        stop: int,
+        given: Mapping[str, Tensor],
+        held: Mapping[int, Mapping[str, Tensor]],
+    ) -> Float[Tensor, "pair pos d_model"]: ...
 
 
 def sites_of(hooks: Iterable[Hook]) -> list[Site]:

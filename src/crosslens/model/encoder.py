@@ -87,6 +87,34 @@ class CrossEncoder(HookedRootModule):
                 start, {"resid_pre": given} if isinstance(given, Tensor) else given, pairs
             )
 
+    def relay(
+        self,
+        start: int,
+        stop: int,
+        given: Mapping[str, Tensor],
+        held: Mapping[int, Mapping[str, Tensor]],
+    ) -> Float[Tensor, "pair pos d_model"]:
+        """The stream that block `stop` reads when every block from `start` says what is `held`.
+
+        `held` gives each layer's `attn_out`, and its `mlp_out` if that is held too. Nothing then
+        mixes positions: any tokens of any pairs may be the rows. Block `start` is `given` as in
+        `Block.resume`; where `start` is -1, what each embedding table gave. `stop` may be the
+        number of blocks. What heads would read (`q`, `k`, `v`) passes its hook points on the
+        way, up to those of block `stop`, while somebody watches.
+        """
+        with self._running(None):
+            if start < 0:
+                given, start = {"resid_pre": self.embedding.add(given)}, 0
+            for layer in range(start, stop):
+                block, said = self._block(layer), held[layer]
+                if given.keys() == {"resid_pre"}:
+                    block.listen(given["resid_pre"])
+                    given = {**given, "attn_out": said["attn_out"]}
+                given = {"resid_pre": block.resume(given, {}, said.get("mlp_out"))}
+            if stop < self.cfg.n_layers:
+                self._block(stop).listen(given["resid_pre"])
+            return given["resid_pre"]
+
     def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
         resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
         if start < self.cfg.n_layers:
@@ -99,8 +127,8 @@ class CrossEncoder(HookedRootModule):
         return self.relevance(self.head(resid, pairs.attended))
 
     @contextmanager
-    def _running(self, pairs: Pairs) -> Iterator[None]:
-        """Let hooks know whose activations they see."""
+    def _running(self, pairs: Pairs | None) -> Iterator[None]:
+        """Let hooks know whose activations they see; of no pairs, where tokens run apart."""
         before, self.current = self.current, pairs
         self.forwards += 1
         try:
@@ -241,7 +269,11 @@ class CrossEncoder(HookedRootModule):
         return self.points[site]
 
     def _current(self) -> Pairs:
-        assert self.current is not None, "hooks fire inside a forward pass only"
+        if self.current is None:
+            raise RuntimeError(
+                "a hook would have to know its pairs where tokens run apart from them (`relay`): "
+                "path patching cannot run under other hooks; use `direct` and `path`"
+            )
         return self.current
 
     # --- TransformerLens' own idiom, without its silences ----------------------------------
