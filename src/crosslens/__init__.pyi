@@ -22,6 +22,17 @@ from .effectiveness import (
     compare as compare,
     evaluate as evaluate,
 )
+from .faithfulness.curve import Curve as Curve, curve as curve
+from .faithfulness.graph import Graph as Graph, nodes as nodes
+from .faithfulness.growing import (
+    connected as connected,
+    growing as growing,
+    ranked as ranked,
+    sizes as sizes,
+)
+from .faithfulness.nodes import keep_nodes as keep_nodes
+from .faithfulness.rest import drawn_from as drawn_from, mean_over as mean_over
+from .faithfulness.restored import Faithfulness as Faithfulness
 from .findings import Findings as Findings
 from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
 from .idf.correlation import directions_of as directions_of, idf_correlations as idf_correlations
