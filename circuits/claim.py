@@ -55,7 +55,7 @@ def mean_of(
     name: str,
     values: Float[np.ndarray, " item"],
     *,
-    control: Float[np.ndarray, " item"] | float = float("nan"),
+    control: Float[np.ndarray, " other"] | float = float("nan"),
     expected: str = "",
     holds: Callable[[float, float, float], bool] | None = None,
     seed: int = 0,

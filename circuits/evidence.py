@@ -30,6 +30,12 @@ from .claim import Figure, mean_of
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
+SCORED: Final = 40  # pairs that show whether the model reacts at all
+FEWEST: Final = 5  # queries; with fewer a model is not said to react
+LEAST: Final = 1e-3  # a change of score below this is none
+WORTH: Final = 0.2  # of the root mean square of a contrast
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """A model, and the texts on which it is tested.
@@ -65,18 +71,40 @@ class Evidence:
 
     @cached_property
     def tfc1(self) -> Contrast:
-        """One more exact match."""
-        return self.axioms.tfc1(self.n)
+        """One more exact match, in pairs whose score it changes."""
+        return self._worth(self.exact)
 
     @cached_property
     def stmc1(self) -> Contrast:
-        """One soft match."""
-        return self.axioms.stmc1(self.n)
+        """One soft match, in pairs whose score it changes."""
+        return self._worth(self.axioms.stmc1(self.scored))
+
+    @property
+    def scored(self) -> int:
+        """How many pairs are scored, to see whether the model reacts, and to choose from."""
+        return max(self.n, SCORED)
+
+    @cached_property
+    def exact(self) -> Contrast:
+        """One more exact match, whether it changes the score or not."""
+        return self.axioms.tfc1(self.scored)
 
     @cached_property
     def control(self) -> Contrast:
-        """A word that is in neither query nor document."""
-        return self.axioms.control(self.n)
+        """A word that is in neither query nor document, instead."""
+        return self.axioms.control(self.scored)
+
+    def _worth(self, contrast: Contrast) -> Contrast:
+        """The first `n` pairs with a change of score to explain: a fifth of the usual or more.
+
+        A share of next to nothing is any number.
+        """
+        change = np.abs(score(self.model, contrast.more) - score(self.model, contrast.base))
+        usual = float(np.sqrt(np.mean(change**2)))
+        kept = np.flatnonzero(change >= max(WORTH * usual, LEAST))[: self.n]
+        if not len(kept):
+            raise ValueError(f"no pair of {contrast.signal} changes its score by {LEAST} or more")
+        return contrast.take(kept.tolist())
 
     @cached_property
     def saturation(self) -> tuple[Contrast, ...]:
@@ -110,10 +138,8 @@ class Evidence:
         In standard deviations of the scores of the pairs; over queries, each beside its own
         control. Without a reaction there is no mechanism to find.
         """
-        n = max(self.n, SCORED)  # two scores a pair are cheap
-        more, word = self.axioms.tfc1(n), self.axioms.control(n)
-        spread = float(np.std(score(self.model, more.base))) or 1.0
-        own, other = (by_query(each, self.model, spread) for each in (more, word))
+        spread = float(np.std(score(self.model, self.exact.base))) or 1.0
+        own, other = (by_query(each, self.model, spread) for each in (self.exact, self.control))
         shared = sorted(own.keys() & other.keys())
         beyond = np.array([own[qid] - other[qid] for qid in shared])
         aside = np.array([other[qid] for qid in shared])
@@ -125,10 +151,6 @@ class Evidence:
             holds=lambda low, high, control: low > 0.05 and len(shared) >= FEWEST,
             seed=self.seed,
         )
-
-
-SCORED: Final = 40  # pairs that show whether the model reacts at all
-FEWEST: Final = 5  # queries; with fewer a model is not said to react
 
 
 def by_query(contrast: Contrast, model: CrossEncoder, unit: float) -> dict[str, float]:

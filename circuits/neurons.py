@@ -29,7 +29,7 @@ from .claim import Claim, Figure, Known, mean_of, Verdict
 from .evidence import Evidence, FEWEST, score
 
 
-NAME: Final = "relevance neurons"
+NAME: Final = "neurons"
 SHARE: Final = 0.01  # of all neurons
 STEPS: Final = 8  # points on the path of the conductance; see `Flow.error`
 DRAWS: Final = 8  # sets of random neurons

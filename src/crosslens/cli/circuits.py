@@ -34,8 +34,10 @@ def listed(context: typer.Context) -> None:
     say = Console(highlight=False)
     for claim in CLAIMS.values():
         say.print(f"[bold]{claim.name}[/bold]")
+        table = Table.grid(padding=(0, 2))
         for label, text in described(claim):
-            say.print(f"  [dim]{label:<7}[/dim] {text}", soft_wrap=False)
+            table.add_row("", f"[dim]{label}[/dim]", text)
+        say.print(table)
         say.print()
     say.print("Test one, or all: crosslens circuits test NAME --model M --out FOLDER")
 
