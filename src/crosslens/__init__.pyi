@@ -1,4 +1,5 @@
 from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Passed as Passed
+from .attribution.chain import Chain as Chain, Step as Step
 from .attribution.concordance import Concordance as Concordance, concordance as concordance
 from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
 from .attribution.edge_effects import EdgeEffects as EdgeEffects
@@ -11,6 +12,7 @@ from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search
 from .attribution.soft_tf import soft_tf as soft_tf
 from .attribution.sweep import sweep as sweep
+from .attribution.tracing import trace as trace
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from crosslens import (
-    attention_mask,
+    ablate,
     Contrast,
     CrossEncoder,
     direct,
     Edge,
     head,
+    neuron,
     path,
     path_edges,
     path_patching,
@@ -190,6 +191,6 @@ def test_paths_that_cannot_be_are_refused(model):
     refused("pooled is no sender", Site("pooled").at())
     refused(r"2.z\[head=1\] is not what a part reads", head(0, 1), head(2, 1))
     refused(r"0.z\[head=7\] is outside the model", head(0, 7))
-    with pytest.raises(RuntimeError, match="path patching cannot run under other hooks"):
-        with model.hooked(attention_mask(0, src="sep2")):
-            path_patching(model, contrast, [head(0, 1)], [head(2, 1, "q")])
+    other = model.hooked(ablate(neuron(1, 2)))
+    with pytest.raises(RuntimeError, match="path patching cannot run under other hooks"), other:
+        path_patching(model, contrast, [head(0, 1)], [head(2, 1, "q")])
