@@ -20,8 +20,8 @@ from ..hooks import Hooked
 from ..sites import Site, Unit
 from ..statistics import benjamini_hochberg
 from .chain import Chain, SCORE, Step
-from .path_patching import changes
 from .patching import Effects
+from .path_patching import changes
 from .paths import Group, HEAD_READS, Paths
 from .reading import reading
 
@@ -102,7 +102,7 @@ def trace(
             stopped = f"stage {stage} found no new unit"
             break
     else:
-        stopped = f"{most} stages were asked for"
+        stopped = f"no more than {most} stages were asked for"
     kinds = {unit: heads.kind(unit) for unit in known if unit in heads.heads}
     return Chain(tuple(steps), kinds, alpha, share, stopped)
 
