@@ -107,10 +107,10 @@ class Verdict:
         decisive = [each for each in figures if each.holds is not None]
         failed = [each for each in decisive if not each.holds]
         holds = None if not decisive else not failed
-        named = "; ".join(
-            f"{each}, expected {each.expected}" if each.expected else str(each)
-            for each in (failed or decisive)
-        )
+        if failed:
+            named = "; ".join(f"{each}, expected {each.expected}" for each in failed)
+        else:
+            named = "; ".join(map(str, decisive))
         text = says or named or "no figure decides"
         return cls(claim, checkpoint, holds, text, tuple(figures), members, dict(tables or {}))
 

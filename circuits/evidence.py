@@ -10,18 +10,26 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 
 from crosslens import (
     Axioms,
+    Chain,
+    Circuit,
     Collection,
+    compare_formulas,
     Contrast,
     CrossEncoder,
     idf_direction,
     IdfDirection,
+    observe_candidates,
+    Observed,
     Pairs,
     TokenIdf,
+    trace,
+    Unit,
 )
 
 from .claim import Figure, mean_of
@@ -33,6 +41,7 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 SCORED: Final = 40  # pairs that show whether the model reacts at all
 FEWEST: Final = 5  # queries; with fewer a model is not said to react
 LEAST: Final = 1e-3  # a change of score below this is none
+DOCUMENTS: Final = 8  # of a query whose ranking is explained
 WORTH: Final = 0.2  # of the root mean square of a contrast
 
 
@@ -42,13 +51,15 @@ class Evidence:
 
     `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
     room (five places for a term, four sentences), by default the same. `n` is how many pairs a
-    contrast has, and how many queries a test of rankings has, at most.
+    contrast has at most; tests of rankings take twice as many queries. `soft`: the circuit is
+    traced on soft matches as well.
     """
 
     model: CrossEncoder
     axioms: Axioms
     n: int = 24
     roomy: Axioms | None = None
+    soft: bool = True
     watch: Watch = lambda step, done, total: None
 
     @property
@@ -115,6 +126,58 @@ class Evidence:
     def lengthened(self) -> tuple[Pairs, ...]:
         """No to four irrelevant sentences, without filler."""
         return (self.roomy or self.axioms).lengthened(self.n)
+
+    # --- the circuit -----------------------------------------------------------------------
+
+    @cached_property
+    def chain(self) -> Chain:
+        """Which heads write the score, which tell those, and so on, by path patching."""
+        self.watch("Tracing the circuit", 0, 1)
+        found = trace(self.model, [self.tfc1, *self._soft()])
+        self.watch("Tracing the circuit", 1, 1)
+        return found
+
+    def _soft(self) -> list[Contrast]:
+        """The contrast of soft matches, if wanted, and if these texts and this model have one."""
+        try:
+            return [self.stmc1] if self.soft else []
+        except ValueError:
+            return []
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The chain as a claim about this checkpoint."""
+        return self.chain.circuit("semantic BM25", self.checkpoint)
+
+    def members(self, role: str) -> list[Unit]:
+        """The heads of the circuit with this role, layer by layer; there may be none."""
+        return sorted(self.circuit.roles.get(role, ()))
+
+    # --- rankings --------------------------------------------------------------------------
+
+    @cached_property
+    def observed(self) -> Observed:
+        """Query-document pairs as every head reads them, with their scores."""
+        some = self.collection.sample(2 * self.n, DOCUMENTS, self.seed)
+
+        def progress(done: int, total: int) -> None:
+            self.watch("Observing candidates", done, total)
+
+        return observe_candidates(self.model, some, self.model.heads(), progress=progress)
+
+    @cached_property
+    def formulas(self) -> pd.DataFrame:
+        """How well a BM25-like formula of the matching heads tells the score, beside controls.
+
+        Raises:
+            ValueError: the circuit has no matching head.
+        """
+        heads = self.members("matching")
+        if not heads:
+            raise ValueError("no matching head was found, whose soft term frequency could count")
+        return compare_formulas(
+            self.observed, heads, self.idf.values, self.token_idf.filled(), seed=self.seed
+        )
 
     # --- document frequency --------------------------------------------------------------
 
