@@ -16,12 +16,16 @@ from jaxtyping import Float
 
 from crosslens import (
     Axioms,
+    BestColumn,
     Chain,
     Circuit,
     Collection,
     compare_formulas,
     Contrast,
     CrossEncoder,
+    Fit,
+    fit_score,
+    formulas_of,
     idf_direction,
     IdfDirection,
     observe_candidates,
@@ -172,12 +176,32 @@ class Evidence:
         Raises:
             ValueError: the circuit has no matching head.
         """
+        return compare_formulas(
+            self.observed,
+            self._matching(),
+            self.idf.values,
+            self.token_idf.filled(),
+            seed=self.seed,
+        )
+
+    @cached_property
+    def fits(self) -> tuple[Fit, Fit]:
+        """The formula of soft term frequency and IDF, and BM25 tuned to the score: both for
+        queries that they were not fitted on."""
+        formulas = formulas_of(
+            self.observed, self._matching(), self.idf.values, self.token_idf.filled()
+        )
+        (soft,), (tuned,) = formulas["soft BM25"], formulas["BM25, tuned"]
+        return (
+            fit_score(soft, self.observed),
+            fit_score(tuned, self.observed, estimator=BestColumn()),
+        )
+
+    def _matching(self) -> list[Unit]:
         heads = self.members("matching")
         if not heads:
             raise ValueError("no matching head was found, whose soft term frequency could count")
-        return compare_formulas(
-            self.observed, heads, self.idf.values, self.token_idf.filled(), seed=self.seed
-        )
+        return heads
 
     # --- document frequency --------------------------------------------------------------
 
