@@ -25,6 +25,7 @@ from .effectiveness import (
     evaluate as evaluate,
 )
 from .faithfulness.curve import Curve as Curve, curve as curve
+from .faithfulness.edges import keep_edges as keep_edges
 from .faithfulness.graph import Graph as Graph, nodes as nodes
 from .faithfulness.growing import (
     connected as connected,

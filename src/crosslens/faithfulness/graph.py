@@ -53,6 +53,8 @@ def edge(given: Edge | str) -> Edge:
 class Graph:
     """Every edge of a model, as a matrix of who writes and who reads."""
 
+    n_layers: int
+    n_heads: int  # per layer
     senders: tuple[Unit, ...]
     receivers: tuple[Unit, ...]
 
@@ -70,7 +72,7 @@ class Graph:
             senders.append(Site("mlp_out", layer).at())
             receivers += [head(layer, i, read) for read in READS for i in range(n_heads)]
             receivers.append(Site("mlp_pre", layer).at())
-        return cls(tuple(senders), (*receivers, LOGITS))
+        return cls(n_layers, n_heads, tuple(senders), (*receivers, LOGITS))
 
     @cached_property
     def exists(self) -> Bool[Tensor, "sender receiver"]:
@@ -84,10 +86,14 @@ class Graph:
         return [Edge(self.senders[s], self.receivers[r]) for s, r in self.exists.nonzero().tolist()]
 
     @cached_property
-    def owner(self) -> list[int | None]:
-        """The sender that each receiver is a part of; None for the logits."""
-        place = {sender: i for i, sender in enumerate(self.senders)}
-        return [None if r == LOGITS else place[node(r)] for r in self.receivers]
+    def row(self) -> dict[Unit, int]:
+        """Where each sender stands in a matrix of edges."""
+        return {sender: i for i, sender in enumerate(self.senders)}
+
+    @cached_property
+    def column(self) -> dict[Unit, int]:
+        """Where each receiver stands in a matrix of edges."""
+        return {receiver: i for i, receiver in enumerate(self.receivers)}
 
     def mask(self, edges: Iterable[Edge | str]) -> Bool[Tensor, "sender receiver"]:
         """Which edges these are.
@@ -95,20 +101,30 @@ class Graph:
         Raises:
             LookupError: an edge that the model does not have.
         """
-        row = {sender: i for i, sender in enumerate(self.senders)}
-        column = {receiver: i for i, receiver in enumerate(self.receivers)}
-        mask = torch.zeros(len(row), len(column), dtype=torch.bool)
+        mask = torch.zeros_like(self.exists)
         for sender, receiver in map(edge, edges):
-            for unit, known in ((sender, row), (receiver, column)):
+            for unit, known in ((sender, self.row), (receiver, self.column)):
                 if unit not in known:
                     raise LookupError(
                         f"{written(unit)} is no part of this model; "
                         f"{near(written(unit), map(written, known))}"
                     )
-            s, r = row[sender], column[receiver]
-            if not self.exists[s, r]:
+            at = self.row[sender], self.column[receiver]
+            if not self.exists[at]:
                 raise LookupError(
                     f"{written(receiver)} comes before {written(sender)}: no such edge"
                 )
-            mask[s, r] = True
+            mask[at] = True
         return mask
+
+    def useful(self, mask: Bool[Tensor, "sender receiver"]) -> Bool[Tensor, "sender receiver"]:
+        """Those edges from which others lead on to the logits."""
+        found = mask.clone()
+        of_node: dict[Unit, list[int]] = {}
+        for receiver, column in self.column.items():
+            if receiver != LOGITS:
+                of_node.setdefault(node(receiver), []).append(column)
+        for sender in reversed(self.senders):  # a node's own edges are settled before its readers'
+            if sender != INPUT and not found[self.row[sender]].any():
+                found[:, of_node[sender]] = False
+        return found
