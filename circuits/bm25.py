@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from crosslens import Circuit, Faithfulness, heads, keep_nodes, Unit
+from crosslens import Circuit, Faithfulness, keep_nodes, Unit
 
-from . import matching
+from . import contextual, embedded, matching, relevance
 from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence
+from .evidence import Evidence, mean_over_heads
 
 
 NAME: Final = "bm25"
@@ -35,8 +35,8 @@ SEMANTIC_BM25: Final = Circuit(
     name="semantic BM25",
     checkpoint=MINILM,
     roles={
-        "matching": matching.KNOWN[MINILM],
-        "relevance scoring": heads("10.1 10.4 10.7 10.10"),
+        matching.ROLE: matching.KNOWN[MINILM],
+        relevance.ROLE: relevance.CLAIM.known[MINILM].members,
     },
     source="https://arxiv.org/abs/2502.04645",
 )
@@ -44,14 +44,10 @@ SEMANTIC_BM25: Final = Circuit(
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether a chain of matching and scoring heads carries the score, as BM25 would."""
-    figures = [evidence.reaction]
-    if not evidence.reaction.holds:
-        return Verdict.by(NAME, evidence.checkpoint, figures)
-    chain = evidence.chain
-    tables = {"chain": chain.summary()}
-    figures += counted(evidence)
+    figures = list(dict.fromkeys([*evidence.found(relevance.ROLE), *evidence.found(matching.ROLE)]))
     if not all(each.holds for each in figures):
-        return Verdict.by(NAME, evidence.checkpoint, figures, tables=tables)
+        return Verdict.by(NAME, evidence.checkpoint, figures)
+    tables = {"chain": evidence.chain.summary()}
 
     alone = kept_alone(evidence)
     tables |= {"alone": alone.frame(), "formulas": evidence.formulas}
@@ -60,25 +56,10 @@ def detect(evidence: Evidence) -> Verdict:
     return Verdict.by(NAME, evidence.checkpoint, figures, members=found, tables=tables)
 
 
-def counted(evidence: Evidence) -> list[Figure]:
-    """Are there heads that write the score, and heads that match?"""
-    n_heads = len(evidence.model.heads())
-    return [
-        Figure(
-            f"{role} heads in the chain",
-            len(evidence.members(role)),
-            n=n_heads,
-            expected="at least 1",
-            holds=bool(evidence.members(role)),
-        )
-        for role in ("relevance scoring", "matching")
-    ]
-
-
 def restoring(alone: Faithfulness, seed: int) -> list[Figure]:
     """What the circuit restores alone, and what all other heads do, beside random circuits."""
     circuit, others, *random = alone.restored.double().cpu().numpy()
-    aside = np.nanmean(random, axis=0) if random else np.full_like(circuit, np.nan)
+    aside = mean_over_heads(np.array(random))  # here over circuits
     return [
         mean_of(
             f"share of the contrast that its {len(alone.circuits[0])} heads restore alone",
@@ -164,7 +145,8 @@ CLAIM: Final = Claim(
             SEMANTIC_BM25.units,
             "https://arxiv.org/abs/2502.04645",
             "matching heads and 10.1: authors' code; 10.4, 10.7, 10.10: read off one example",
-        )
+        ),
+        **embedded.known(matching.ROLE, contextual.ROLE, relevance.ROLE),
     },
     detect=detect,
 )

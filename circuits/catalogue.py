@@ -5,12 +5,22 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
-from . import bm25, document_frequency, neurons
+from . import bm25, contextual, document_frequency, matching, neurons, relevance
 from .claim import Claim
 
 
 CLAIMS: Final[Mapping[str, Claim[Any]]] = MappingProxyType(
-    {each.name: each for each in (document_frequency.CLAIM, neurons.CLAIM, bm25.CLAIM)}
+    {
+        each.name: each
+        for each in (
+            matching.CLAIM,
+            contextual.CLAIM,
+            relevance.CLAIM,
+            document_frequency.CLAIM,
+            neurons.CLAIM,
+            bm25.CLAIM,
+        )
+    }
 )
 ALL: Final = "all"
 

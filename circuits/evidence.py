@@ -31,6 +31,7 @@ from crosslens import (
     observe_candidates,
     Observed,
     Pairs,
+    patch_together,
     TokenIdf,
     trace,
     Unit,
@@ -46,6 +47,8 @@ SCORED: Final = 40  # pairs that show whether the model reacts at all
 FEWEST: Final = 5  # queries; with fewer a model is not said to react
 LEAST: Final = 1e-3  # a change of score below this is none
 DOCUMENTS: Final = 8  # of a query whose ranking is explained
+CARRIED: Final = 0.05  # of a contrast: a smaller share is none
+DRAWS: Final = 10  # sets of other heads beside the members
 WORTH: Final = 0.2  # of the root mean square of a contrast
 
 
@@ -92,7 +95,12 @@ class Evidence:
     @cached_property
     def stmc1(self) -> Contrast:
         """One soft match, in pairs whose score it changes."""
-        return self._worth(self.axioms.stmc1(self.scored))
+        return self._worth(self.soft_matches)
+
+    @cached_property
+    def soft_matches(self) -> Contrast:
+        """One soft match, whether it changes the score or not."""
+        return self.axioms.stmc1(self.scored)
 
     @property
     def scored(self) -> int:
@@ -156,6 +164,59 @@ class Evidence:
     def members(self, role: str) -> list[Unit]:
         """The heads of the circuit with this role, layer by layer; there may be none."""
         return sorted(self.circuit.roles.get(role, ()))
+
+    def found(self, role: str) -> list[Figure]:
+        """Does the model react to a match, and are there heads with this role on the way?"""
+        if not self.reaction.holds:
+            return [self.reaction]
+        number = len(self.members(role))
+        return [
+            self.reaction,
+            Figure(
+                f"{role} heads in the chain",
+                number,
+                n=len(self.model.heads()),
+                expected="at least 1",
+                holds=number > 0,
+            ),
+        ]
+
+    def carried(self, role: str) -> Figure:
+        """What the heads of a role restore of an added match, patched together.
+
+        The test that no head passes by looking right: one that reads and writes nothing
+        restores nothing.
+        """
+        members = self.members(role)
+        together = patch_together(self.model, self.tfc1, members, draws=DRAWS, seed=self.seed)
+        return mean_of(
+            f"share of an added match that {len(members)} heads restore, patched together",
+            together.recovered,
+            control=np.nanmean(together.by_chance, axis=0),
+            expected=f"above {CARRIED} and above as many other heads",
+            holds=lambda low, high, control: low > max(CARRIED, control),
+            seed=self.seed,
+        )
+
+    def beside(
+        self,
+        name: str,
+        values: Float[np.ndarray, "head pair"],
+        members: list[Unit],
+        *,
+        expected: str = "",
+        holds: Callable[[float, float, float], bool] | None = None,
+    ) -> Figure:
+        """The mean of members over pairs, beside that of all other heads."""
+        is_member = np.array([unit in members for unit in self.model.heads()])
+        return mean_of(
+            name,
+            mean_over_heads(values[is_member]),
+            control=mean_over_heads(values[~is_member]),
+            expected=expected,
+            holds=holds,
+            seed=self.seed,
+        )
 
     # --- rankings --------------------------------------------------------------------------
 
@@ -238,6 +299,13 @@ class Evidence:
             holds=lambda low, high, control: low > 0.05 and len(shared) >= FEWEST,
             seed=self.seed,
         )
+
+
+def mean_over_heads(values: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, " pair"]:
+    """The mean over the heads that have a value; nan for a pair in which none has."""
+    there = ~np.isnan(values)
+    total, count = np.where(there, values, 0).sum(axis=0), there.sum(axis=0)
+    return np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
 
 
 def by_query(contrast: Contrast, model: CrossEncoder, unit: float) -> dict[str, float]:

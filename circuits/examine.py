@@ -3,7 +3,8 @@
     claims       one row per claim: whether it holds, what decided, the members found
     figures      one row per figure of a claim, with interval, control and expectation
     NAME-TABLE   what a test looked at, where it has tables
-    circuit.json the circuit that was traced, where one was
+    circuit.json the circuit that was traced, where one was; members.py the same, as the lines
+                 that `embedded` has
 
 A run that is gone on with reads the verdicts that are there and tests the other claims.
 """
@@ -18,6 +19,7 @@ import pandas as pd
 from crosslens import Circuit, Findings
 
 from .claim import Claim, Verdict
+from .embedded import as_code
 from .evidence import Evidence
 
 
@@ -39,6 +41,12 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
     evidence.watch("Testing claims", len(claims), len(claims))
     findings.gather("figures", also_json=True)
     findings.gather("claims", also_json=True)
+    if "chain" in vars(evidence):  # a claim asked for it
+        findings.text("circuit.json", as_json(evidence.circuit))
+        source = f"{evidence.circuit.source}, {len(evidence.tfc1)} pairs each of "
+        findings.text(
+            "members.py", as_code(evidence.circuit, f"{source}{evidence.collection.name}")
+        )
 
 
 def judged(claim: Claim[Any], evidence: Evidence) -> Verdict:

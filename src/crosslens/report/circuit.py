@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from crosslens.circuits.catalogue import CLAIMS
 from crosslens.circuits.evidence import Evidence
-from crosslens.circuits.examine import as_json, examine
+from crosslens.circuits.examine import examine
 from crosslens.circuits.placing import placed
 
 from ..attribution.chain import Chain, SCORE
@@ -79,7 +79,6 @@ def examined(
         why = str(error)
     findings.note(no_circuit=why)
     if not why:
-        findings.text("circuit.json", as_json(evidence.circuit))
         fitted(evidence, findings)
         findings.table("circuit_edges", paths(evidence.chain))
         findings.table("circuit_nodes", placed(model, evidence.tfc1, evidence.circuit.roles))
