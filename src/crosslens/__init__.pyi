@@ -5,13 +5,29 @@ from .attribution.conductance import conductance as conductance, Flow as Flow, p
 from .attribution.edge_effects import EdgeEffects as EdgeEffects
 from .attribution.edges import edge_attribution as edge_attribution
 from .attribution.gradient import attribution_patching as attribution_patching
+from .attribution.match_curves import (
+    Bm25Fit as Bm25Fit,
+    Curve as Curve,
+    fit_k as fit_k,
+    fit_length as fit_length,
+    fit_saturation as fit_saturation,
+    length_curve as length_curve,
+    Rise as Rise,
+    saturation_curve as saturation_curve,
+)
 from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.path_patching import path_edges as path_edges, path_patching as path_patching
 from .attribution.precision import Rounding as Rounding, rounding as rounding
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search
-from .attribution.soft_tf import soft_tf as soft_tf
+from .attribution.semantic import attention_similarity as attention_similarity
+from .attribution.soft_tf import (
+    soft_tf as soft_tf,
+    soft_tf_gain as soft_tf_gain,
+    soft_tf_of_term as soft_tf_of_term,
+)
 from .attribution.sweep import sweep as sweep
+from .attribution.together import patch_together as patch_together, Together as Together
 from .attribution.tracing import trace as trace
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
