@@ -7,11 +7,11 @@ from .attribution.edges import edge_attribution as edge_attribution
 from .attribution.gradient import attribution_patching as attribution_patching
 from .attribution.match_curves import (
     Bm25Fit as Bm25Fit,
-    Curve as Curve,
     fit_k as fit_k,
     fit_length as fit_length,
     fit_saturation as fit_saturation,
     length_curve as length_curve,
+    MatchCurve as MatchCurve,
     Rise as Rise,
     saturation_curve as saturation_curve,
 )

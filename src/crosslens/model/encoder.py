@@ -132,9 +132,7 @@ class CrossEncoder(HookedRootModule):
         pairs = pairs.to(self.device)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
         context = self.context(pairs, self.embedding(pairs))
-        return Replay(
-            blocks, self.final_norm, self.head, self.relevance, context, pairs.attended
-        )
+        return Replay(blocks, self.final_norm, self.head, self.relevance, context, pairs.attended)
 
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:

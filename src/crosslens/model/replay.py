@@ -67,7 +67,9 @@ class Replay:
                 rearrange(weight[some], "head d model -> (head d) model"),
                 None if bias is None else rearrange(bias[some], "head d -> (head d)"),
             )
-            read[:, :, mine] = rearrange(found, "pair pos (head d) -> pair pos head d", d=read.shape[3])
+            read[:, :, mine] = rearrange(
+                found, "pair pos (head d) -> pair pos head d", d=read.shape[3]
+            )
         return read
 
     def attend(
