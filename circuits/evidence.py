@@ -192,7 +192,7 @@ class Evidence:
         return mean_of(
             f"share of an added match that {len(members)} heads restore, patched together",
             together.recovered,
-            control=np.nanmean(together.by_chance, axis=0),
+            control=mean_over_heads(together.by_chance),  # here over sets
             expected=f"above {CARRIED} and above as many other heads",
             holds=lambda low, high, control: low > max(CARRIED, control),
             seed=self.seed,

@@ -11,6 +11,7 @@ A run that is gone on with reads the verdicts that are there and tests the other
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ import pandas as pd
 
 from crosslens import Circuit, Findings
 
-from .claim import Claim, Verdict
+from .claim import Claim, Figure, Verdict
 from .embedded import as_code
 from .evidence import Evidence
 
@@ -52,11 +53,32 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
 def judged(claim: Claim[Any], evidence: Evidence) -> Verdict:
     """The claim's verdict; undecided, and why, where these texts or this model allow no test."""
     try:
-        return claim.detect(evidence)
+        return beside_known(claim, claim.detect(evidence))
     except (KeyError, IndexError):  # a mistake of ours, not a limit of the model
         raise
     except (ValueError, LookupError) as error:
         return Verdict.undecided(claim.name, evidence.checkpoint, str(error))
+
+
+def beside_known(claim: Claim[Any], verdict: Verdict) -> Verdict:
+    """The verdict, with how many of the members found are those that a source names."""
+    known = claim.known.get(verdict.checkpoint)
+    if known is None or not known.members or not verdict.members:
+        return verdict
+    both = known.members & verdict.members
+    figures = [
+        Figure(
+            f"members found, of the {len(known.members)} known ({known.sure})",
+            len(both) / len(known.members),
+            n=len(known.members),
+        ),
+        Figure(
+            f"known members, of the {len(verdict.members)} found",
+            len(both) / len(verdict.members),
+            n=len(verdict.members),
+        ),
+    ]
+    return replace(verdict, figures=(*verdict.figures, *figures))
 
 
 def claims_frame(verdict: Verdict) -> pd.DataFrame:
