@@ -21,7 +21,7 @@ from torch import Tensor
 from crosslens import heads, Hooked, Pairs, Site, Unit
 
 from . import embedded
-from .claim import Claim, Known, Verdict
+from .claim import Claim, Figure, Known, mean_of, Verdict
 from .evidence import Evidence, mean_over_heads
 from .placing import read_from
 
