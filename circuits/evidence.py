@@ -174,7 +174,7 @@ class Evidence:
             self.reaction,
             Figure(
                 f"{role} heads in the chain",
-                number,
+                float(number),
                 n=len(self.model.heads()),
                 expected="at least 1",
                 holds=number > 0,
