@@ -189,7 +189,7 @@ def test_a_wrong_test_is_one_line(arguments, said, tmp_path):
 
 
 def test_ctrl_c_keeps_the_verdicts_that_are_there(folder, tmp_path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     arguments = [

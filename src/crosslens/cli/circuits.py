@@ -12,9 +12,13 @@ from .running import default_model, EMBEDDED, failing, keeping, quieten, watchin
 
 
 if TYPE_CHECKING:
+    from typer import Context
+
     from crosslens.circuits.claim import Claim
 
     from ..findings import Findings
+else:
+    Context = typer.Context.__base__  # what typer passes; its own class is for annotations only
 
 circuits = typer.Typer(
     help="What is claimed of cross-encoders, and whether it holds for a model.",
@@ -25,7 +29,7 @@ WORDS = {True: "holds", False: "does not hold"}
 
 
 @circuits.callback(invoke_without_command=True)
-def listed(context: typer.Context) -> None:
+def listed(context: Context) -> None:
     """Without a command: the catalogue of claims."""
     if context.invoked_subcommand is not None:
         return

@@ -9,13 +9,13 @@ heads are the paths that were found, as wide as what goes along them.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from ..contrasts.roles import ROLES
-from .frames import Column, Frame
+from .frames import Frame
 
 
 SCORE: Final = "score"
@@ -41,6 +41,9 @@ WIDEST: Final = 7.0  # of a line
 COLOURS: Final = ("stage-a", "stage-b", "stage-c", "stage-d", "stage-e", "stage-f")
 
 
+Row = dict[str, Any]  # of a table
+
+
 class Point(NamedTuple):
     x: float
     y: float
@@ -57,7 +60,7 @@ class Plan:
 
     @property
     def width(self) -> float:
-        return LEFT + CELL * len(self.columns) + 8
+        return float(LEFT + CELL * len(self.columns) + 8)
 
     @classmethod
     def of(cls, nodes: Frame, layers: Iterable[int]) -> "Plan":
@@ -132,15 +135,19 @@ def drawn(nodes: Frame, edges: Frame, n_layers: int) -> Markup:
         Markup('<span><i class="{}"></i>{}</span>').format(colour, role)
         for role, colour in stages.items()
     )
+    width, height = round(plan.width), round(plan.height)
     picture = Markup(
-        '<svg class="circuit" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(round(plan.width), round(plan.height), words(nodes), Markup("\n").join(body))
+        '<svg class="circuit" style="max-width: {}px; min-width: {}px" viewBox="0 0 {} {}" '
+        'role="img" aria-label="{}">{}</svg>'
+    ).format(
+        round(1.2 * width), round(0.8 * width), width, height, words(nodes), Markup("\n").join(body)
+    )
     return Markup('<div class="legend">{}</div><div class="scroll">{}</div>').format(
         legend, picture
     )
 
 
-def ordered(edges: Frame) -> list[Column]:
+def ordered(edges: Frame) -> list[Row]:
     """Weak lines first, so that strong ones lie above them."""
     weak_first = edges.assign(size=edges["effect"].abs()).sort_values("size", kind="stable")
     return weak_first.to_dict("records")
@@ -166,7 +173,7 @@ def grid(plan: Plan) -> list[Markup]:
     return found
 
 
-def line(edge: Column, plan: Plan, strongest: float) -> Markup:
+def line(edge: Row, plan: Plan, strongest: float) -> Markup:
     """A path from one head to another, or to the score."""
     start = plan.at.get(edge["sender"])
     end = plan.score if edge["receiver"] == SCORE else plan.at.get(edge["receiver"])
@@ -190,7 +197,7 @@ def line(edge: Column, plan: Plan, strongest: float) -> Markup:
     )
 
 
-def reading(row: Column, plan: Plan) -> Markup:
+def reading(row: Row, plan: Plan) -> Markup:
     """The dotted line from the tokens a head reads, a layer below it, to the head."""
     if row["reads"] not in plan.columns:
         return Markup("")
@@ -220,7 +227,7 @@ def node(at: Point, name: str, stage: str, title: str, *, radius: float = RADIUS
     ).format(stage, title, radius, round(at.y + 4, 1), name, x=round(at.x, 1), y=round(at.y, 1))
 
 
-def told(row: Column) -> str:
+def told(row: Row) -> str:
     """A member in words."""
     reads = f", reads {row['reads']} ({row['reads_share']:.0%})" if row["reads"] else ""
     effect = ""
