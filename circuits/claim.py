@@ -122,9 +122,8 @@ class Verdict:
     @property
     def deciding(self) -> Figure | None:
         """The figure that refutes the claim, or else the first that speaks for it."""
-        decisive = sorted(
-            (each for each in self.figures if each.holds is not None), key=lambda each: each.holds
-        )
+        decisive = [each for each in self.figures if each.holds is not None]
+        decisive.sort(key=lambda each: bool(each.holds))
         return decisive[0] if decisive else None
 
     def frame(self) -> pd.DataFrame:

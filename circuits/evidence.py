@@ -7,7 +7,7 @@ same contrast look at the same pairs.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -269,7 +269,7 @@ class Evidence:
     @cached_property
     def token_idf(self) -> TokenIdf:
         """How rare each token is, in the collection's own documents."""
-        tokenizer = self.model.tokens.tokenizer
+        tokenizer: Any = self.model.tokens.tokenizer  # a fast one, as the pair tokenizer asked
         return TokenIdf.of_documents(tokenizer, self.collection.documents.values())
 
     @cached_property

@@ -14,7 +14,7 @@ Source.  Vast, Van Cooten, Soulier & Piwowarski (2024), https://arxiv.org/abs/24
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -196,7 +196,7 @@ def ranked(evidence: Evidence, judged: Judged) -> Neurons:
     """The neurons of the model with their flow on these queries."""
     evidence.watch("Conductance of neurons", 0, 1)
     pairs = judged.pairs(evidence)
-    pad = evidence.model.tokens.tokenizer.pad_token_id
+    pad: Any = evidence.model.tokens.tokenizer.pad_token_id
     baseline = padded(evidence.model, pairs, pad_id=int(pad or 0))
     flow = conductance(evidence.model, pairs, baseline, steps=STEPS)
     evidence.watch("Conductance of neurons", 1, 1)
@@ -243,7 +243,7 @@ def figures_of(table: pd.DataFrame, seed: int) -> list[Figure]:
 
 def gap(rows: pd.DataFrame, scores: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " query"]:
     """How far a query's relevant documents score above its others, in the mean."""
-    table = rows.assign(score=scores)
+    table: Any = rows.assign(score=scores)
     means = table.groupby(["qid", "is_relevant"], sort=False)["score"].mean().unstack()
     return (means[True] - means[False]).reindex(rows["qid"].unique()).to_numpy()
 
@@ -251,8 +251,8 @@ def gap(rows: pd.DataFrame, scores: Float[np.ndarray, " pair"]) -> Float[np.ndar
 def ndcg_of(judged: Judged, scores: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " query"]:
     """nDCG@10 of the judged queries, ranked by these scores."""
     run = Run.of(
-        ScoredDoc(row.qid, row.docid, float(value))
-        for row, value in zip(judged.rows.itertuples(), scores, strict=True)
+        ScoredDoc(qid, docid, float(value))
+        for qid, docid, value in zip(judged.rows["qid"], judged.rows["docid"], scores, strict=True)
     )
     values = evaluate(run, judged.collection)
     return values[values.columns[0]].reindex(list(judged.qids)).to_numpy()

@@ -94,8 +94,8 @@ def attention_of_cls(
         model(pairs)
     rows = []
     for unit in units:
-        index = dict(unit.coordinates)["head"]
-        rows.append(cache[Site("pattern", unit.site.layer)][:, index, 0])
+        pattern = Site("pattern", unit.site.layer).at(**dict(unit.coordinates))
+        rows.append(cache[pattern][:, 0])
     return torch.stack(rows)
 
 

@@ -100,7 +100,8 @@ def paths(chain: Chain) -> Frame:
         if len(step.receivers) > 1:
             continue
         receiver = head_of(step.receivers[0]) if step.receivers else SCORE
-        for found in step.summary[step.summary["chosen"]].to_dict("records"):
+        summary: Frame = step.summary
+        for found in summary[summary["chosen"]].to_dict("records"):
             rows.append(
                 {
                     "sender": found["unit"],

@@ -35,7 +35,7 @@ CELL: Final = 112  # width of a column
 ROW: Final = 46  # height of a line of heads
 GAP: Final = 30  # between layers
 TOP: Final = 74  # room for the score
-RADIUS: Final = 16
+RADIUS: Final = 16.0
 ABREAST: Final = 2  # heads beside each other in a cell; more are stacked
 WIDEST: Final = 7.0  # of a line
 COLOURS: Final = ("stage-a", "stage-b", "stage-c", "stage-d", "stage-e", "stage-f")
@@ -95,7 +95,7 @@ class Plan:
 
 
 def centre(column: int) -> float:
-    return LEFT + CELL * (column + 0.5)
+    return float(LEFT + CELL * (column + 0.5))
 
 
 def spread(n: int, x: float, y: float) -> list[Point]:
@@ -125,7 +125,7 @@ def drawn(nodes: Frame, edges: Frame, n_layers: int) -> Markup:
         *grid(plan),
         *(reading(row, plan) for row in nodes.to_dict("records")),
         *(line(row, plan, strongest) for row in ordered(edges)),
-        node(plan.score, "score", "stage-score", "The relevance score, read at [CLS]", radius=24),
+        node(plan.score, "score", "stage-score", "The relevance score, read at [CLS]", radius=24.0),
         *(
             node(plan.at[row["unit"]], row["name"], stages[row["role"]], told(row))
             for row in nodes.to_dict("records")
