@@ -158,9 +158,12 @@ def grown(evidence: Evidence, findings: Findings) -> None:
 
 def fitted(evidence: Evidence, findings: Findings) -> None:
     """The formula's score of every observed pair beside the model's, if there is a formula."""
-    if not evidence.members("matching"):
+    try:
+        formulas = evidence.formulas
+    except ValueError as error:  # no matching head, or too few queries to leave some out
+        findings.note(no_formula=str(error))
         return
-    findings.table("formulas", evidence.formulas, also_json=True)
+    findings.table("formulas", formulas, also_json=True)
     soft, tuned = evidence.fits
     pairs = pd.DataFrame(
         {

@@ -46,6 +46,7 @@ def section(findings: Findings, figure: Figures) -> dict[str, Any] | None:
         found["heads"] = nodes.sort_values(["layer", "name"]).to_dict("records")
         found["paths"] = paths(edges)
     found["why_no_picture"] = findings.meta.get("no_circuit", "")
+    found["why_no_formula"] = findings.meta.get("no_formula", "")
     if "edge_circuits" in there:
         found["edges"] = grown(findings, figure)
     if "fit" in there:
