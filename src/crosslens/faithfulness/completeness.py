@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import all_parts, called, Part, parts
+from .graph import all_parts, called, in_order, Part, parts
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs
 
@@ -65,7 +65,7 @@ class Completeness:
     def _names(self) -> dict[str, Sequence[str]]:
         return {
             "signal": [self.signal] * len(self.removed),
-            "removed": [" ".join(sorted(map(called, k))) for k in self.removed],
+            "removed": [" ".join(map(called, in_order(k))) for k in self.removed],
             "chosen": self.chosen,
         }
 
@@ -98,7 +98,7 @@ def completeness(
     if not members:
         raise ValueError("an empty circuit has no part to take away")
     whole = all_parts(model, members) if everything is None else frozenset(everything)
-    order = sorted(members, key=str)  # so that a seed means one draw
+    order = in_order(members)  # so that a seed means one draw
     dice = random.Random(seed)
     random_sets = [
         frozenset(part for part in order if dice.random() < 0.5) for _ in range(n_random)

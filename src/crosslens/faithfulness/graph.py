@@ -62,6 +62,17 @@ def called(part: Part) -> str:
     return written(part) if isinstance(part, Edge) else str(part)
 
 
+def in_order(parts: Iterable[Part]) -> list[Part]:
+    """Nodes, or edges, in the order of the forward pass."""
+
+    def place(part: Part) -> list[tuple[tuple[int, int], str]]:
+        return [
+            (unit.site.depth, str(unit)) for unit in ([part] if isinstance(part, Unit) else part)
+        ]
+
+    return sorted(parts, key=place)
+
+
 def all_parts(model: Hooked, like: Iterable[Part]) -> frozenset[Part]:
     """All nodes of a model, or all its edges, if `like` are edges."""
     is_node = any(isinstance(part, Unit) for part in like)
