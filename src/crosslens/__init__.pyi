@@ -14,11 +14,11 @@ from .attribution.head_circuits import (
 )
 from .attribution.match_curves import (
     Bm25Fit as Bm25Fit,
-    Curve as Curve,
     fit_k as fit_k,
     fit_length as fit_length,
     fit_saturation as fit_saturation,
     length_curve as length_curve,
+    MatchCurve as MatchCurve,
     Rise as Rise,
     saturation_curve as saturation_curve,
 )

@@ -12,13 +12,13 @@ from crosslens import (
     collection,
     Contrast,
     CrossEncoder,
-    Curve,
     fit_k,
     fit_length,
     fit_saturation,
     head,
     length_curve,
     load,
+    MatchCurve,
     patch_together,
     plant,
     saturation_curve,
@@ -134,7 +134,7 @@ def test_decoys_look_the_same_and_restore_nothing(planted, model, tfc1, looks):
 def test_a_curve_that_was_not_asked_for_and_a_term_that_is_not_there(model, tfc1, looks):
     one = np.zeros((1, 2, 3))
     with pytest.raises(LookupError, match="has no curve; those of 1 other heads do"):
-        Curve((looks[0],), one, one[0], one[0]).of(looks[1])
+        MatchCurve((looks[0],), one, one[0], one[0]).of(looks[1])
     plain = Contrast.between(tfc1.base, tfc1.more)
     with pytest.raises(ValueError, match=r"pairs \[0, 1\] have no selected query term"):
         soft_tf_of_term(model, plain.base.take([0, 1]))

@@ -32,7 +32,7 @@ SPECIAL: Final = 3  # tokens of a pair that are neither query nor document
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class MatchCurve:
     """MS of the selected query term, head by head: at each level of something, in every pair."""
 
     heads: tuple[Unit, ...]
@@ -74,14 +74,14 @@ class Bm25Fit:
 
 def saturation_curve(
     model: Hooked, series: Sequence[Contrast], heads: Sequence[Unit] | None = None
-) -> Curve:
+) -> MatchCurve:
     """MS over 0, 1, 2 ... occurrences: the common base and each level of `Axioms.saturation`."""
     return _curve(model, [series[0].base, *(level.more for level in series)], heads)
 
 
 def length_curve(
     model: Hooked, lengthened: Sequence[Pairs], heads: Sequence[Unit] | None = None
-) -> Curve:
+) -> MatchCurve:
     """MS as irrelevant sentences are added: the levels of `Axioms.lengthened`."""
     return _curve(model, lengthened, heads)
 
@@ -93,7 +93,7 @@ class Rise(NamedTuple):
     k: Float[np.ndarray, " pair"]
 
 
-def fit_saturation(curve: Curve, head: Unit) -> Rise:
+def fit_saturation(curve: MatchCurve, head: Unit) -> Rise:
     """MS(tf) - MS(0) = a tf / (tf + k) by least squares, pair by pair.
 
     Nan where the curve does not rise by 0.01 in all; both are infinite where it does not bend.
@@ -104,7 +104,7 @@ def fit_saturation(curve: Curve, head: Unit) -> Rise:
     return Rise(*np.array(fits).T)
 
 
-def fit_k(curve: Curve, head: Unit, mean_length: float, *, seed: int = 0) -> Bm25Fit:
+def fit_k(curve: MatchCurve, head: Unit, mean_length: float, *, seed: int = 0) -> Bm25Fit:
     """k1 and b from the half-way points k in documents of different lengths (T3).
 
     A line through k over |d| / avgdl, of the median slope between pairs (Theil and Sen).
@@ -121,7 +121,7 @@ def fit_k(curve: Curve, head: Unit, mean_length: float, *, seed: int = 0) -> Bm2
     return _resampled(fit, np.flatnonzero(np.isfinite(k)), seed)
 
 
-def fit_length(curve: Curve, head: Unit, mean_length: float, *, seed: int = 0) -> Bm25Fit:
+def fit_length(curve: MatchCurve, head: Unit, mean_length: float, *, seed: int = 0) -> Bm25Fit:
     """k1 and b from what the head loses of each document as it grows (T4).
 
     Pairs without a copy of the term, or of which the head reads less than 0.01, say nothing.
@@ -186,14 +186,14 @@ def _saturating(
 
 
 @torch.no_grad()
-def _curve(model: Hooked, levels: Sequence[Pairs], heads: Sequence[Unit] | None) -> Curve:
+def _curve(model: Hooked, levels: Sequence[Pairs], heads: Sequence[Unit] | None) -> MatchCurve:
     units = tuple(model.heads() if heads is None else heads)
     every = model.heads()
     rows = [every.index(unit) for unit in units]
     value = np.stack([soft_tf_of_term(model, pairs)[rows] for pairs in levels], axis=1)
     length = np.stack([(pairs.lengths - SPECIAL).double().numpy(force=True) for pairs in levels])
     tf = np.stack([_copies(pairs) for pairs in levels])
-    return Curve(units, value, length, tf)
+    return MatchCurve(units, value, length, tf)
 
 
 def _copies(pairs: Pairs) -> Float[np.ndarray, " pair"]:
