@@ -52,7 +52,7 @@ class HeadMap:
 
     @cached_property
     def singular(self) -> Singular:
-        """The singular directions: U of what reads (or is taken), V of what is read (or written)."""
+        """The singular directions: U on the side of the token that reads or is taken from."""
         one, inner = torch.linalg.qr(self.left.double())
         other, outer = torch.linalg.qr(self.right.double())
         U, S, Vh = torch.linalg.svd(inner @ outer.T)
