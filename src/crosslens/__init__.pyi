@@ -2,9 +2,16 @@ from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Pa
 from .attribution.chain import Chain as Chain, Step as Step
 from .attribution.concordance import Concordance as Concordance, concordance as concordance
 from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
+from .attribution.direct import direct_attribution as direct_attribution
 from .attribution.edge_effects import EdgeEffects as EdgeEffects
 from .attribution.edges import edge_attribution as edge_attribution
 from .attribution.gradient import attribution_patching as attribution_patching
+from .attribution.head_circuits import (
+    HeadMap as HeadMap,
+    keys_of_bias as keys_of_bias,
+    ov_map as ov_map,
+    qk_map as qk_map,
+)
 from .attribution.match_curves import (
     Bm25Fit as Bm25Fit,
     fit_k as fit_k,
@@ -18,6 +25,10 @@ from .attribution.match_curves import (
 from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.path_patching import path_edges as path_edges, path_patching as path_patching
 from .attribution.precision import Rounding as Rounding, rounding as rounding
+from .attribution.readout import (
+    attention_follows as attention_follows,
+    attention_shares as attention_shares,
+)
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search
 from .attribution.semantic import attention_similarity as attention_similarity
@@ -60,7 +71,13 @@ from .faithfulness.nodes import keep_nodes as keep_nodes
 from .faithfulness.rest import drawn_from as drawn_from, mean_over as mean_over
 from .faithfulness.restored import Faithfulness as Faithfulness
 from .findings import Findings as Findings
-from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
+from .hooks import (
+    Cache as Cache,
+    HasWeights as HasWeights,
+    HeadWeights as HeadWeights,
+    Hook as Hook,
+    Hooked as Hooked,
+)
 from .idf.correlation import directions_of as directions_of, idf_correlations as idf_correlations
 from .idf.direction import idf_direction as idf_direction, IdfDirection as IdfDirection
 from .idf.doses import dose_response as dose_response, idf_doses as idf_doses
