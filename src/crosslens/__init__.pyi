@@ -68,7 +68,11 @@ from .statistics import (
     spearman as spearman,
 )
 from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid
-from .surrogate.comparison import compare_formulas as compare_formulas, formulas_of as formulas_of
+from .surrogate.comparison import (
+    compare_formulas as compare_formulas,
+    fit_formula as fit_formula,
+    formulas_of as formulas_of,
+)
 from .surrogate.features import by_place as by_place, Features as Features, shared as shared
 from .surrogate.fit import (
     by_pair as by_pair,

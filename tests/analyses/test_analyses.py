@@ -48,3 +48,40 @@ def test_tables_are_read_by_pandas_alone(tmp_path):
     run("attention", tmp_path / "run")
     heads = pd.read_parquet(tmp_path / "run" / "heads.parquet")
     assert {"unit", "attention", "recovered", "is_member"} <= set(heads.columns)
+
+
+def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
+    small = ("--queries", "8", "--documents", "6")
+    findings = run("linear_bm25", tmp_path / "run", "--model", "planted:bm25?decoys=0", *small)
+    fits = findings.read("fits").set_index(["split", "formula"])["pearson"]
+    assert (fits[:, "soft BM25"] > 0.99).all() and (fits[:, "noise"] < 0.5).all()
+    assert len(findings.meta["matching"]) == 1  # by patching: the planted head and no other
+    formulas = findings.read("formulas").set_index("formula")["written"]
+    assert "BM25(k1=" in formulas["BM25, tuned"] and "idf·tf" in formulas["soft BM25"]
+    tau = findings.read("rankings").set_index(["formula", "figure"])["mean"]["soft BM25", "tau"]
+    assert tau > 0.95
+    # the same command goes on where it was: nothing is observed again
+    again = run(
+        "linear_bm25",
+        tmp_path / "run",
+        "--resume",
+        *("--model", "planted:bm25?decoys=0"),
+        *small,
+    )
+    assert again.read("fits")["pearson"].equals(findings.read("fits")["pearson"])
+
+
+def test_queries_cut_to_a_length_have_a_column_for_each_place(tmp_path):
+    options = ("--queries", "8", "--documents", "6", "--tokens", "3")
+    fits = run("linear_bm25", tmp_path / "run", *options).read("fits").set_index("formula")
+    assert (fits["columns"]["soft BM25"] == 9).all()
+
+
+def test_the_planted_idf_lies_along_one_direction_and_is_read(tmp_path):
+    findings = run("idf_direction", tmp_path / "run")
+    directions = findings.read("directions").set_index(["rows", "k"])
+    assert directions["spearman"]["centred", 0] > 0.99 > 10 * directions["chance"]["centred", 0]
+    response = findings.read("response").set_index("edit")
+    assert (
+        response["monotone"]["to"] == 1 and (response["monotone"].filter(like="random") < 1).all()
+    )
