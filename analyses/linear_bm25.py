@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from crosslens import (
@@ -86,9 +87,9 @@ def found_by_patching(model: CrossEncoder, contrast: Contrast, most: int) -> lis
     """
     units = [head.site.at(pos="query", **dict(head.coordinates)) for head in model.heads()]
     summary = patching(model, contrast, units).summary()
-    sure = summary[(summary["q"] < 0.05) & (summary["mean"] > 0.01)]
-    best = sure.nlargest(most, "mean").index
-    if not len(best):
+    mean, q = summary["mean"].to_numpy(), summary["q"].to_numpy()
+    best = [i for i in np.argsort(-mean) if mean[i] > 0.01 and q[i] < 0.05][:most]
+    if not best:
         raise LookupError(
             f"no head of {model} restores {contrast} at the query tokens: name some with --heads"
         )

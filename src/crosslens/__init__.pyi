@@ -20,6 +20,7 @@ from .effectiveness import (
     agreement as agreement,
     compare as compare,
     evaluate as evaluate,
+    relevant_from as relevant_from,
 )
 from .findings import Findings as Findings
 from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
@@ -90,3 +91,18 @@ from .surrogate.observe import (
 from .surrogate.quality import Quality as Quality, quality as quality
 from .surrogate.queries import first_tokens as first_tokens
 from .surrogate.rankings import ranking_agreement as ranking_agreement
+from .tuning.align import aligned as aligned, embeddings as embeddings
+from .tuning.examples import (
+    Example as Example,
+    examples_of as examples_of,
+    Split as Split,
+    split_queries as split_queries,
+)
+from .tuning.tune import (
+    best_of as best_of,
+    cross_entropy as cross_entropy,
+    Epoch as Epoch,
+    squared_error as squared_error,
+    tune as tune,
+    Tuning as Tuning,
+)

@@ -2,9 +2,11 @@
 
 import importlib
 
+import numpy as np
 import pandas as pd
 import pytest
 from crosslens.analyses.__main__ import main, questions
+from tiny import tiny
 
 from crosslens import Findings
 
@@ -85,3 +87,45 @@ def test_the_planted_idf_lies_along_one_direction_and_is_read(tmp_path):
     assert (
         response["monotone"]["to"] == 1 and (response["monotone"].filter(like="random") < 1).all()
     )
+
+
+def test_terms_rise_and_fall_with_their_planted_idf(tmp_path):
+    few = ("--queries", "5", "--documents", "6", "--scales", "2")
+    edits = run("idf_edit", tmp_path / "run", *few).read("edits").set_index("edit")
+    assert edits["change_with"]["raise IDF x2"] > 0.5 > 0.1 > edits["change_without"].abs().max()
+    assert edits["change_with"]["lower IDF x2"] < 0
+    assert edits["rise_with"]["lower IDF x2"] < 0 < edits["rise_without"]["lower IDF x2"]
+    assert edits["rise_with"]["raise IDF x2"] >= 0 == edits["rise_with"]["none"]
+    # what one does not want is last where its terms count least
+    assert edits["safe"]["lower IDF x2"] > edits["safe"]["none"] >= edits["safe"]["raise IDF x2"]
+
+
+def test_a_list_of_words_is_edited_for_every_query(tmp_path):
+    (tmp_path / "words").write_text("water\nheart\n")
+    few = ("--queries", "3", "--documents", "4", "--scales", "2")
+    findings = run("idf_edit", tmp_path / "run", *few, "--words", str(tmp_path / "words"))
+    assert set(findings.read("queries")["terms"]) == {"water heart"}
+
+
+def test_safe_is_one_for_the_best_order_and_zero_for_the_worst():
+    safe = importlib.import_module("crosslens.analyses.idf_edit").safe
+    gains = np.array([2.0, 1.0, -10.0])
+    assert safe(gains) == 1 and safe(gains[::-1]) == 0 and 0 < safe(gains[[1, 2, 0]]) < 1
+    assert np.isnan(safe(np.array([1.0, 1.0])))
+
+
+def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path):
+    tiny("bert")[0].save_pretrained(tmp_path / "model")
+    tiny("bert")[1].save_pretrained(tmp_path / "model")
+    few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "0")
+    options = ("--model", str(tmp_path / "model"), *few, "--rate", "0.001")
+    findings = run("fine_tuning", tmp_path / "run", *options)
+    arms = findings.read("arms").set_index("arm")
+    assert arms["share"]["all parameters"] == 1 > arms["share"]["embeddings"] > 0
+    chosen = arms["validation"][["all parameters", "embeddings"]]
+    assert (chosen >= arms["validation"]["untuned"]).all()
+    assert (arms["epoch"][["untuned", "aligned, untuned"]] == 0).all()
+    epochs = findings.read("epochs").set_index(["arm", "epoch"])["validated"]
+    assert epochs["all parameters", 0] == arms["validation"]["untuned"]
+    again = run("fine_tuning", tmp_path / "run", *options, "--resume")
+    assert again.read("arms").equals(findings.read("arms"))
