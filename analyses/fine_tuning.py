@@ -2,9 +2,9 @@
 
     python -m crosslens.analyses.fine_tuning --model embedded --collection wikiqa --out runs/tuning
 
-Four ways to fit a reranker to a collection (Lu et al., 2025, appendix F.2): all parameters; the
-embeddings alone; the embeddings alone, their IDF direction first set to the collection's IDF; and
-that alignment without training. Queries are split by their ids: trained on, selected by (the best
+A reranker is fitted to a collection (Lu et al., 2025, appendix F.2): by all parameters; by the
+embeddings alone; by the embeddings alone, their IDF direction first set to the collection's IDF;
+and by that alignment without training. Queries are split by their ids: trained on, selected by (the best
 epoch of each run, the untuned one among them), and tested once. Several seeds say how much of a
 difference is chance. The authors select on their test queries.
 """
@@ -94,13 +94,12 @@ def trace(
                     tuned.W_E.copy_(aligned(tuned.W_E, idf))
 
             def validate(tuned: CrossEncoder = tuned) -> float:
-                return float(
-                    evaluate(rerank(tuned.score, validation), validation).iloc[:, 0].mean()
-                )
+                return float(effectiveness(tuned, validation).to_numpy()[:, 0].mean())
 
             names = {"arm": arm.name, "seed": seed}
-            validated, kept = validate(), 0
-            if arm.trains != "nothing":
+            if arm.trains == "nothing":
+                kept, validated = 0, validate()
+            else:
                 history = tune(
                     tuned,
                     examples_of(asked, split.train, negatives=negatives, seed=seed),

@@ -144,8 +144,8 @@ def summary(documents: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
     for edit, part in documents.groupby("edit", sort=False):
         row: dict[str, object] = {"edit": edit}
         for title, has in (("with", True), ("without", False)):
-            some = part[["rise", "change"]].where(part["has_term"] == has)
-            means = some.groupby(part["qid"]).mean().dropna()
+            some = part.loc[part["has_term"] == has, ["qid", "rise", "change"]]
+            means = some.pivot_table(index="qid").reindex(columns=["rise", "change"])
             by_query = means["rise"].to_numpy()
             row[f"change_{title}"] = means["change"].mean()
             low, high = bootstrap_interval(by_query) if len(by_query) else (np.nan, np.nan)
