@@ -4,9 +4,9 @@
 
 A reranker is fitted to a collection (Lu et al., 2025, appendix F.2): by all parameters; by the
 embeddings alone; by the embeddings alone, their IDF direction first set to the collection's IDF;
-and by that alignment without training. Queries are split by their ids: trained on, selected by (the best
-epoch of each run, the untuned one among them), and tested once. Several seeds say how much of a
-difference is chance. The authors select on their test queries.
+and by that alignment without training. Queries are split by their ids: trained on, selected by
+(the best epoch of each run, the untuned one among them), and tested once. Several seeds say how
+much of a difference is chance. The authors select on their test queries.
 """
 
 import argparse
