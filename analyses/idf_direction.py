@@ -5,7 +5,8 @@
 First every singular direction of the word embeddings is correlated with IDF, with the rows as
 they are (as the authors did) and centred. Then the coordinate of the selected term of TFC1 pairs
 is turned up and down: the score, and what [CLS] reads of the term, should follow; controls of
-the same size should not.
+the same size should not. `--authors` edits U_0 of the rows as they are, in place of the direction
+that goes best with IDF.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from crosslens import (
     dose_response,
     heads,
     idf_correlations,
+    idf_direction,
     idf_doses,
     load,
     TokenIdf,
@@ -47,12 +49,12 @@ def trace(
     model: CrossEncoder,
     contrast: Contrast,
     idf: TokenIdf,
+    held: Stored,
     *,
     readers: Sequence[Unit] = (),
     seed: int = 0,
 ) -> Findings:
-    """The correlations, and the edit of the direction that goes best with IDF."""
-    held = stored(model, idf)
+    """The correlations of every direction, and the edit of the one that is `held` to be IDF's."""
     directions = [
         idf_correlations(directions_of(model.W_E, centre=centre), idf, seed=seed).assign(rows=rows)
         for rows, centre in (("as they are", False), ("centred", True))
@@ -80,17 +82,26 @@ def targets(held: Stored, idf: TokenIdf) -> list[float]:
     return np.quantile(known, [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]).tolist()
 
 
+def authors(model: CrossEncoder, idf: TokenIdf) -> Stored:
+    """The first direction, uncentred, whatever goes best with IDF."""
+    direction = idf_direction(model.W_E, idf, centre=False, k=0)
+    return Stored(direction, direction.values, is_log=False)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reader", default="", help="heads whose attention to look at: '10.1'")
+    parser.add_argument("--authors", action="store_true", help="edit U_0 of the rows as they are")
     add_options(parser)
     given = options(parser, argv)
     model, asked = load(given.model), collection(given.collection)
     contrast = Axioms(model, asked, seed=given.seed).tfc1(given.pairs)
+    idf = rarity(given, model, asked)
     findings = trace(
         model,
         contrast,
-        rarity(given, model, asked),
+        idf,
+        authors(model, idf) if given.authors else stored(model, idf),
         readers=sorted(heads(given.reader)),
         seed=given.seed,
     )
