@@ -21,7 +21,7 @@ def noises(any_model):
 
 def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
     """The same optimisation, one pair at a time, through the whole hooked model."""
-    found = []
+    found, is_last = [], layer == model.cfg.n_layers - 1
     for i in range(len(pairs)):
         pair = pairs.take([i])
         site = outputs(model)[layer]
@@ -33,7 +33,10 @@ def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
         generator = torch.Generator().manual_seed(0)
         for _ in range(steps):
             keep = alpha.sigmoid()
-            eps = torch.randn(repeats, *normal.shape[1:], generator=generator, dtype=normal.dtype)
+            # after the last block of a model that reads [CLS], noise elsewhere meets no reader
+            drawn = normal[:, :1] if is_last and model.reads_cls else normal
+            eps = torch.randn(repeats, *drawn.shape[1:], generator=generator, dtype=normal.dtype)
+            eps = F.pad(eps, (0, 0, 0, normal.shape[1] - eps.shape[1]))
 
             def inject(x, keep=keep, eps=eps):
                 return keep * x + (1 - keep) * (noise.mean + noise.std * eps)

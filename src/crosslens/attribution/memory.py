@@ -16,6 +16,7 @@ from ..sites import Site
 
 # A processor works best on batches that stay in its caches; measured on two AVX2 cores.
 TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
+FEW_TOKENS: Final = 4  # enough to see how wide a model is
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -32,11 +33,11 @@ class Footprint:
 
     @classmethod
     def of(cls, model: Hooked, pairs: Pairs) -> "Footprint":
-        """Read off a pass over the shortest of `pairs`."""
-        width = pairs.token.shape[1]
+        """Read off a pass over the first tokens of the shortest of `pairs`."""
+        width, shortest = pairs.token.shape[1], int(pairs.lengths.argmin())
         sites = [Site(name, 0) for name in ("resid_pre", "v", "mlp_pre")]
         with torch.no_grad(), model.record(*sites) as cache:
-            model(pairs.take([int(pairs.lengths.argmin())]))
+            model(pairs.take([shortest], width=min(width, FEW_TOKENS)))
         axes: dict[str, int] = {"label": 1}
         for site in sites:
             axes |= dict(zip(site.axes, cache[site].shape, strict=True))
