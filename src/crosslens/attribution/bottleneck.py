@@ -98,9 +98,9 @@ def bottleneck(
     `noises` has one entry per layer of the model, such as `Noise.of` a reference set. `beta`
     weighs the information against the prediction; by default ten times the ratio of the two
     losses at the start, pair by pair (jiang2021, section 3). Attributions are those of the last
-    pass, before its step is taken, as in the reference code: n steps train n - 1 times. Each pair draws its own noise
-    from `seed`, so that results do not depend on what shares its batch. `memory_budget` is in
-    bytes; by default a quarter of what is free.
+    pass, before its step is taken, as in the reference code: n steps train n - 1 times. Each
+    pair draws its own noise from `seed`, so that results do not depend on what shares its
+    batch. `memory_budget` is in bytes; by default a quarter of what is free.
 
     Raises:
         MemoryError: the budget does not hold one repetition for one pair.
