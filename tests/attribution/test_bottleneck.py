@@ -127,3 +127,22 @@ def test_a_budget_splits_repetitions_and_pairs_and_changes_nothing(model, pairs)
     torch.testing.assert_close(tight.beta, roomy.beta)
     with pytest.raises(MemoryError, match="one repetition for one pair"):
         bottleneck(model, pairs, noises, memory_budget=row - 1)
+
+
+def test_nothing_is_run_whose_slope_nobody_reads(model, pairs, monkeypatch):
+    shapes, suffix = [], model.suffix
+
+    def watched(pairs, start, given):
+        shapes.append(tuple(given.shape[:2]))
+        return suffix(pairs, start, given)
+
+    monkeypatch.setattr(model, "suffix", watched)
+    like = torch.zeros(1, 1, 24)
+    noises = [Noise(like, like + 1)] * 3
+    bottleneck(model, pairs, noises, layers=[1, 2], beta=1.0, steps=3, repeats=2)
+    width = pairs.token.shape[1]
+    # two of three passes train; after the last block [CLS] alone meets the noise
+    assert shapes == 2 * [(4, width)] + 2 * [(4, 1)]
+    shapes.clear()
+    bottleneck(model, pairs, noises, layers=[2], steps=1, repeats=2)  # its beta is to be found
+    assert shapes == [(4, 1)]
