@@ -20,6 +20,9 @@ NAMES = [
     "planted:bm25?seed=5&k1=0.9&b=0.4",
     "planted:bm25?seed=6&k1=2&b=0",
     "planted:bm25?seed=7&synonyms=doctor+physician,car+automobile",
+    "planted:bm25?seed=8&contextual",
+    "planted:bm25?seed=9&matchers=3&suppressor&talkers=2",
+    "planted:bm25?seed=10&layers=7&contextual&backup&suppressor&matchers=2&busy",
 ]
 
 
@@ -106,6 +109,11 @@ def test_frequencies_come_from_the_documents(passages, drawn):
         plant("bm25", documents=passages[0])
 
 
+def test_normalised_with_a_contextual_head_is_the_same(drawn):
+    ours, theirs = both(plant("bm25?normalised&contextual&busy&seed=3"), *drawn(2))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_a_synonym_scores_like_the_term():
     planted = plant("bm25?synonyms=doctor+physician")
     query, text = "doctor visit", "the {} saw twelve patients on a monday"
@@ -168,5 +176,7 @@ def test_no_room_is_an_error():
         plant(Recipe(layers=4, heads=2, decoys=5))
     with pytest.raises(ValueError, match="no room for 3 planted heads"):
         plant(Recipe(layers=3, heads=1, decoys=0, backup=True))
+    with pytest.raises(ValueError, match="no room for 3 planted heads"):
+        plant(Recipe(layers=3, decoys=0, contextual=True))
     with pytest.raises(ValueError, match="no room for a decoy neuron"):
         plant(Recipe(layers=3, neurons=2, fakes=6))

@@ -107,10 +107,11 @@ def test_the_length_neuron_carries_all_that_length_does():
     assert model(long) < 0.8 * before
 
 
-def test_exactly_the_planted_edges_matter(drawn):
+@pytest.mark.parametrize("options", ["decoys=2", "decoys=1&contextual", "matchers=2&suppressor"])
+def test_exactly_the_planted_edges_matter(options, drawn):
     """Take from each reader what each writer gives it: the score changes for the planted
     edges and for no other, of all embeddings, heads and firing neurons."""
-    planted = plant("bm25?seed=2&layers=4&heads=2&decoys=2&fakes=3")
+    planted = plant(f"bm25?seed=2&layers=5&heads=2&fakes=3&{options}")
     model = load(planted)
     query, documents = drawn(5, 3, most_passages=1)
     pairs = model.pair(query, *documents)

@@ -11,6 +11,7 @@ from crosslens.planted import Recipe
         Recipe(),
         Recipe(seed=3, layers=6, heads=4, decoys=5),
         Recipe(backup=True, synonyms=(("car", "automobile"), ("doctor", "physician", "medic"))),
+        Recipe(contextual=True, matchers=3, suppressor=True, talkers=4, busy=True),
         Recipe(normalised=True, k1=0.9, b=0.4, neurons=3, fakes=0),
     ],
     ids=str,

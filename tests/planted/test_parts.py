@@ -107,6 +107,51 @@ def test_decoy_heads_have_the_pattern_of_the_matching_head_and_write_nothing(pla
     assert cache[head(matching.site.layer, number(matching), "result")].abs().max() > 0.5
 
 
+def test_the_contextual_head_tells_every_query_token_how_well_the_query_matches(passages):
+    planted = plant("bm25?seed=1&contextual")
+    unit, model = only(planted, "contextual query representation"), load(planted)
+    pairs = model.pair(QUERY, *passages)
+    with model.record("z", "result") as cache:
+        model(pairs)
+    query = slice(1, 1 + len(planted.terms(QUERY)))
+    counts = cache[only(planted, "matching")][:, query, 0]
+    idf = torch.tensor([planted.frequencies.idf(term) for term in planted.terms(QUERY)])
+    expected = (counts * idf).sum(1, True) / idf.sum()
+    found = cache[unit][:, query, 0]
+    assert expected.max() > 0.3
+    torch.testing.assert_close(found, expected.expand_as(found), rtol=1e-4, atol=1e-5)
+    assert cache[unit][:, 0].abs().max() < 1e-6  # what [CLS] held would be part of the score
+
+
+def test_the_suppressor_takes_back_what_the_matching_heads_say_too_much(passages):
+    planted = plant("bm25?seed=1&layers=5&matchers=2&suppressor")
+    suppressor = only(planted, "suppression")
+    model, matchers = load(planted), sorted(planted.circuit.roles["matching"])
+    pairs = model.pair(QUERY, *passages)
+    assert len(matchers) == 2
+    plain, members = model(pairs), (suppressor, *matchers)
+    silenced = [[suppressor], [matchers[0]], [matchers[1]], members]
+    scores = sweep(model, pairs, [[ablate(unit) for unit in units] for units in silenced])
+    assert plain.max() > 1
+    for found, share in zip(scores, (1.5, 0.25, 0.25, 0), strict=True):
+        torch.testing.assert_close(found, share * plain, rtol=1e-3, atol=1e-3)
+
+
+def test_bystanders_and_talkers_are_busy_and_nobody_reads_them(passages):
+    planted = plant("bm25?seed=2&talkers=2&busy")
+    model = load(planted)
+    pairs = model.pair(QUERY, *passages)
+    strangers = [unit for unit in model.heads() if unit not in planted.circuit]
+    mute = {head(*place) for place in planted.placement.decoy_heads}
+    with model.record("result") as cache:
+        plain = model(pairs)
+    for unit in strangers:
+        (_, i), layer = unit.coordinates[0], unit.site.layer
+        assert (cache[head(layer, i, "result")].abs().max() > 0.1) == (unit not in mute)
+    scores = sweep(model, pairs, [[ablate(unit) for unit in strangers]])[0]
+    torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_backup_takes_over_where_the_matching_head_is_ablate(seed, drawn):
     planted = plant(f"bm25?seed={seed}&backup&layers=6")

@@ -77,21 +77,25 @@ class Block(nn.Module):
         return self.second_half(resid, self.first_half(resid, context))
 
     def resume(
-        self, given: Mapping[str, Tensor], context: Context
+        self, given: Mapping[str, Tensor], context: Context, written: Tensor | None = None
     ) -> Float[Tensor, "pair row d_model"]:
         """The output when the sites `given` by name are computed already.
 
         The pass begins at the last of them, at its hook point. Given are the block's input and
-        `z`, or that and `v` and `pattern` or `attn_scores`; or `resid_mid` alone; or `mlp_out`
-        and what it is added to; or the block's input alone.
+        `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`; or `resid_mid` alone;
+        or `mlp_out` and what it is added to; or the block's input alone. `written` is what the
+        MLP adds, whatever it reads, where attention is given.
         """
         if "mlp_out" in given:
             return self.finish(given[self.mlp_adds_to], given["mlp_out"])
         if "resid_mid" in given:
-            return self.think(self.hook_resid_mid(given["resid_mid"]))
+            return self.think(self.hook_resid_mid(given["resid_mid"]), written)
         resid = given["resid_pre"]
         if "z" in given:
-            return self.second_half(resid, given["z"])
+            return self.second_half(resid, given["z"], written)
+        if "attn_out" in given:
+            mid = self.hook_attn_out(given["attn_out"]) + resid
+            return self.think(self.hook_resid_mid(mid), written)
         if "pattern" in given or "attn_scores" in given:
             return self.second_half(resid, self.read_from(given))
         return self(resid, context)
@@ -117,8 +121,29 @@ class Block(nn.Module):
         """From the block's input to z, before its hook point."""
         raise NotImplementedError
 
+    def listen(self, resid: Float[Tensor, "pair pos d_model"]) -> None:
+        """Show whoever watches `q`, `k` or `v` what the heads would read of the block's input."""
+        a = self.attn
+        resid = self.hook_resid_pre(resid)
+        watched = [
+            (read, point)
+            for read, point in ((a.q, a.hook_q), (a.k, a.hook_k), (a.v, a.hook_v))
+            if not quiet(point)
+        ]
+        if watched:
+            x = self.attention_reads(resid)
+            for read, point in watched:
+                point(a.split(read(x)))
+
+    def attention_reads(self, resid: Tensor) -> Float[Tensor, "pair pos d_model"]:
+        """What attention makes its queries, keys and values of: the block's input, or its norm."""
+        return resid
+
     def second_half(
-        self, resid: Float[Tensor, "pair pos d_model"], z: Float[Tensor, "pair dst head d_head"]
+        self,
+        resid: Float[Tensor, "pair pos d_model"],
+        z: Float[Tensor, "pair dst head d_head"],
+        written: Tensor | None = None,
     ) -> Float[Tensor, "pair row d_model"]:
         """From z and the block's input to its output."""
         z = self.attn.hook_z(z)
@@ -126,11 +151,24 @@ class Block(nn.Module):
             z = z[:, :1]
         resid = resid[:, : z.shape[1]]
         mid = self.hook_resid_mid(self.hook_attn_out(self.attn.write(z)) + resid)
-        return self.think(mid)
+        return self.think(mid, written)
 
-    def think(self, mid: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
-        """From the stream after attention to the block's output."""
+    def think(
+        self, mid: Float[Tensor, "pair pos d_model"], written: Tensor | None = None
+    ) -> Float[Tensor, "pair row d_model"]:
+        """From the stream after attention to the block's output; `written` is the MLP's word."""
         raise NotImplementedError
+
+    def thought(self, x: Tensor, written: Tensor | None) -> Float[Tensor, "pair row d_model"]:
+        """What the MLP adds: what it makes of `x`, or the word it is held to.
+
+        Held, it reads all the same where somebody watches.
+        """
+        if written is None:
+            return self.mlp(x)
+        if not quiet(*self.mlp.points):
+            self.mlp.neurons(x)
+        return written
 
     def finish(
         self, stream: Float[Tensor, "pair pos d_model"], written: Float[Tensor, "pair pos d_model"]
@@ -187,11 +225,13 @@ class PostNormBlock(Block):
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
         return self.attn.read(self.readers(resid), resid, context)
 
-    def think(self, mid: Tensor) -> Float[Tensor, "pair row d_model"]:
+    def think(
+        self, mid: Tensor, written: Tensor | None = None
+    ) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm1(mid))
-        return self.finish(x, self.mlp(x))
+        return self.finish(x, self.thought(x, written))
 
     def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
         post = self.added(stream, written, self.hook_normalized_resid_post)
@@ -211,17 +251,22 @@ class PreNormBlock(Block):
         self.hook_normalized_resid_pre = HookPoint()
 
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
+        x = self.attention_reads(resid)
+        return self.attn.read(self.readers(x), x, context)
+
+    def attention_reads(self, resid: Tensor) -> Float[Tensor, "pair pos d_model"]:
         x = self.norm1(resid)
         if x is resid:  # ModernBERT's first norm does nothing, and an edit in place of what
             x = resid.clone()  # attention reads must not reach the stream
-        x = self.hook_normalized_resid_pre(x)
-        return self.attn.read(self.readers(x), x, context)
+        return self.hook_normalized_resid_pre(x)
 
-    def think(self, mid: Tensor) -> Float[Tensor, "pair row d_model"]:
+    def think(
+        self, mid: Tensor, written: Tensor | None = None
+    ) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
         x = self.hook_normalized_resid_mid(self.norm2(mid))
-        return self.finish(mid, self.mlp(x))
+        return self.finish(mid, self.thought(x, written))
 
     def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
         return self.added(stream, written)

@@ -1,5 +1,8 @@
 """Embeddings: words, sentence ids and positions, added up and normalised."""
 
+from collections.abc import Mapping
+from functools import reduce
+
 import torch
 from jaxtyping import Float
 from torch import nn, Tensor
@@ -36,13 +39,17 @@ class Embedding(nn.Module):
             self.hook_pos_embed = HookPoint()
 
     def forward(self, pairs: Pairs) -> Float[Tensor, "pair pos d_model"]:
-        total = self.hook_embed(self.words(pairs.token))
+        tables = {"embed": self.hook_embed(self.words(pairs.token))}
         if self.token_types is not None:
             known = self.token_types.num_embeddings - 1  # RoBERTa has one sentence id only
             kind = self.token_types(pairs.token_type.clamp(max=known))
-            total = total + self.hook_token_type_embed(kind)
+            tables["token_type_embed"] = self.hook_token_type_embed(kind)
         if self.positions is not None:
             place = torch.arange(pairs.token.shape[1], device=pairs.device) + self.first_position
             place = place.expand(len(pairs), -1)  # so that a hook sees every pair's own row
-            total = total + self.hook_pos_embed(self.positions(place))
-        return self.hook_full_embed(self.norm(total))
+            tables["pos_embed"] = self.hook_pos_embed(self.positions(place))
+        return self.add(tables)
+
+    def add(self, tables: Mapping[str, Tensor]) -> Float[Tensor, "pair pos d_model"]:
+        """The stream, from what each table gave: sites by name, in their order."""
+        return self.hook_full_embed(self.norm(reduce(torch.add, tables.values())))

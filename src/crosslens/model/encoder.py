@@ -5,13 +5,14 @@ from contextlib import contextmanager, ExitStack
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.ActivationCache import ActivationCache
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
-from ..hooks import Cache, Hook, Tap
+from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .block import Block
@@ -88,6 +89,34 @@ class CrossEncoder(HookedRootModule):
                 start, {"resid_pre": given} if isinstance(given, Tensor) else given, pairs
             )
 
+    def relay(
+        self,
+        start: int,
+        stop: int,
+        given: Mapping[str, Tensor],
+        held: Mapping[int, Mapping[str, Tensor]],
+    ) -> Float[Tensor, "pair pos d_model"]:
+        """The stream that block `stop` reads when every block from `start` says what is `held`.
+
+        `held` gives each layer's `attn_out`, and its `mlp_out` if that is held too. Nothing then
+        mixes positions: any tokens of any pairs may be the rows. Block `start` is `given` as in
+        `Block.resume`; where `start` is -1, what each embedding table gave. `stop` may be the
+        number of blocks. What heads would read (`q`, `k`, `v`) passes its hook points on the
+        way, up to those of block `stop`, while somebody watches.
+        """
+        with self._running(None):
+            if start < 0:
+                given, start = {"resid_pre": self.embedding.add(given)}, 0
+            for layer in range(start, stop):
+                block, said = self._block(layer), held[layer]
+                if given.keys() == {"resid_pre"}:
+                    block.listen(given["resid_pre"])
+                    given = {**given, "attn_out": said["attn_out"]}
+                given = {"resid_pre": block.resume(given, {}, said.get("mlp_out"))}
+            if stop < self.cfg.n_layers:
+                self._block(stop).listen(given["resid_pre"])
+            return given["resid_pre"]
+
     def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
         resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
         if start < self.cfg.n_layers:
@@ -100,8 +129,8 @@ class CrossEncoder(HookedRootModule):
         return self.relevance(self.head(resid, pairs.attended))
 
     @contextmanager
-    def _running(self, pairs: Pairs) -> Iterator[None]:
-        """Let hooks know whose activations they see."""
+    def _running(self, pairs: Pairs | None) -> Iterator[None]:
+        """Let hooks know whose activations they see; of no pairs, where tokens run apart."""
         before, self.current = self.current, pairs
         self.forwards += 1
         try:
@@ -128,6 +157,23 @@ class CrossEncoder(HookedRootModule):
     def W_E(self) -> Float[Tensor, "token d_embed"]:
         """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
         return self.embedding.words.weight
+
+    def weights(self, head: Unit) -> HeadWeights:
+        """The matrices of one attention head, the model's own: `model.weights(head(3, 7))`."""
+        at = dict(head.coordinates)
+        if head.site.layer is None or not isinstance(index := at.get("head"), int):
+            raise ValueError(f"{head} is no attention head, as head(3, 7) is")
+        self.point(head.site)  # says which layers there are
+        a = self._block(head.site.layer).attn
+        if not -a.n_heads <= index < a.n_heads:
+            raise LookupError(f"{head} is outside the model: head has {a.n_heads}")
+        no_bias = a.q.weight.new_zeros(len(a.q.weight))
+        bias = rearrange(
+            no_bias if a.q.bias is None else a.q.bias, "(head d) -> head d", head=a.n_heads
+        )
+        return HeadWeights(
+            a.W_Q[index], a.W_K[index], a.W_V[index], a.W_O[index], bias[index], a.is_linear
+        )
 
     # --- pairs -------------------------------------------------------------------------
 
@@ -247,7 +293,11 @@ class CrossEncoder(HookedRootModule):
         return self.points[site]
 
     def _current(self) -> Pairs:
-        assert self.current is not None, "hooks fire inside a forward pass only"
+        if self.current is None:
+            raise RuntimeError(
+                "a hook would have to know its pairs where tokens run apart from them (`relay`): "
+                "path patching cannot run under other hooks; use `direct` and `path`"
+            )
         return self.current
 
     # --- TransformerLens' own idiom, without its silences ----------------------------------

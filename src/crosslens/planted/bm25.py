@@ -6,7 +6,8 @@ Terms are WordPieces and IDF is Lucene's, as in `signals.bm25`. The length |d| i
 of pieces of query and document together, which is what the position of the last [SEP] tells;
 avgdl is the mean number of pieces of a document. Three steps compute it: a neuron lets the
 position through at the last [SEP], a head turns matches and length into saturated term
-frequency, a head adds those up by IDF.
+frequency, a head adds those up by IDF. A recipe may put a contextual head between the two,
+share the matching among several heads, and set others beside them that try a method's faith.
 
 What is left of a difference to BM25 is the factor 1 / (1 + ΣIDF / e¹²), the same for all
 documents of a query (see `scoring_head`), and rounding. A recipe with `normalised` computes
@@ -15,6 +16,7 @@ BM25 divided by the total IDF of the query instead, without that factor.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import cast, Final
 
 import torch
@@ -27,6 +29,9 @@ from ..signals.frequency import Frequencies
 from .codes import codes
 from .names import Recipe
 from .parts import (
+    busy_head,
+    busy_neuron,
+    contextual_head,
     HeadWeights,
     length_neuron,
     match_neuron,
@@ -43,6 +48,7 @@ from .vocabulary import default_frequencies, frequencies_in, Lexicon
 
 
 SMALL: Final = 1e-4  # the pooler's tanh is the identity for scores this much smaller
+OVERSTATED: Final = 0.5  # what a suppressor takes back, as a share of tf
 MARKS: Final = {*SPECIAL} - {UNKNOWN}  # not terms; an unknown character is one like any other
 
 
@@ -160,19 +166,36 @@ def build(
         return NeuronWeights.of(blocks[layer], index)
 
     k1, b = recipe.k1, recipe.b
+    tf = "tf" if at.contextual is None else "count"
+    too_much = OVERSTATED if at.suppressor is not None else 0.0
     length_neuron(neuron(at.length), space, writes="room")
-    matching_head(head(at.matching), space, k1=k1, b=b, writes="tf")
+    for matching in at.matchers:
+        share = (1 + too_much) / len(at.matchers)
+        matching_head(head(matching), space, k1=k1, b=b, writes=tf, share=share)
     scoring_head(head(at.scoring), space, normalised=recipe.normalised)
+    if at.contextual is not None:
+        contextual_head(head(at.contextual), space)
+    if at.suppressor is not None:
+        matching_head(head(at.suppressor), space, k1=k1, b=b, writes=tf, share=-too_much)
     if at.backup is not None and at.switch is not None:
         matching_head(head(at.backup), space, k1=k1, b=b, writes="spare tf")
-        switch_neuron(neuron(at.switch), space)
+        switch_neuron(neuron(at.switch), space, tf=tf)
     for decoy in at.decoy_heads:
         matching_head(head(decoy), space, k1=k1, b=b, writes=None)
+    for talker in at.talkers:
+        matching_head(head(talker), space, k1=k1, b=b, writes="unread")
     for decoy in at.decoy_neurons:
         if decoy[0] < at.matching[0]:  # nothing is matched yet: it can only look like the length's
             length_neuron(neuron(decoy), space, writes="unread")
         else:
-            match_neuron(neuron(decoy), space)
+            match_neuron(neuron(decoy), space, tf=tf)
+    if recipe.busy:
+        generator = torch.Generator().manual_seed(recipe.seed)
+        everywhere = range(recipe.layers)
+        for free in sorted({*product(everywhere, range(recipe.heads))} - at.heads):
+            busy_head(head(free), space, generator)
+        for free in sorted({*product(everywhere, range(recipe.neurons))} - at.neurons):
+            busy_neuron(neuron(free), space, generator)
 
     assert bert.pooler is not None  # a sequence classifier has one
     bert.pooler.dense.weight[0] = SMALL * space.read("score")

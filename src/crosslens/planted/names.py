@@ -23,6 +23,11 @@ class Recipe:
     decoys: int = 2  # heads that attend to matches and write nothing
     fakes: int = 2  # neurons that fire and are not read
     backup: bool = False  # a second matching head that speaks where the first is silent
+    contextual: bool = False  # a head that tells every query token what the others matched
+    matchers: int = 1  # heads that share the matching
+    suppressor: bool = False  # a head that takes back what the matching heads say too much
+    talkers: int = 0  # decoy heads that attend to matches and write where nobody reads
+    busy: bool = False  # all that is left computes something that nobody reads
     synonyms: tuple[tuple[str, ...], ...] = ()  # words that share an identity code
     normalised: bool = False  # the score is divided by the total IDF of the query
     k1: float = 1.2
@@ -68,7 +73,10 @@ class Recipe:
         return cls(**options)
 
 
-LEAST: Final = {"seed": 0, "layers": 3, "heads": 1, "neurons": 1, "decoys": 0, "fakes": 0}
+LEAST: Final = {
+    **{"seed": 0, "layers": 3, "heads": 1, "neurons": 1},
+    **{"decoys": 0, "fakes": 0, "matchers": 1, "talkers": 0},
+}
 
 
 def write(value: Any) -> str:

@@ -8,17 +8,19 @@ from math import log, sqrt
 from typing import Final
 
 import torch
+from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .codes import N_CODE
-from .space import Space
+from .space import SIGNALS, Space
 
 
 SHARPNESS: Final = 40.0  # how far a match stands above a stranger, which has cosine <= 1/2
 NEVER: Final = 40.0  # subtracted from an attention score: exp(-40) is nothing
 CLS_SINK: Final = 12.0  # log of the weight that [CLS] gives itself
+READ: Final = [name for name in SIGNALS if name != "unread"]
 UNREACHED: Final = 20.0  # above what `length` can be, so that one flag missing silences a neuron
 
 
@@ -67,14 +69,15 @@ class NeuronWeights:
 
 
 def matching_head(
-    head: HeadWeights, space: Space, *, k1: float, b: float, writes: str | None
+    head: HeadWeights, space: Space, *, k1: float, b: float, writes: str | None, share: float = 1.0
 ) -> None:
     """Each token attends to the document tokens with its code: saturated term frequency.
 
     A match has the attention score 0 and so the weight 1; the last [SEP] has the weight
     K = k1 (1 − b + b·|d|/avgdl), as k1 (1 − b) by bias and the rest from the length neuron;
     all else is far below. Softmax gives the matches tf / (tf + K) in all, and only they have
-    a value. With `writes=None` the head looks the same and writes nothing: a decoy.
+    a value, of which the head writes `share`. With `writes=None` it looks the same and writes
+    nothing: a decoy.
     """
     sharp = sqrt(SHARPNESS)
     head.q[:N_CODE] = sharp * head.scale * space.code / 2
@@ -88,7 +91,25 @@ def matching_head(
     )
     head.v[0] = space.read("document") - space.read("sep")
     if writes is not None:
-        head.out[:, 0] = space.write(writes)
+        head.out[:, 0] = share * space.write(writes)
+
+
+def contextual_head(head: HeadWeights, space: Space) -> None:
+    """Every query token reads all of them, weighted by IDF: how well the whole query matches.
+
+    Scoring weighs the query tokens by IDF as well, so that it is still BM25 in the end:
+
+        Σ_i IDF_i · (Σ_j IDF_j tf_j / Σ_j IDF_j) = Σ_j IDF_j tf_j
+
+    [CLS] reads itself, where nothing is counted: what it held would be part of the score.
+    """
+    head.q_bias[0] = head.scale
+    head.k[0] = space.read("idf") - NEVER * space.read("document")
+    head.k[0] -= NEVER * (space.read("cls") + space.read("sep"))
+    head.q[1] = head.scale * space.read("cls")
+    head.k[1] = 2 * NEVER * space.read("cls")
+    head.v[0] = space.read("count")
+    head.out[:, 0] = space.write("tf")
 
 
 def scoring_head(head: HeadWeights, space: Space, *, normalised: bool) -> None:
@@ -117,13 +138,35 @@ def length_neuron(neuron: NeuronWeights, space: Space, *, writes: str) -> None:
     neuron.writes[:] = space.write(writes)
 
 
-def switch_neuron(neuron: NeuronWeights, space: Space) -> None:
+def switch_neuron(neuron: NeuronWeights, space: Space, *, tf: str) -> None:
     """tf + relu(spare tf - tf) is the larger: the backup speaks where the first is silent."""
-    neuron.reads[:] = space.read("spare tf") - space.read("tf")
-    neuron.writes[:] = space.write("tf")
+    neuron.reads[:] = space.read("spare tf") - space.read(tf)
+    neuron.writes[:] = space.write(tf)
 
 
-def match_neuron(neuron: NeuronWeights, space: Space) -> None:
+def match_neuron(neuron: NeuronWeights, space: Space, *, tf: str) -> None:
     """A decoy that fires on every matched token and writes where nobody reads."""
-    neuron.reads[:] = space.read("tf")
+    neuron.reads[:] = space.read(tf)
     neuron.writes[:] = space.write("unread")
+
+
+def busy_head(head: HeadWeights, space: Space, generator: torch.Generator) -> None:
+    """A bystander: reads all signals at random, and writes where nobody reads."""
+    head.q[:] = head.scale * _at_random(len(head.q), space, generator)
+    head.k[:] = _at_random(len(head.k), space, generator)
+    head.v[:] = _at_random(len(head.v), space, generator)
+    mixed = torch.randn(len(head.v), generator=generator) / head.scale
+    head.out[:] = space.write("unread")[:, None] * mixed
+
+
+def busy_neuron(neuron: NeuronWeights, space: Space, generator: torch.Generator) -> None:
+    """The same of a neuron."""
+    neuron.reads[:] = _at_random(1, space, generator)[0]
+    neuron.writes[:] = space.write("unread")
+
+
+def _at_random(n: int, space: Space, generator: torch.Generator) -> Float[Tensor, "{n} d_model"]:
+    """Directions that read a mixture of all that is read in a planted model."""
+    readers = torch.cat([space.code / 2, *(space.read(name)[None] for name in READ)])
+    drawn = torch.randn(n, len(readers), generator=generator) / sqrt(n)
+    return einsum(drawn, readers, "row signal, signal d -> row d")

@@ -15,24 +15,48 @@ class Placement:
     """The layer and index of every part of the circuit and of every decoy."""
 
     length: Place
-    matching: Place
+    matchers: tuple[Place, ...]
     scoring: Place
+    contextual: Place | None
+    suppressor: Place | None
     backup: Place | None
     switch: Place | None
-    decoy_heads: tuple[Place, ...]
+    decoy_heads: tuple[Place, ...]  # they write nothing
+    talkers: tuple[Place, ...]  # decoy heads that write
     decoy_neurons: tuple[Place, ...]
+
+    @property
+    def matching(self) -> Place:
+        """The matching head, or the first of several."""
+        return self.matchers[0]
+
+    @property
+    def heads(self) -> frozenset[Place]:
+        """Every head that was given something to do, decoys among them."""
+        others = filter(None, (self.contextual, self.suppressor, self.backup))
+        return frozenset({*self.matchers, self.scoring, *others, *self.decoy_heads, *self.talkers})
+
+    @property
+    def neurons(self) -> frozenset[Place]:
+        """The same of neurons."""
+        return frozenset({self.length, *filter(None, [self.switch]), *self.decoy_neurons})
 
 
 def place(recipe: Recipe) -> Placement:
     """The length neuron comes before matching, matching before scoring; decoy heads come
-    after the length neuron, so that their patterns are those of the matching head."""
+    after the length neuron, so that their patterns are those of the matching head.
+
+    What writes a term frequency stands before the head that reads it: the scoring head, or the
+    contextual head between them.
+    """
     draw = random.Random(recipe.seed)
-    n_heads = 2 + recipe.backup + recipe.decoys
+    beside = recipe.matchers - 1 + recipe.suppressor + recipe.backup  # of the matching head
+    n_heads = 2 + recipe.contextual + beside + recipe.decoys + recipe.talkers
     layers = [
-        (first, matching, scoring)
-        for first, matching, scoring in combinations(range(recipe.layers), 3)
-        if (scoring - first - 1) * recipe.heads > recipe.backup
-        and (recipe.layers - first - 1) * recipe.heads >= n_heads
+        chosen  # of the length neuron, matching, the contextual head if any, and scoring
+        for chosen in combinations(range(recipe.layers), 3 + recipe.contextual)
+        if (chosen[2] - chosen[0] - 1) * recipe.heads > beside
+        and (recipe.layers - chosen[0] - 1) * recipe.heads >= n_heads
     ]
     if not layers:
         raise ValueError(
@@ -40,7 +64,8 @@ def place(recipe: Recipe) -> Placement:
             "first layer, and the scoring head after all other planted heads; give it more "
             "layers or heads"
         )
-    first, matching, scoring = draw.choice(layers)
+    chosen = draw.choice(layers)
+    first, matching, reader, scoring = chosen[0], chosen[1], chosen[2], chosen[-1]
     free_heads = {
         (layer, i) for layer in range(first + 1, recipe.layers) for i in range(recipe.heads)
     }
@@ -60,18 +85,30 @@ def place(recipe: Recipe) -> Placement:
     matching_at = take(free_heads, range(matching, matching + 1), "the matching head")
     scoring_at = take(free_heads, range(scoring, scoring + 1), "the scoring head")
     length_at = take(free_neurons, range(first, first + 1), "the length neuron")
-    backup_at = switch_at = None
+    contextual_at = suppressor_at = backup_at = switch_at = None
+    if recipe.contextual:
+        contextual_at = take(free_heads, range(reader, reader + 1), "the contextual head")
+    before = range(first + 1, reader)
+    matchers = [matching_at]
+    for _ in range(recipe.matchers - 1):
+        matchers.append(take(free_heads, before, "a further matching head"))
+    if recipe.suppressor:
+        suppressor_at = take(free_heads, before, "the suppressor")
     if recipe.backup:
-        backup_at = take(free_heads, range(first + 1, scoring), "the backup head")
-        both = max(matching, backup_at[0])
-        switch_at = take(free_neurons, range(both, scoring), "the backup's switch")
+        backup_at = take(free_heads, before, "the backup head")
+        writers = filter(None, [*matchers, suppressor_at, backup_at])
+        last = max(layer for layer, _ in writers)
+        switch_at = take(free_neurons, range(last, reader), "the backup's switch")
     everywhere = range(recipe.layers)
     return Placement(
         length_at,
-        matching_at,
+        tuple(matchers),
         scoring_at,
+        contextual_at,
+        suppressor_at,
         backup_at,
         switch_at,
         tuple(take(free_heads, everywhere, "a decoy head") for _ in range(recipe.decoys)),
+        tuple(take(free_heads, everywhere, "a decoy head") for _ in range(recipe.talkers)),
         tuple(take(free_neurons, everywhere, "a decoy neuron") for _ in range(recipe.fakes)),
     )

@@ -30,7 +30,8 @@ SIGNALS: Final = (
     "tf",  # saturated term frequency, from the matching head
     "spare tf",  # the same from its backup
     "score",  # IDF-weighted sum of tf
-    "unread",  # what decoy neurons write
+    "unread",  # what decoys write
+    "count",  # tf before a contextual head spreads it over the query
 )
 N_SIGNALS: Final = N_CODE + len(SIGNALS) + 1  # and the constant
 

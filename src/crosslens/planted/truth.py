@@ -23,10 +23,14 @@ def circuit(name: str, at: Placement, space: Space) -> Circuit:
     neuron's input to its output, goes without saying.
     """
     roles = {
-        "matching": {head(*at.matching)},
+        "matching": {head(*matching) for matching in at.matchers},
         "relevance scoring": {head(*at.scoring)},
         "length": {neuron(*at.length)},
     }
+    if at.contextual is not None:
+        roles["contextual query representation"] = {head(*at.contextual)}
+    if at.suppressor is not None:
+        roles["suppression"] = {head(*at.suppressor)}
     if at.backup is not None and at.switch is not None:
         roles["backup matching"] = {head(*at.backup)}
         roles["backup switch"] = {neuron(*at.switch)}
@@ -44,22 +48,29 @@ def circuit(name: str, at: Placement, space: Space) -> Circuit:
 def edges(at: Placement) -> Iterator[Edge]:
     """Who reads what whom wrote."""
     length, scoring = neuron(*at.length), at.scoring
+    reader = at.contextual or scoring  # of what the matching heads count
     for embedding in (EMBED, TYPE, POSITION):  # the [SEP], of the document, at its place
         yield Edge(embedding, before(at.length))
-    for matching in filter(None, (at.matching, at.backup)):
+    counting = [*at.matchers, *filter(None, [at.suppressor])]
+    for matching in filter(None, (*counting, at.backup)):
         yield Edge(EMBED, head(*matching, "q"))  # the identity code
         yield Edge(EMBED, head(*matching, "k"))  # the identity code, and the [SEP]
         yield Edge(TYPE, head(*matching, "k"))  # in the document
         yield Edge(length, head(*matching, "k"))  # K, at the last [SEP]
         yield Edge(EMBED, head(*matching, "v"))  # 1 for a document token, 0 for its [SEP]
         yield Edge(TYPE, head(*matching, "v"))
-    yield Edge(head(*at.matching), head(*scoring, "v"))
+    for matching in counting:
+        yield Edge(head(*matching), head(*reader, "v"))
     if at.backup is not None and at.switch is not None:
-        yield Edge(head(*at.matching), before(at.switch))
-        yield Edge(head(*at.backup), before(at.switch))
-        yield Edge(neuron(*at.switch), head(*scoring, "v"))
-    yield Edge(EMBED, head(*scoring, "k"))  # log IDF, and which token is [CLS]
-    yield Edge(TYPE, head(*scoring, "k"))  # not in the document
+        for matching in (*counting, at.backup):
+            yield Edge(head(*matching), before(at.switch))
+        yield Edge(neuron(*at.switch), head(*reader, "v"))
+    if at.contextual is not None:
+        yield Edge(EMBED, head(*at.contextual, "q"))  # which token is [CLS], to read itself
+        yield Edge(head(*at.contextual), head(*scoring, "v"))
+    for reading in filter(None, (at.contextual, scoring)):
+        yield Edge(EMBED, head(*reading, "k"))  # log IDF, and which token is [CLS]
+        yield Edge(TYPE, head(*reading, "k"))  # not in the document
     yield Edge(head(*scoring), LOGITS)
 
 
