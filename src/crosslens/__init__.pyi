@@ -51,6 +51,18 @@ from .effectiveness import (
     compare as compare,
     evaluate as evaluate,
 )
+from .faithfulness.curve import Curve as Curve, curve as curve
+from .faithfulness.edges import keep_edges as keep_edges
+from .faithfulness.graph import Graph as Graph, nodes as nodes
+from .faithfulness.growing import (
+    connected as connected,
+    growing as growing,
+    ranked as ranked,
+    sizes as sizes,
+)
+from .faithfulness.nodes import keep_nodes as keep_nodes
+from .faithfulness.rest import drawn_from as drawn_from, mean_over as mean_over
+from .faithfulness.restored import Faithfulness as Faithfulness
 from .findings import Findings as Findings
 from .hooks import (
     Cache as Cache,
@@ -59,6 +71,10 @@ from .hooks import (
     Hook as Hook,
     Hooked as Hooked,
 )
+from .idf.correlation import directions_of as directions_of, idf_correlations as idf_correlations
+from .idf.direction import idf_direction as idf_direction, IdfDirection as IdfDirection
+from .idf.doses import dose_response as dose_response, idf_doses as idf_doses
+from .idf.token_idf import TokenIdf as TokenIdf
 from .interventions.ablate import (
     ablate as ablate,
     mean_of as mean_of,
@@ -99,3 +115,22 @@ from .statistics import (
     bootstrap_interval as bootstrap_interval,
     spearman as spearman,
 )
+from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid
+from .surrogate.comparison import compare_formulas as compare_formulas, formulas_of as formulas_of
+from .surrogate.features import by_place as by_place, Features as Features, shared as shared
+from .surrogate.fit import (
+    by_pair as by_pair,
+    by_query as by_query,
+    Fit as Fit,
+    fit_score as fit_score,
+    linear as linear,
+    ridge as ridge,
+)
+from .surrogate.observe import (
+    observe as observe,
+    observe_candidates as observe_candidates,
+    Observed as Observed,
+)
+from .surrogate.quality import Quality as Quality, quality as quality
+from .surrogate.queries import first_tokens as first_tokens
+from .surrogate.rankings import ranking_agreement as ranking_agreement

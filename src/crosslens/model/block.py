@@ -153,6 +153,24 @@ class Block(nn.Module):
         mid = self.hook_resid_mid(self.hook_attn_out(self.attn.write(z)) + resid)
         return self.think(mid, written)
 
+    # Where the norms stand: what a reading and an addition do to the stream besides.
+
+    def before_attention(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The stream as q, k and v read it."""
+        return x
+
+    def after_attention(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The stream once attention was added to it, as it goes on."""
+        return x
+
+    def before_mlp(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The stream as the MLP reads it."""
+        return x
+
+    def after_mlp(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The stream once the MLP was added to it, as it goes on."""
+        return x
+
     def think(
         self, mid: Float[Tensor, "pair pos d_model"], written: Tensor | None = None
     ) -> Float[Tensor, "pair row d_model"]:
@@ -222,6 +240,12 @@ class PostNormBlock(Block):
         super().__init__(attn, mlp, norm1, norm2)
         self.hook_normalized_resid_post = HookPoint()
 
+    def after_attention(self, x: Tensor) -> Float[Tensor, "... d_model"]:
+        return self.norm1(x)
+
+    def after_mlp(self, x: Tensor) -> Float[Tensor, "... d_model"]:
+        return self.norm2(x)
+
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
         return self.attn.read(self.readers(resid), resid, context)
 
@@ -230,12 +254,12 @@ class PostNormBlock(Block):
     ) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
-        x = self.hook_normalized_resid_mid(self.norm1(mid))
+        x = self.hook_normalized_resid_mid(self.after_attention(mid))
         return self.finish(x, self.thought(x, written))
 
     def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
         post = self.added(stream, written, self.hook_normalized_resid_post)
-        return self.hook_normalized_resid_post(self.norm2(post))
+        return self.hook_normalized_resid_post(self.after_mlp(post))
 
     def _from_mlp(self) -> tuple[HookPoint, ...]:
         return (*super()._from_mlp(), self.hook_normalized_resid_post)
@@ -250,12 +274,18 @@ class PreNormBlock(Block):
         super().__init__(attn, mlp, norm1, norm2)
         self.hook_normalized_resid_pre = HookPoint()
 
+    def before_attention(self, x: Tensor) -> Float[Tensor, "... d_model"]:
+        return self.norm1(x)
+
+    def before_mlp(self, x: Tensor) -> Float[Tensor, "... d_model"]:
+        return self.norm2(x)
+
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
         x = self.attention_reads(resid)
         return self.attn.read(self.readers(x), x, context)
 
     def attention_reads(self, resid: Tensor) -> Float[Tensor, "pair pos d_model"]:
-        x = self.norm1(resid)
+        x = self.before_attention(resid)
         if x is resid:  # ModernBERT's first norm does nothing, and an edit in place of what
             x = resid.clone()  # attention reads must not reach the stream
         return self.hook_normalized_resid_pre(x)
@@ -265,7 +295,7 @@ class PreNormBlock(Block):
     ) -> Float[Tensor, "pair row d_model"]:
         if self.may_narrow(*self._from_mlp()):
             mid = mid[:, :1]
-        x = self.hook_normalized_resid_mid(self.norm2(mid))
+        x = self.hook_normalized_resid_mid(self.before_mlp(mid))
         return self.finish(mid, self.thought(x, written))
 
     def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:

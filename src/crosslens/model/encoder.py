@@ -19,6 +19,7 @@ from .block import Block
 from .config import Config
 from .families.parts import Parts
 from .head import Relevance
+from .replay import Replay
 from .tokens import PairTokenizer
 
 
@@ -127,6 +128,13 @@ class CrossEncoder(HookedRootModule):
         if self.final_norm is not None:
             resid = self.hook_final_norm(self.final_norm(resid))
         return self.relevance(self.head(resid, pairs.attended))
+
+    def replay(self, pairs: Pairs) -> Replay:
+        """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
+        pairs = pairs.to(self.device)
+        blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
+        context = self.context(pairs, self.embedding(pairs))
+        return Replay(blocks, self.final_norm, self.head, self.relevance, context, pairs.attended)
 
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:

@@ -1,0 +1,89 @@
+"""Faithfulness: the share of a contrast that a circuit restores on its own, pair by pair.
+
+    f(C) = (m(C) - m(0)) / (m(N) - m(0))
+
+m is the relevance score of the pairs with the signal: m(N) of the whole model, m(C) when only
+the circuit keeps what it has, m(0) when nothing does. 1: the circuit does all that the model
+does; 0: nothing of it. Mueller et al. (2025) divide means over examples; here each pair has a
+share of its own, and pairs between whose ends is too little to share are nan, as in `recovery`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..attribution.recovery import recovery, smallest_contrast
+from ..circuit import Edge
+from ..sites import Unit
+from ..statistics import bootstrap_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """The relevance scores of pairs when only a circuit is kept, for some circuits."""
+
+    signal: str
+    circuits: tuple[frozenset[Unit] | frozenset[Edge], ...]
+    n_all: int  # how many nodes, or edges, there are to keep
+    kept: Float[Tensor, "circuit pair"]  # the score with each circuit alone
+    empty: Float[Tensor, " pair"]  # the score when nothing is kept
+    whole: Float[Tensor, " pair"]  # the score of the whole model
+
+    @cached_property
+    def restored(self) -> Float[Tensor, "circuit pair"]:
+        """f of every circuit, pair by pair; nan where whole and empty score about alike."""
+        least = smallest_contrast(self.empty, self.whole)
+        return recovery(self.kept, self.empty, self.whole, least=least)
+
+    @cached_property
+    def mean(self) -> Float[Tensor, " circuit"]:
+        """f of every circuit, on average over the pairs that have one."""
+        return self.restored.nanmean(dim=1)
+
+    @property
+    def shares(self) -> Float[Tensor, " circuit"]:
+        """How large each circuit is, as a share of all there is to keep."""
+        return torch.tensor([len(circuit) / self.n_all for circuit in self.circuits]).double()
+
+    @property
+    def n_skipped(self) -> int:
+        """How many pairs have no contrast to restore."""
+        return int(self.restored.isnan().all(dim=0).sum())
+
+    def frame(self) -> pd.DataFrame:
+        """One row per circuit and pair."""
+        n_circuits, n_pairs = self.kept.shape
+        return pd.DataFrame(
+            {
+                "signal": self.signal,
+                "circuit": np.repeat(np.arange(n_circuits), n_pairs),
+                "size": np.repeat([len(circuit) for circuit in self.circuits], n_pairs),
+                "share": np.repeat(self.shares.numpy(), n_pairs),
+                "pair": np.tile(np.arange(n_pairs), n_circuits),
+                "kept": self.kept.flatten().numpy(force=True),
+                "empty": np.tile(self.empty.numpy(force=True), n_circuits),
+                "whole": np.tile(self.whole.numpy(force=True), n_circuits),
+                "restored": self.restored.flatten().numpy(force=True),
+            }
+        )
+
+    def summary(self, *, seed: int = 0) -> pd.DataFrame:
+        """One row per circuit: size, mean f, its 95 % bootstrap interval, pairs."""
+        values = self.restored.double().numpy(force=True)
+        low, high = bootstrap_interval(values, seed=seed)
+        return pd.DataFrame(
+            {
+                "signal": self.signal,
+                "size": [len(circuit) for circuit in self.circuits],
+                "share": self.shares.numpy(),
+                "mean": np.nanmean(values, axis=1),
+                "low": low,
+                "high": high,
+                "n": (~np.isnan(values)).sum(axis=1),
+            }
+        )

@@ -1,0 +1,38 @@
+"""Contrasts of the planted models, and of a tiny model of every family."""
+
+import pytest
+
+from crosslens import Axioms, collection, Contrast, CrossEncoder, load, Planted
+
+
+QUERY = "why do cats purr"
+BASE = ("the engine of a car rest", "a car in the town and the bark of a dog by the river")
+
+
+def one_word(model: CrossEncoder) -> Contrast:
+    """Documents that speak of a car, and of a python, in float64."""
+    model.double()
+    texts = [text.replace("car", "python") for text in BASE]
+    query = [QUERY] * len(BASE)
+    return Contrast.between(model.pairs(query, BASE), model.pairs(query, texts), "one word")
+
+
+@pytest.fixture
+def any_contrast(any_model: CrossEncoder) -> Contrast:
+    return one_word(any_model)
+
+
+@pytest.fixture
+def contrast(model: CrossEncoder) -> Contrast:
+    return one_word(model)
+
+
+@pytest.fixture
+def added_term():
+    """A planted model, and passages with one more occurrence of a query term."""
+
+    def build(planted: Planted, n: int = 4) -> tuple[CrossEncoder, Contrast]:
+        model = load(planted)
+        return model, Axioms(model, collection()).tfc1(n)
+
+    return build
