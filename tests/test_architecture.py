@@ -34,7 +34,7 @@ MAY_IMPORT = {
     },
     "faithfulness": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
-        *("corpora", "ranking", "effectiveness", *LEAVES),
+        *("corpora", "ranking", "effectiveness", "writing", *LEAVES),
     },
     "circuits": set(),  # of crosslens' parts, none: what they need is public
     "analyses": {"circuits"},

@@ -51,8 +51,13 @@ from .effectiveness import (
     compare as compare,
     evaluate as evaluate,
 )
+from .faithfulness.completeness import (
+    Completeness as Completeness,
+    completeness as completeness,
+)
 from .faithfulness.curve import Curve as Curve, curve as curve
 from .faithfulness.edges import keep_edges as keep_edges
+from .faithfulness.files import SavedCircuit as SavedCircuit
 from .faithfulness.graph import Graph as Graph, nodes as nodes
 from .faithfulness.growing import (
     connected as connected,
@@ -60,6 +65,8 @@ from .faithfulness.growing import (
     ranked as ranked,
     sizes as sizes,
 )
+from .faithfulness.in_ranking import rerank_alone as rerank_alone, Reranked as Reranked
+from .faithfulness.minimality import Minimality as Minimality, minimality as minimality
 from .faithfulness.nodes import keep_nodes as keep_nodes
 from .faithfulness.rest import drawn_from as drawn_from, mean_over as mean_over
 from .faithfulness.restored import Faithfulness as Faithfulness

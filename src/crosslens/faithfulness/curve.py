@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from ..statistics import bootstrap_interval
-from .growing import growing, Part, SHARES
+from .graph import Part
+from .growing import growing, SHARES
 from .nodes import keep_nodes
-from .restored import Faithfulness
+from .restored import Faithfulness, over_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +64,9 @@ class Curve:
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:
         """CPR and CMD: mean, 95 % bootstrap interval, pairs."""
-        areas = torch.stack([self.cpr, self.cmd]).double().numpy(force=True)
-        low, high = bootstrap_interval(areas, seed=seed)
-        there = torch.stack([self.cpr, self.cmd])
-        return pd.DataFrame(
-            {
-                "signal": self.of.signal,
-                "measure": ["CPR", "CMD"],
-                "mean": there.nanmean(dim=1).numpy(force=True),
-                "low": low,
-                "high": high,
-                "n": there.isfinite().sum(dim=1).numpy(force=True),
-            }
-        )
+        areas = torch.stack([self.cpr, self.cmd])
+        named = {"signal": self.of.signal, "measure": ["CPR", "CMD"]}
+        return pd.DataFrame({**named, **over_pairs(areas, seed=seed)})
 
     def _area(self, height: Float[Tensor, "circuit pair"]) -> Float[Tensor, " pair"]:
         share = self.of.shares.to(height)

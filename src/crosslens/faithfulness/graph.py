@@ -19,6 +19,9 @@ from ..hooks import Hooked
 from ..sites import head, near, Site, Unit
 
 
+Part = Unit | Edge
+
+
 def nodes(model: Hooked) -> list[Unit]:
     """What a circuit of nodes may keep: every head (`z`) and MLP (`mlp_out`), layer by layer."""
     layers = {site.layer: site for site in model.sites("mlp_out")}
@@ -47,6 +50,33 @@ def node(unit: Unit) -> Unit:
 def edge(given: Edge | str) -> Edge:
     """The edge of the graph that an edge between any parts of two nodes belongs to."""
     return edge_called(given if isinstance(given, str) else written(given))
+
+
+def parts(circuit: Iterable[Part | str]) -> frozenset[Part]:
+    """The nodes, or the edges, that a circuit is made of."""
+    return frozenset(node(part) if isinstance(part, Unit) else edge(part) for part in circuit)
+
+
+def called(part: Part) -> str:
+    """A node as everywhere, `3.z[head=7]`; an edge as the literature writes it."""
+    return written(part) if isinstance(part, Edge) else str(part)
+
+
+def in_order(parts: Iterable[Part]) -> list[Part]:
+    """Nodes, or edges, in the order of the forward pass."""
+
+    def place(part: Part) -> list[tuple[tuple[int, int], str]]:
+        return [
+            (unit.site.depth, str(unit)) for unit in ([part] if isinstance(part, Unit) else part)
+        ]
+
+    return sorted(parts, key=place)
+
+
+def all_parts(model: Hooked, like: Iterable[Part]) -> frozenset[Part]:
+    """All nodes of a model, or all its edges, if `like` are edges."""
+    is_node = any(isinstance(part, Unit) for part in like)
+    return frozenset(nodes(model) if is_node else Graph.of(model).edges)
 
 
 @dataclass(frozen=True)

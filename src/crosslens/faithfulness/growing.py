@@ -12,15 +12,15 @@ from ..attribution.notation import INPUT, LOGITS
 from ..attribution.patching import Effects
 from ..circuit import Edge
 from ..sites import Unit
-from .graph import node
+from .graph import node, Part
 
 
 # How much of a graph the circuits of a curve keep (MIB; Mueller et al., 2025).
 SHARES: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-Part = TypeVar("Part", Unit, Edge)
+Ranked = TypeVar("Ranked", bound=Part)
 
 
-def sizes(effects: Effects | EdgeEffects) -> dict[Unit, float] | dict[Edge, float]:
+def sizes(effects: Effects | EdgeEffects) -> dict[Part, float]:
     """The size of the mean effect of each unit, or each edge; 0 where it has none."""
     if isinstance(effects, EdgeEffects):
         found = effects.mean[effects.exists].abs().nan_to_num().tolist()
@@ -29,12 +29,12 @@ def sizes(effects: Effects | EdgeEffects) -> dict[Unit, float] | dict[Edge, floa
     return dict(zip(effects.units, found, strict=True))
 
 
-def ranked(size: Mapping[Part, float]) -> list[Part]:
+def ranked(size: Mapping[Ranked, float]) -> list[Ranked]:
     """Largest first; of equals, the earlier."""
     return sorted(size, key=lambda part: -abs(size[part]))
 
 
-def growing(ranking: Sequence[Part], shares: Sequence[float] = SHARES) -> list[frozenset[Part]]:
+def growing(ranking: Sequence[Ranked], shares: Sequence[float] = SHARES) -> list[frozenset[Ranked]]:
     """The first of a ranking, as many as each share of it holds whole."""
     return [frozenset(ranking[:n]) for n in counts(len(ranking), shares)]
 

@@ -18,9 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..attribution.recovery import recovery, smallest_contrast
-from ..circuit import Edge
-from ..sites import Unit
 from ..statistics import bootstrap_interval
+from .graph import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class Faithfulness:
     """The relevance scores of pairs when only a circuit is kept, for some circuits."""
 
     signal: str
-    circuits: tuple[frozenset[Unit] | frozenset[Edge], ...]
+    circuits: tuple[frozenset[Part], ...]
     n_all: int  # how many nodes, or edges, there are to keep
     kept: Float[Tensor, "circuit pair"]  # the score with each circuit alone
     empty: Float[Tensor, " pair"]  # the score when nothing is kept
@@ -74,16 +73,19 @@ class Faithfulness:
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:
         """One row per circuit: size, mean f, its 95 % bootstrap interval, pairs."""
-        values = self.restored.double().numpy(force=True)
-        low, high = bootstrap_interval(values, seed=seed)
         return pd.DataFrame(
             {
                 "signal": self.signal,
                 "size": [len(circuit) for circuit in self.circuits],
                 "share": self.shares.numpy(),
-                "mean": np.nanmean(values, axis=1),
-                "low": low,
-                "high": high,
-                "n": (~np.isnan(values)).sum(axis=1),
+                **over_pairs(self.restored, seed=seed),
             }
         )
+
+
+def over_pairs(values: Float[Tensor, "row pair"], *, seed: int = 0) -> dict[str, np.ndarray]:
+    """The mean of each row, its 95 % bootstrap interval, and how many pairs are behind it."""
+    found = values.double().numpy(force=True)
+    low, high = bootstrap_interval(found, seed=seed)
+    there = (~np.isnan(found)).sum(axis=1)
+    return {"mean": np.nanmean(found, axis=1), "low": low, "high": high, "n": there}

@@ -26,6 +26,7 @@ from ..sites import head, Site
 from .graph import Graph
 
 
+@runtime_checkable
 class Pieces(Protocol):
     """A model's pass over some pairs in pieces; `model.replay.Replay` says what each gives."""
 
