@@ -9,22 +9,42 @@ from crosslens import Findings
 
 
 def options(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, model: str = "planted:bm25"
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    *,
+    model: str = "planted:bm25",
+    several: bool = False,
 ) -> argparse.Namespace:
-    """The options that analyses share."""
+    """The options that analyses share; `several` collections are a list, in the order given."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
-    parser.add_argument("--collection", default="embedded", help="folder or ir_datasets:... id")
+    parser.add_argument(
+        "--collection",
+        default=["embedded"] if several else "embedded",
+        nargs="+" if several else None,
+        help="folder or ir_datasets:... id",
+    )
     parser.add_argument("--out", required=True, help="a new folder for the tables")
     parser.add_argument("--pairs", type=int, default=24, help="query-document pairs")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
 
-def save(given: argparse.Namespace, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write the tables as a run and print the last one, the answer."""
-    asked = {key: value for key, value in vars(given).items() if key != "out"}
-    findings = Findings.create(given.out, {"analysis": name, **asked})
+def begin(given: argparse.Namespace, name: str, *, resume: bool = False) -> Findings:
+    """The run of an analysis, new or, with `resume`, one that was interrupted."""
+    asked = {key: value for key, value in vars(given).items() if key not in ("out", "resume")}
+    return Findings.create(given.out, {"analysis": name, **asked}, resume=resume)
+
+
+def save(
+    given: argparse.Namespace,
+    name: str,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    findings: Findings | None = None,
+) -> None:
+    """Write the tables, into a new run unless one has begun, and print the last, the answer."""
+    findings = begin(given, name) if findings is None else findings
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
     *_, answer = tables.values()

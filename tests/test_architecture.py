@@ -32,6 +32,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),
     },
+    "tuning": {"pairs", "idf", "corpora", "effectiveness", "writing", *LEAVES},
     "faithfulness": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
         *("corpora", "ranking", "effectiveness", "writing", *LEAVES),

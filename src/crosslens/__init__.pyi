@@ -50,6 +50,7 @@ from .effectiveness import (
     agreement as agreement,
     compare as compare,
     evaluate as evaluate,
+    relevant_from as relevant_from,
 )
 from .faithfulness.completeness import (
     Completeness as Completeness,
@@ -123,7 +124,11 @@ from .statistics import (
     spearman as spearman,
 )
 from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid
-from .surrogate.comparison import compare_formulas as compare_formulas, formulas_of as formulas_of
+from .surrogate.comparison import (
+    compare_formulas as compare_formulas,
+    fit_formula as fit_formula,
+    formulas_of as formulas_of,
+)
 from .surrogate.features import by_place as by_place, Features as Features, shared as shared
 from .surrogate.fit import (
     by_pair as by_pair,
@@ -141,3 +146,18 @@ from .surrogate.observe import (
 from .surrogate.quality import Quality as Quality, quality as quality
 from .surrogate.queries import first_tokens as first_tokens
 from .surrogate.rankings import ranking_agreement as ranking_agreement
+from .tuning.align import aligned as aligned, embeddings as embeddings
+from .tuning.examples import (
+    Example as Example,
+    examples_of as examples_of,
+    Split as Split,
+    split_queries as split_queries,
+)
+from .tuning.tune import (
+    best_of as best_of,
+    cross_entropy as cross_entropy,
+    Epoch as Epoch,
+    squared_error as squared_error,
+    tune as tune,
+    Tuning as Tuning,
+)

@@ -80,6 +80,8 @@ def test_each_dose_is_the_edit_it_says(bm25_model, contrast, direction, doses) -
             expected = bm25_model(pairs).numpy()
         found = doses[(doses["edit"] == edit) & (doses["dose"] == dose)]
         assert found["score"].to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    swept = idf_doses(bm25_model, pairs, direction, scales=SCALES, targets=(-2.0, 0.0, 2.5))
+    np.testing.assert_allclose(swept["score"], doses["score"], rtol=1e-4, atol=1e-4)
     plain = doses[doses["edit"] == "none"]
     assert (plain["change"] == 0).all() and len(plain) == len(pairs)
 

@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -43,7 +42,7 @@ def test_the_planted_score_is_soft_tf_times_idf(formulas, split) -> None:
         assert found["low"][formula] > 0.98
     assert found["pearson"]["BM25, tuned"] > 0.99  # which is what was planted
     controls = found.loc[["shuffled IDF", "other heads", "only tf", "only IDF", "noise"]]
-    assert (controls["pearson"] < 0.95).all() and (controls["within_query"] < 0.97).all()
+    assert (controls["pearson"] < 0.93).all() and (controls["within_query"] < 0.98).all()
     assert abs(found["pearson"]["noise"]) < 0.3 and abs(found["within_query"]["noise"]) < 0.3
     assert abs(found["within_query"]["only IDF"]) < 0.3  # it is the same for all documents
 
@@ -71,22 +70,21 @@ def test_a_model_of_chance_is_told_no_better_than_by_its_controls(random) -> Non
     found = compare_formulas(
         random.observed, random.matching, random.rarity.filled(), random.idf.filled()
     ).set_index(["split", "formula"])
-    here = found.loc["by query"]
-    assert (
-        here["pearson"]["soft BM25"] < here["pearson"][["other heads", "shuffled IDF"]].max() + 0.1
-    )
-    assert here["pearson"]["soft BM25"] < 0.6
+    here = found.loc["by query"]["pearson"]
+    assert here["soft BM25"] < here[["other heads", "shuffled IDF"]].max() + 0.1
+    assert here["soft BM25"] < 0.6
 
 
 def test_telling_queries_apart_is_not_ranking(seen) -> None:
     """Each query's mean score is told by its IDFs where it was seen, and not where it was not."""
-    observed = seen.observed
-    label = {qid: i for i, qid in enumerate(dict.fromkeys(observed.qid))}
+    label = {qid: i for i, qid in enumerate(dict.fromkeys(seen.observed.qid))}
+    level = np.array([3.0 * label[qid] for qid in seen.observed.qid])
+    observed = replace(seen.observed, score=level + seen.observed.score)
     one_hot = np.eye(len(label))[[label[qid] for qid in observed.qid]]
     names = Features(one_hot, tuple(label))
     seen_before = fit_score(names, observed, splits=by_pair).quality()
     unseen = fit_score(names, observed, splits=by_query).quality()
-    assert seen_before.pearson > 0.3 > unseen.pearson
+    assert seen_before.pearson > 0.8 > 0.3 > unseen.pearson
     assert unseen.within_query == 0
 
 
@@ -193,4 +191,4 @@ def test_wrong_questions_are_refused(seen) -> None:
     with pytest.raises(ValueError, match="no parts of a formula"):
         shared(few.at(seen.rarity.values), few.of(seen.matching), ["m"], parts=["idf", "tfidf"])
     with pytest.raises(LookupError, match="not observed"):
-        compare_formulas(observed, [head(9, 9)], seen.rarity.values, torch.zeros(3))
+        compare_formulas(observed, [head(9, 9)], seen.rarity.values, seen.idf.filled())

@@ -29,7 +29,7 @@ from ..statistics import bootstrap_interval, spearman
 from .direction import IdfDirection
 
 
-SCALES: Final = (1.0, 3.0, 5.0, 8.0, 10.0, 15.0, 30.0)
+SCALES: Final = (1.0, 3.0, 8.0, 15.0, 30.0)  # the authors tried 1 to 200
 TERM: Final = ("Q+", "D+", "D_inj")  # every occurrence of the selected term of a contrast
 QUERY_TERM: Final = "Q+"
 AT_ONCE: Final = 16
@@ -64,24 +64,24 @@ def idf_doses(
     if not all(scale > 0 for scale in scales):
         raise ValueError(f"scales are above 0, found {list(scales)}: both signs of each are tried")
     token = pairs.token[pairs.where(QUERY_TERM)].unique().cpu()
-    doses = list(_doses(direction, token, scales, targets, n_random, seed))
-    scores = sweep(model, pairs, [hook for *_, hook in doses], progress=progress)
+    doses = _doses(direction, token, scales, targets, n_random, seed)
     plain = _read(model, pairs, [], readers)
+    if readers:  # a pass that looks at attention gives the score as well
+        found = []
+        for done, (*_, hook) in enumerate(doses, start=1):
+            found.append(_read(model, pairs, [hook], readers))
+            if progress is not None:
+                progress(done, len(doses))
+    else:
+        scores = sweep(model, pairs, [hook for *_, hook in doses], progress=progress)
+        found = [{"score": row} for row in scores.cpu().numpy()]
+    named = [("none", np.nan), *((edit, dose) for edit, dose, _ in doses)]
     frames = [
-        pd.DataFrame({"edit": "none", "dose": np.nan, "score": plain.pop("score"), **plain}).assign(
-            change=0.0
-        )
+        pd.DataFrame({"pair": range(len(pairs)), "edit": edit, "dose": dose, **columns})
+        for (edit, dose), columns in zip(named, [plain, *found], strict=True)
     ]
-    before = frames[0]["score"].to_numpy()
-    for (edit, dose, hook), row in zip(doses, scores.cpu().numpy(), strict=True):
-        seen = _read(model, pairs, [hook], readers) if readers else {}
-        seen.pop("score", None)
-        frames.append(
-            pd.DataFrame({"edit": edit, "dose": dose, "score": row, **seen, "change": row - before})
-        )
-    return pd.concat(
-        [each.assign(pair=np.arange(len(pairs))) for each in frames], ignore_index=True
-    )
+    whole = pd.concat(frames, ignore_index=True)
+    return whole.assign(change=whole["score"] - np.tile(plain["score"], len(named)))
 
 
 def dose_response(doses: pd.DataFrame, *, response: str = "score") -> pd.DataFrame:

@@ -3,29 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ..signals.frequency import Frequencies, Idf, idf_lucene, Number
 
 
 AT_ONCE: Final = 1_000  # documents that are tokenized together
-
-
-@runtime_checkable
-class Vocabulary(Protocol):
-    """What is asked of a tokenizer: its pieces, and how it cuts texts (any fast one of Hugging
-    Face's)."""
-
-    @property
-    def all_special_ids(self) -> list[int]: ...
-    @property
-    def backend_tokenizer(self) -> Any: ...
-    def get_vocab(self) -> dict[str, int]: ...
-    def __call__(self, text: Any, **options: Any) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +32,11 @@ class TokenIdf:
 
     @classmethod
     def of_documents(
-        cls, tokenizer: Vocabulary, documents: Iterable[str], *, convention: Idf = idf_lucene
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        documents: Iterable[str],
+        *,
+        convention: Idf = idf_lucene,
     ) -> "TokenIdf":
         """Counted over `documents` as the model's tokenizer cuts them.
 
@@ -68,7 +60,7 @@ class TokenIdf:
     @classmethod
     def of_df(
         cls,
-        tokenizer: Vocabulary,
+        tokenizer: PreTrainedTokenizerBase,
         df: Mapping[str, int],
         n_documents: int,
         *,
@@ -81,7 +73,11 @@ class TokenIdf:
 
     @classmethod
     def of_table(
-        cls, tokenizer: Vocabulary, idf: Mapping[str, Number], *, source: str = "a table of IDF"
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        idf: Mapping[str, Number],
+        *,
+        source: str = "a table of IDF",
     ) -> "TokenIdf":
         """From a piece's IDF, by the pieces' own names ("##ing" and "ing" are two).
 
@@ -131,16 +127,13 @@ class TokenIdf:
         return f"TokenIdf({n:,} whole tokens of {len(self):,} ids, from {self.source})"
 
 
-def begin_words(tokenizer: Vocabulary) -> list[int]:
+def begin_words(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The ids of pieces that begin a word.
 
     WordPiece marks those that do not with "##"; BPE and SentencePiece mark those that do.
     """
     vocabulary = tokenizer.get_vocab()
-    if type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
-        return [
-            i
-            for piece, i in vocabulary.items()
-            if not piece.startswith("##") and not piece.startswith("[unused")
-        ]
-    return [i for piece, i in vocabulary.items() if piece.startswith(("Ġ", "▁")) and len(piece) > 1]
+    marked = [i for piece, i in vocabulary.items() if piece[0] in "Ġ▁" and len(piece) > 1]
+    return marked or [
+        i for piece, i in vocabulary.items() if not piece.startswith(("##", "[unused"))
+    ]

@@ -67,7 +67,7 @@ def compare_formulas(
     rows = []
     for split, splits in named.items():
         for name, variants in formulas.items():
-            fits = [told(each, observed, splits, estimator) for each in variants]
+            fits = [fit_formula(each, observed, splits, estimator) for each in variants]
             figures = pd.DataFrame([fit.quality(seed=seed) for fit in fits]).mean()
             rows.append(
                 {"formula": name, "split": split, "columns": len(variants[0].names), **figures}
@@ -110,7 +110,7 @@ def formulas_of(
     return formulas
 
 
-def told(
+def fit_formula(
     features: Features, observed: Observed, splits: Splits = by_query, estimator: Any = None
 ) -> Fit:
     """The fit of any of the formulas: BM25's columns are alternatives, all others add up."""

@@ -25,8 +25,8 @@ from .quality import Quality, quality
 
 FOLDS: Final = 5
 
-Parts = Iterable[tuple[np.ndarray, np.ndarray]]  # the rows to fit on, and those left out
-Splits = Callable[[Observed], Parts]
+Folds = Iterable[tuple[np.ndarray, np.ndarray]]  # the rows to fit on, and those left out
+Splits = Callable[[Observed], Folds]
 
 
 def linear() -> Pipeline:
@@ -39,12 +39,12 @@ def ridge() -> Pipeline:
     return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
 
 
-def by_pair(observed: Observed, *, folds: int = FOLDS, seed: int = 0) -> Parts:
+def by_pair(observed: Observed, *, folds: int = FOLDS, seed: int = 0) -> Folds:
     """Each pair is left out once, whatever its query."""
     return KFold(folds, shuffle=True, random_state=seed).split(observed.score)
 
 
-def by_query(observed: Observed, *, folds: int = FOLDS) -> Parts:
+def by_query(observed: Observed, *, folds: int = FOLDS) -> Folds:
     """Each query is left out once, with all of its pairs.
 
     Raises:
