@@ -105,7 +105,7 @@ def completeness(
     ]
     tried: dict[frozenset[Part], tuple[str, Tensor, Tensor]] = {}
 
-    def tried_by(how: str, sets: Iterable[frozenset[Part]]) -> None:
+    def take_away(how: str, sets: Iterable[frozenset[Part]]) -> None:
         new = [k for k in dict.fromkeys(sets) if k not in tried]
         if new:
             circuits = [side - k for k in new for side in (members, whole)]
@@ -113,12 +113,12 @@ def completeness(
             found = zip(restored[::2], restored[1::2], strict=True)
             tried.update({k: (how, *both) for k, both in zip(new, found, strict=True)})
 
-    tried_by("nothing", [frozenset()])
-    tried_by("random", random_sets)
+    take_away("nothing", [frozenset()])
+    take_away("random", random_sets)
     gone: frozenset[Part] = frozenset()
     for _ in range(len(order) if n_greedy is None else min(n_greedy, len(order))):
         larger = [gone | {part} for part in order if part not in gone]
-        tried_by("greedy", larger)
+        take_away("greedy", larger)
         gone = max(larger, key=lambda k: float((tried[k][1] - tried[k][2]).abs().nanmean()))
     how, alone, rest = zip(*tried.values(), strict=True)
     return Completeness(contrast.signal, tuple(tried), how, torch.stack(alone), torch.stack(rest))

@@ -27,9 +27,9 @@ def nodes(model: Hooked) -> list[Unit]:
     layers = {site.layer: site for site in model.sites("mlp_out")}
     heads = model.heads()
     return [
-        node
+        unit
         for layer, mlp in layers.items()
-        for node in (*(unit for unit in heads if unit.site.layer == layer), mlp.at())
+        for unit in (*(head for head in heads if head.site.layer == layer), mlp.at())
     ]
 
 
@@ -154,7 +154,7 @@ class Graph:
         for receiver, column in self.column.items():
             if receiver != LOGITS:
                 of_node.setdefault(node(receiver), []).append(column)
-        for sender in reversed(self.senders):  # a node's own edges are settled before its readers'
+        for sender in reversed(self.senders):  # whether its readers lead on is settled by then
             if sender != INPUT and not found[self.row[sender]].any():
                 found[:, of_node[sender]] = False
         return found

@@ -3,7 +3,7 @@
     f(C \\ K) - f(C \\ K \\ {v})    for member v, and a set K of others
 
 A member that stands in for another adds nothing while that one is there: K takes it away, and
-of the sets tried the one that shows most of v counts (Wang et al., 2022, section 4.3).
+of the sets tried the one that shows most of v counts (Wang et al., 2022, section 4).
 
 With the whole model as the circuit and one K, the same figure finds backups: what is it that
 matters only since K is gone?
