@@ -12,12 +12,18 @@ def options(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None,
     *,
-    model: str = "planted:bm25",
+    model: str | None = "planted:bm25",
+    pairs: int = 24,
     several: bool = False,
 ) -> argparse.Namespace:
-    """The options that analyses share; `several` collections are a list, in the order given."""
+    """The options that analyses share.
+
+    `model=None` is for one that makes its own models; `several` collections are a list, in the
+    order given.
+    """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
+    if model is not None:
+        parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
     parser.add_argument(
         "--collection",
         default=["embedded"] if several else "embedded",
@@ -25,7 +31,7 @@ def options(
         help="folder or ir_datasets:... id",
     )
     parser.add_argument("--out", required=True, help="a new folder for the tables")
-    parser.add_argument("--pairs", type=int, default=24, help="query-document pairs")
+    parser.add_argument("--pairs", type=int, default=pairs, help="query-document pairs")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -41,12 +47,18 @@ def save(
     name: str,
     tables: Mapping[str, pd.DataFrame],
     *,
+    pages: Mapping[str, str] | None = None,
     findings: Findings | None = None,
 ) -> None:
-    """Write the tables, into a new run unless one has begun, and print the last, the answer."""
+    """Write the tables, and pages if any, into a new run unless one has begun.
+
+    Prints the last table, the answer.
+    """
     findings = begin(given, name) if findings is None else findings
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
+    for page, text in (pages or {}).items():
+        findings.text(page, text)
     *_, answer = tables.values()
     print(answer.round(4).to_string(index=False))
     print(f"\nAll tables: {findings.folder}")

@@ -37,6 +37,10 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
         *("corpora", "ranking", "effectiveness", "writing", *LEAVES),
     },
+    "discovery": {
+        *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
+        *LEAVES,
+    },
     "circuits": set(),  # of crosslens' parts, none: what they need is public
     "analyses": {"circuits"},
 }

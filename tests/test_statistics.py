@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import average_precision_score
 
 from crosslens.statistics import (
     auroc,
+    average_precision,
     benjamini_hochberg,
     bootstrap_interval,
     paired_test,
     precision_at,
+    r_precision,
     recall_at,
     spearman,
     top_k_overlap,
@@ -147,3 +150,35 @@ def test_what_has_no_order_is_refused() -> None:
     for k in (0, 6):
         with pytest.raises(ValueError, match=f"the top {k} of 5 items"):
             top_k_overlap(EFFECTS, EFFECTS, k)
+
+
+def test_r_precision_is_precision_at_the_number_of_true_items() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(20):
+        effects, truth = draw.normal(size=30), draw.random(30) < 0.3
+        truth[0] = True
+        k = int(truth.sum())
+        assert r_precision(effects, truth) == precision_at(effects, truth, k)
+        assert r_precision(effects, truth) == recall_at(effects, truth, k)
+    with pytest.raises(ValueError, match="no item is true"):
+        r_precision(effects, np.zeros(30, dtype=bool))
+
+
+def test_of_equals_at_the_border_an_even_share_is_found() -> None:
+    truth = np.array([True, True, False, False, False])
+    assert r_precision(np.array([1.0, 0, 0, 0, 0]), truth) == pytest.approx((1 + 1 / 4) / 2)
+    assert r_precision(np.zeros(5), truth) == pytest.approx(2 / 5)
+    # wherever the true item stands among its equals
+    assert r_precision(np.array([1.0, 0, 0, 0, 0]), truth[[0, 2, 3, 4, 1]]) == 0.625
+
+
+def test_average_precision_is_scikit_learns() -> None:
+    draw = np.random.default_rng(6)
+    for _ in range(20):
+        effects, truth = draw.integers(0, 8, size=30).astype(float), draw.random(30) < 0.3
+        truth[0] = True
+        assert average_precision(effects, truth) == pytest.approx(
+            average_precision_score(truth, effects)
+        )
+    with pytest.raises(ValueError, match="no item is true"):
+        average_precision(effects, np.zeros(30, dtype=bool))

@@ -46,6 +46,17 @@ from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Mini
 from .contrasts.synonyms import Neighbours as Neighbours
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
+from .discovery.cost import forward_passes as forward_passes
+from .discovery.looks import (
+    attention_to_matches as attention_to_matches,
+    written_of_matches as written_of_matches,
+)
+from .discovery.methods import (
+    discover as discover,
+    Discovery as Discovery,
+    Method as Method,
+    methods_for as methods_for,
+)
 from .effectiveness import (
     agreement as agreement,
     compare as compare,
@@ -119,8 +130,10 @@ from .sites import (
 )
 from .statistics import (
     auroc as auroc,
+    average_precision as average_precision,
     benjamini_hochberg as benjamini_hochberg,
     bootstrap_interval as bootstrap_interval,
+    r_precision as r_precision,
     spearman as spearman,
 )
 from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid

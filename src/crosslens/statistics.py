@@ -138,6 +138,32 @@ def top_k_overlap(a: Float[np.ndarray, " item"], b: Float[np.ndarray, " item"], 
     return len(np.intersect1d(top(a, k), top(b, k))) / k
 
 
+def r_precision(effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"]) -> float:
+    """Precision among as many items as are true, which is recall there too.
+
+    Of items equal at the border an even share counts, as if their order were drawn by lot.
+    """
+    k = int(truth.sum())
+    if not k:
+        raise ValueError("precision at the number of true items: no item is true")
+    border = effects[top(effects, k)[-1]]
+    above, level = effects > border, effects == border
+    by_lot = (k - above.sum()) * truth[level].mean()
+    return float((truth[above].sum() + by_lot) / k)
+
+
+def average_precision(
+    effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"]
+) -> float:
+    """The mean, over true items, of the precision among all items at least as large as it."""
+    complete(effects)
+    if not truth.any():
+        raise ValueError("average precision of nothing: no item is true")
+    as_large = effects[None] >= effects[truth][:, None]
+    precision = (as_large & truth).sum(axis=1) / as_large.sum(axis=1)
+    return float(precision.mean())
+
+
 def spearman(a: Float[np.ndarray, " item"], b: Float[np.ndarray, " item"]) -> float:
     """Spearman's rank correlation.
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from crosslens.analyses.__main__ import main, questions
+from crosslens.analyses.planted_family import CONDITIONS, tasks
 from tiny import tiny
 
-from crosslens import Findings
+from crosslens import Findings, load, plant
 
 
 def run(name: str, out, *more: str) -> Findings:
@@ -38,6 +39,41 @@ def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_
     found = findings.read("rankings").set_index("ranking")["auroc"]
     assert found["recovered"] == 1.0 and found["attention"] < 0.9
     assert "All tables" in capsys.readouterr().out
+
+
+def test_the_benchmark_ranks_all_kinds_by_all_methods_and_draws_it(tmp_path):
+    findings = run("discovery", tmp_path / "run", "--quick", "--pairs", "2")
+    answer = findings.read("answer").set_index(["kind", "method"])
+    small = answer["small"]
+    assert small["heads", "patching"] == small["heads", "chain"] == 1
+    assert small["heads", "attention to matches"] < 1
+    assert small["neurons", "zero ablation"] == 1 and small["neurons", "patching"] < 0.1
+    assert small["edges", "edge patching"] == 1 and small["edges", "EAP"] < 1
+    assert (answer.drop("random", level="method")["forward_passes"] > 0.5).all()
+    models = findings.read("models")
+    assert len(models) == len(answer) and models["auroc"].between(0, 1).all()
+    assert "attention to matches" in (tmp_path / "run" / "heatmap.html").read_text()
+
+
+def test_every_kind_of_planted_model_has_members_to_find_and_strangers_among_them():
+    for name, recipe in CONDITIONS.items():
+        planted = plant(recipe)
+        for task in tasks(planted, load(planted)):
+            assert 0 < task.is_member.sum() < len(task.parts), (name, task.kind)
+        if name == "backup":
+            heads, neurons, edges = tasks(planted, load(planted))
+            assert heads.is_member.sum() == 3 and neurons.is_member.sum() == 1
+            # words to both matching heads; both to the switch, one to scoring; that to the score
+            assert edges.is_member.sum() == 6
+
+
+def test_the_planted_circuit_is_faithful_and_random_heads_are_not(tmp_path):
+    findings = run("faithfulness", tmp_path / "run", "--model", "planted:bm25?busy", "--no-edges")
+    areas = findings.read("areas").set_index("method")
+    assert areas.loc["patching", "cpr"] > areas.loc["random", "cpr"] + 0.2
+    assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.2
+    rankings = findings.read("rankings").set_index(["method", "figure"])["mean"]
+    assert rankings["patching", "tau"] > 0.99 > rankings["activation difference", "tau"]
 
 
 def test_an_analysis_does_not_write_over_another_run(tmp_path):

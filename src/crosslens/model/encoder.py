@@ -81,8 +81,9 @@ class CrossEncoder(HookedRootModule):
         """The scores when what is `given` of block `start` is computed already.
 
         A tensor is the stream that the block reads, or the head where `start` is the number of
-        blocks. A mapping holds sites of the block by name, as in `Block.resume`: the pass then
-        begins at the last of them, at its hook point.
+        blocks: its row of [CLS] is then enough, if the model `reads_cls`. A mapping holds sites
+        of the block by name, as in `Block.resume`: the pass then begins at the last of them, at
+        its hook point.
         """
         with self._running(pairs):
             return self._from(
@@ -150,6 +151,11 @@ class CrossEncoder(HookedRootModule):
         block = self.blocks[layer]
         assert isinstance(block, Block)
         return block
+
+    @property
+    def reads_cls(self) -> bool:
+        """The score depends on the last block's output at [CLS] alone, not on a mean of tokens."""
+        return self.head.reads_cls
 
     @property
     def device(self) -> torch.device:

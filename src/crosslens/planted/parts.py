@@ -21,6 +21,7 @@ SHARPNESS: Final = 40.0  # how far a match stands above a stranger, which has co
 NEVER: Final = 40.0  # subtracted from an attention score: exp(-40) is nothing
 CLS_SINK: Final = 12.0  # log of the weight that [CLS] gives itself
 READ: Final = [name for name in SIGNALS if name != "unread"]
+ALIKE: Final = 1e-5  # by how much two heads that say the same may differ: rounding
 UNREACHED: Final = 20.0  # above what `length` can be, so that one flag missing silences a neuron
 
 
@@ -141,6 +142,7 @@ def length_neuron(neuron: NeuronWeights, space: Space, *, writes: str) -> None:
 def switch_neuron(neuron: NeuronWeights, space: Space, *, tf: str) -> None:
     """tf + relu(spare tf - tf) is the larger: the backup speaks where the first is silent."""
     neuron.reads[:] = space.read("spare tf") - space.read(tf)
+    neuron.bias.fill_(-ALIKE)
     neuron.writes[:] = space.write(tf)
 
 

@@ -1,0 +1,185 @@
+"""Whose circuit is faithful?
+
+    python -m crosslens.analyses.faithfulness --model embedded --out runs/faithfulness
+
+Every discovery method ranks the heads, and those of edges rank the edges, on one half of a TFC1
+contrast. On the other half circuits of the first of each ranking are kept, the rest being what
+it is without the signal, and the share of the contrast that they restore is drawn over their
+size: CPR is the area under it (large: little suffices), CMD the area between it and 1 (small:
+the circuit does what the model does). Random rankings are the control.
+
+Then heads alone rerank the collection, the others at their mean: the best of each ranking, as
+many as `--share` of all heads, against the whole model.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from crosslens import (
+    Axioms,
+    bootstrap_interval,
+    Collection,
+    collection,
+    Contrast,
+    CrossEncoder,
+    Curve,
+    curve,
+    discover,
+    Edge,
+    Faithfulness,
+    Graph,
+    keep_edges,
+    keep_nodes,
+    load,
+    mean_over,
+    Method,
+    methods_for,
+    rerank,
+    rerank_alone,
+    Unit,
+)
+
+from .running import options, save
+
+
+SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+N_RANDOM = 5  # random rankings, whose areas are averaged pair by pair
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One row per method, size and pair; the effect on rankings; the areas, which answer."""
+
+    curves: pd.DataFrame  # kind, method, share, pair, restored
+    rankings: pd.DataFrame  # method, heads, figure, mean, low, high
+    areas: pd.DataFrame  # kind, method, CPR and CMD with intervals, heads or edges for 80 %
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Heads or edges: what there is to rank, by which methods, and how a circuit is kept."""
+
+    name: str
+    parts: Sequence[Unit | Edge]
+    methods: Sequence[Method]
+    keep: Callable[..., Faithfulness]
+
+
+def trace(
+    model: CrossEncoder,
+    contrast: Contrast,
+    texts: Collection,
+    *,
+    share: float,
+    with_edges: bool = True,
+    costly: bool = False,
+    seed: int = 0,
+) -> Findings:
+    """Curves and areas of every method; and what its best heads, `share` of all, rerank to."""
+    found_on, scored_on = contrast.take(slice(0, None, 2)), contrast.take(slice(1, None, 2))
+    heads = model.heads()
+    keep_heads = partial(keep_nodes, nodes=heads)
+    kinds = [Kind("heads", heads, methods_for(heads), keep_heads)]
+    if with_edges:
+        edges = Graph.of(model).edges
+        able = [each for each in methods_for(edges) if costly or each.name != "edge patching"]
+        kinds.append(Kind("edges", edges, able, keep_edges))
+    curves: list[pd.DataFrame] = []
+    areas: list[dict] = []
+    best: dict[str, list[Unit]] = {}
+    for kind in kinds:
+        for method in kind.methods:
+            rankings = (
+                at_random(kind.parts, seed)
+                if method.name == "random"
+                else [discover(model, found_on, kind.parts, method).ranking]
+            )
+            grown = [
+                curve(model, scored_on, each, keep=kind.keep, shares=SHARES) for each in rankings
+            ]
+            labels = {"kind": kind.name, "method": method.name}
+            curves.append(mean_frame(grown).assign(**labels))
+            areas.append(labels | area(grown))
+            if kind.name == "heads":
+                best[method.name] = rankings[0][: max(1, round(share * len(heads)))]
+    return Findings(
+        pd.concat(curves, ignore_index=True),
+        reranked(model, texts, contrast, best),
+        pd.DataFrame(areas),
+    )
+
+
+def at_random(parts: Sequence, seed: int) -> list[list]:
+    """Some rankings of nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        [parts[i] for i in torch.randperm(len(parts), generator=generator).tolist()]
+        for _ in range(N_RANDOM)
+    ]
+
+
+def mean_frame(curves: Sequence[Curve]) -> pd.DataFrame:
+    """What circuits of each size restore of each pair, on average over the curves."""
+    frame = pd.concat([each.frame() for each in curves])
+    return frame.groupby(["size", "share", "pair"], as_index=False)["restored"].mean()
+
+
+def area(curves: Sequence[Curve]) -> dict[str, float]:
+    """CPR and CMD with their intervals over pairs, and how many parts restore 80 %."""
+    found = {}
+    for name in ("cpr", "cmd"):
+        values = torch.stack([getattr(each, name) for each in curves]).mean(dim=0)
+        per_pair = values.double().numpy(force=True)
+        low, high = bootstrap_interval(per_pair)
+        found[name] = float(np.nanmean(per_pair))
+        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    enough = [each.size_for(0.8) for each in curves]
+    return found | {"size_for_80": float(np.mean([n or np.nan for n in enough]))}
+
+
+def reranked(
+    model: CrossEncoder, texts: Collection, contrast: Contrast, best: dict[str, list[Unit]]
+) -> pd.DataFrame:
+    """How the heads of each circuit alone rank the collection, beside the whole model."""
+    rest = mean_over(model, contrast.base)
+    whole = rerank(lambda query, documents: model.score(query, documents).tolist(), texts)
+    tables = []
+    for method, heads in best.items():
+        alone = rerank_alone(
+            model, texts, heads, rest=rest, nodes=model.heads(), whole=whole
+        ).summary()
+        tables.append(alone.reset_index().assign(method=method, heads=len(heads)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=0.2, help="of all heads, to rerank with")
+    parser.add_argument("--no-edges", action="store_true", help="heads only")
+    parser.add_argument("--costly", action="store_true", help="edge patching too: a pass per edge")
+    given = options(parser, argv)
+    model, texts = load(given.model), collection(given.collection)
+    findings = trace(
+        model,
+        Axioms(model, texts, seed=given.seed).tfc1(given.pairs),
+        texts,
+        share=given.share,
+        with_edges=not given.no_edges,
+        costly=given.costly,
+        seed=given.seed,
+    )
+    save(
+        given,
+        __name__,
+        {"curves": findings.curves, "rankings": findings.rankings, "areas": findings.areas},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The same for edges: one number for each, from exact paths, by gradient, from its two ends."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..attribution.edge_effects import EdgeEffects
+from ..attribution.edges import edge_attribution
+from ..attribution.gradient import attribution_patching
+from ..attribution.notation import INPUT, LOGITS
+from ..attribution.path_patching import path_edges
+from ..circuit import Edge
+from ..contrasts.contrast import Contrast
+from ..hooks import Hooked
+from .effects import size
+
+
+def restored(model: Hooked, contrast: Contrast, edges: Sequence[Edge]) -> Float[Tensor, " edge"]:
+    """What each edge restores on its own, exactly: nothing else passes on what it says."""
+    senders, receivers = (list(dict.fromkeys(ends)) for ends in zip(*edges, strict=True))
+    found = path_edges(model, contrast, senders, receivers, held=("z", "mlp_out"))
+    return of_each(found, edges)
+
+
+def estimated(
+    model: Hooked, contrast: Contrast, edges: Sequence[Edge], *, steps: int = 0
+) -> Float[Tensor, " edge"]:
+    """The size of the mean effect of each edge: EAP, with `steps` EAP-IG."""
+    return of_each(edge_attribution(model, contrast, steps=steps), edges)
+
+
+def by_ends(model: Hooked, contrast: Contrast, edges: Sequence[Edge]) -> Float[Tensor, " edge"]:
+    """The product of what both ends restore, to first order: a guess from nodes alone.
+
+    The input and the logits carry all there is: 1.
+    """
+    ends = list(dict.fromkeys(unit for edge in edges for unit in edge))
+    found = size(attribution_patching(model, contrast, [u for u in ends if u != LOGITS]))
+    value = dict(zip([u for u in ends if u != LOGITS], found.tolist(), strict=True))
+    value |= {INPUT: 1.0, LOGITS: 1.0}
+    return torch.tensor([value[sender] * value[receiver] for sender, receiver in edges])
+
+
+def of_each(effects: EdgeEffects, edges: Sequence[Edge]) -> Float[Tensor, " edge"]:
+    """The sizes of the mean effects of these edges."""
+    row = {unit: i for i, unit in enumerate(effects.senders)}
+    column = {unit: i for i, unit in enumerate(effects.receivers)}
+    found = effects.mean.abs().nan_to_num(nan=0.0)
+    at = torch.tensor([(row[sender], column[receiver]) for sender, receiver in edges])
+    return found[at[:, 0], at[:, 1]]
