@@ -29,7 +29,7 @@ def found(planted) -> dict[str, Verdict]:
     """Every verdict on a planted BM25, on texts in which the documents it scores high are
     relevant."""
     model = load(planted)
-    few = collection().sample(20, 5)
+    few = collection().sample(24, 6)
     scores = {
         (qid, docid): planted.bm25(few.queries[qid], few.documents[docid])
         for qid, docids in few.candidates.items()
@@ -40,7 +40,7 @@ def found(planted) -> dict[str, Verdict]:
         for qid, docids in few.candidates.items()
     }
     qrels = tuple(Qrel(q, d, int(score > middle[q])) for (q, d), score in scores.items())
-    evidence = Evidence(model, Axioms(model, replace(few, qrels=qrels)), n=8)
+    evidence = Evidence(model, Axioms(model, replace(few, qrels=qrels)), n=12)
     return {name: judged(claim, evidence) for name, claim in CLAIMS.items()}
 
 

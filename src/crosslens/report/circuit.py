@@ -1,12 +1,18 @@
 """The circuit in a report: the claims put to the test, the heads found, and where they stand.
 
-claims, figures     the verdicts on the catalogue's claims, and what they rest on
-circuit_nodes       one row per head of the traced circuit: its part, its effect, its route
-circuit_edges       one row per path between heads, or to the score
+Tables and files:
+    claims, figures     the verdicts on the catalogue's claims, and what they rest on
+    circuit.json        the traced circuit as text
+    circuit_nodes       one row per head of it: its part, its effect, its route
+    circuit_edges       one row per path between heads, or to the score
+    edge_circuits       on request: what the most important edges restore, at growing sizes
+    formulas            how well a BM25-like formula tells the score, beside its controls
+    fit, coefficients   that formula: what it says of each pair of a query it never saw
 """
 
 import re
 from collections.abc import Iterable
+from typing import Any, Final
 
 from crosslens.circuits.catalogue import CLAIMS
 from crosslens.circuits.evidence import Evidence
@@ -14,9 +20,13 @@ from crosslens.circuits.examine import examine
 from crosslens.circuits.placing import placed
 
 from ..attribution.chain import Chain, SCORE
+from ..attribution.edges import edge_attribution
 from ..contrasts.axioms import Axioms
 from ..contrasts.synonyms import LISTED, Neighbours
 from ..corpora.collection import Collection
+from ..faithfulness.curve import curve
+from ..faithfulness.edges import keep_edges
+from ..faithfulness.growing import ranked, sizes
 from ..findings import Findings
 from ..model.encoder import CrossEncoder
 from ..sites import Unit
@@ -25,7 +35,9 @@ from .question import Question, Watch
 from .shortened import Shortened
 
 
-ROOM = 64  # tokens that sentences and places of a term take beyond other edits
+SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the edges
+STEPS: Final = 5  # of integrated gradients along which edges are ranked
+ROOM: Final = 64  # tokens that sentences and places of a term take beyond other edits
 
 
 def gathered(
@@ -80,6 +92,8 @@ def examined(
     findings.note(no_circuit=why)
     if not why:
         fitted(evidence, findings)
+        if question.edges:
+            grown(evidence, findings)
         findings.table("circuit_edges", paths(evidence.chain))
         findings.table("circuit_nodes", placed(model, evidence.tfc1, evidence.circuit.roles))
 
@@ -130,11 +144,26 @@ def short(name: str) -> str:
     return f"{found[1]}.{found[2]}" if found else name
 
 
+def grown(evidence: Evidence, findings: Findings) -> None:
+    """What circuits of edges restore as they grow, ranked by integrated gradients."""
+    evidence.watch("Scoring edges", 0, 1)
+    contrast = evidence.tfc1
+    size: Any = sizes(edge_attribution(evidence.model, contrast, steps=STEPS))
+    found = curve(evidence.model, contrast, ranked(size), keep=keep_edges, shares=SHARES)
+    findings.table("edge_circuits", found.of.summary().assign(n_all=found.of.n_all))
+    areas: Frame = found.summary().set_index("measure")["mean"]
+    findings.note(edge_areas={name: float(areas[name]) for name in ("CPR", "CMD")})
+    evidence.watch("Scoring edges", 1, 1)
+
+
 def fitted(evidence: Evidence, findings: Findings) -> None:
     """The formula's score of every observed pair beside the model's, if there is a formula."""
-    if not evidence.members("matching"):
+    try:
+        formulas = evidence.formulas
+    except ValueError as error:  # no matching head, or too few queries to leave some out
+        findings.note(no_formula=str(error))
         return
-    findings.table("formulas", evidence.formulas, also_json=True)
+    findings.table("formulas", formulas, also_json=True)
     soft, tuned = evidence.fits
     pairs = pd.DataFrame(
         {

@@ -22,6 +22,7 @@ TABLES: Final[Mapping[str, str]] = {
     "figures": "every figure of a claim, with interval, control and what was expected",
     "circuit_nodes": "the heads of the circuit: part, effect, where they read and write",
     "circuit_edges": "the paths between heads and to the score",
+    "edge_circuits": "what the most important edges restore alone, at growing sizes",
     "formulas": "how well a BM25-like formula tells the score, and each of its controls",
     "fit": "what the formula and tuned BM25 say of each pair, beside the model's score",
     "coefficients": "of the formula, fitted on all pairs",
@@ -45,9 +46,29 @@ def section(findings: Findings, figure: Figures) -> dict[str, Any] | None:
         found["heads"] = nodes.sort_values(["layer", "name"]).to_dict("records")
         found["paths"] = paths(edges)
     found["why_no_picture"] = findings.meta.get("no_circuit", "")
+    found["why_no_formula"] = findings.meta.get("no_formula", "")
+    if "edge_circuits" in there:
+        found["edges"] = grown(findings, figure)
     if "fit" in there:
         found |= fitted(findings, figure)
     return found
+
+
+def grown(findings: Findings, figure: Figures) -> dict[str, Any]:
+    """The curve of circuits of edges, and the areas that sum it up."""
+    table, areas = read(findings, "edge_circuits"), findings.meta["edge_areas"]
+    picture = figure(
+        figures.grown(table),
+        Markup("<b>Circuits of edges</b>: CPR {:.2f}, CMD {:.2f}").format(
+            areas["CPR"], areas["CMD"]
+        ),
+        "Share of the contrast restored by the most important edges alone: "
+        + ", ".join(
+            f"{size} edges {mean:.2f}"
+            for size, mean in zip(table["size"], table["mean"], strict=True)
+        ),
+    )
+    return {"figure": picture, "n": int(table["n_all"].iloc[0])}
 
 
 def fitted(findings: Findings, figure: Figures) -> dict[str, Any]:

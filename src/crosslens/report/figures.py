@@ -190,6 +190,26 @@ def told(fit: Frame, formula: str, colour: str) -> go.Figure:
     return laid_out(figure, height=340)
 
 
+def grown(table: Frame) -> go.Figure:
+    """What circuits restore as they grow."""
+    figure = go.Figure(
+        go.Scatter(
+            x=table["size"],
+            y=table["mean"],
+            mode="lines+markers",
+            line={"color": MODEL_COLOUR, "width": 2},
+            marker={"size": 8},
+            error_y=between(table, "mean", "low", "high", MODEL_COLOUR),
+            customdata=table[["low", "high"]],
+            hovertemplate="%{x} edges: %{y:.3f}<br>95 % interval %{customdata[0]:.3f} to "
+            "%{customdata[1]:.3f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="edges kept, the most important first")
+    figure.update_yaxes(title="share of the contrast restored", zeroline=True)
+    return laid_out(figure, height=300)
+
+
 def between(frame: Frame, middle: str, low: str, high: str, colour: str) -> dict[str, Any]:
     """Error bars from `low` to `high`."""
     return {
