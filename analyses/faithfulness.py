@@ -13,7 +13,7 @@ many as `--share` of all heads, against the whole model.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection as Names, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +38,6 @@ from crosslens import (
     keep_nodes,
     load,
     mean_over,
-    Method,
     methods_for,
     rerank,
     rerank_alone,
@@ -49,6 +48,8 @@ from .running import options, save
 
 
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+COSTLY = "edge patching"  # a pass for each edge
+MOST_DOCUMENTS = 10  # of each query, where only some queries are reranked
 N_RANDOM = 5  # random rankings, whose areas are averaged pair by pair
 
 
@@ -63,11 +64,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class Kind:
-    """Heads or edges: what there is to rank, by which methods, and how a circuit is kept."""
+    """Heads or edges: what there is to rank, and how a circuit of them is kept."""
 
     name: str
     parts: Sequence[Unit | Edge]
-    methods: Sequence[Method]
     keep: Callable[..., Faithfulness]
 
 
@@ -78,23 +78,24 @@ def trace(
     *,
     share: float,
     with_edges: bool = True,
-    costly: bool = False,
+    left_out: Names[str] = (COSTLY,),
     seed: int = 0,
 ) -> Findings:
-    """Curves and areas of every method; and what its best heads, `share` of all, rerank to."""
+    """Curves and areas of every method; and what its best heads, `share` of all, rerank to.
+
+    `left_out` names methods to do without.
+    """
     found_on, scored_on = contrast.take(slice(0, None, 2)), contrast.take(slice(1, None, 2))
     heads = model.heads()
     keep_heads = partial(keep_nodes, nodes=heads)
-    kinds = [Kind("heads", heads, methods_for(heads), keep_heads)]
+    kinds = [Kind("heads", heads, keep_heads)]
     if with_edges:
-        edges = Graph.of(model).edges
-        able = [each for each in methods_for(edges) if costly or each.name != "edge patching"]
-        kinds.append(Kind("edges", edges, able, keep_edges))
+        kinds.append(Kind("edges", Graph.of(model).edges, keep_edges))
     curves: list[pd.DataFrame] = []
     areas: list[dict] = []
     best: dict[str, list[Unit]] = {}
     for kind in kinds:
-        for method in kind.methods:
+        for method in (each for each in methods_for(kind.parts) if each.name not in left_out):
             rankings = (
                 at_random(kind.parts, seed)
                 if method.name == "random"
@@ -162,16 +163,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=0.2, help="of all heads, to rerank with")
     parser.add_argument("--no-edges", action="store_true", help="heads only")
-    parser.add_argument("--costly", action="store_true", help="edge patching too: a pass per edge")
+    parser.add_argument("--costly", action="store_true", help=f"{COSTLY} too: a pass per edge")
+    parser.add_argument("--queries", type=int, help="rerank so many queries instead of all")
     given = options(parser, argv)
     model, texts = load(given.model), collection(given.collection)
     findings = trace(
         model,
         Axioms(model, texts, seed=given.seed).tfc1(given.pairs),
-        texts,
+        texts.sample(given.queries, MOST_DOCUMENTS) if given.queries else texts,
         share=given.share,
         with_edges=not given.no_edges,
-        costly=given.costly,
+        left_out=() if given.costly else (COSTLY,),
         seed=given.seed,
     )
     save(

@@ -39,6 +39,7 @@ PLAIN: Final = Recipe(layers=5, decoys=2, talkers=2, fakes=6, busy=True)
 CONDITIONS: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "plain": PLAIN,
+        "tiny": replace(PLAIN, layers=3, heads=3, decoys=1, talkers=1, fakes=2),
         "small": replace(PLAIN, layers=4),
         "large": replace(PLAIN, layers=8, heads=8),
         "many decoys": replace(PLAIN, layers=6, decoys=6, talkers=6, fakes=12),
@@ -53,7 +54,7 @@ CONDITIONS: Final[Mapping[str, Recipe]] = MappingProxyType(
         ),
     }
 )
-QUICK: Final = ("small",)
+QUICK: Final = ("tiny",)
 COUNTING: Final = frozenset({"matching", "backup matching", "suppression"})  # by their keys
 
 

@@ -5,11 +5,12 @@ import importlib
 import numpy as np
 import pandas as pd
 import pytest
+from crosslens.analyses import faithfulness
 from crosslens.analyses.__main__ import main, questions
 from crosslens.analyses.planted_family import CONDITIONS, tasks
 from tiny import tiny
 
-from crosslens import Findings, load, plant
+from crosslens import Axioms, collection, Findings, load, methods_for, plant
 
 
 def run(name: str, out, *more: str) -> Findings:
@@ -44,11 +45,11 @@ def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_
 def test_the_benchmark_ranks_all_kinds_by_all_methods_and_draws_it(tmp_path):
     findings = run("discovery", tmp_path / "run", "--quick", "--pairs", "2")
     answer = findings.read("answer").set_index(["kind", "method"])
-    small = answer["small"]
-    assert small["heads", "patching"] == small["heads", "chain"] == 1
-    assert small["heads", "attention to matches"] < 1
-    assert small["neurons", "zero ablation"] == 1 and small["neurons", "patching"] < 0.1
-    assert small["edges", "edge patching"] == 1 and small["edges", "EAP"] < 1
+    tiny = answer["tiny"]
+    assert tiny["heads", "patching"] == tiny["heads", "chain"] == 1
+    assert tiny["heads", "attention to matches"] < 1
+    assert tiny["neurons", "zero ablation"] == 1 and tiny["neurons", "patching"] < 0.1
+    assert tiny["edges", "edge patching"] == 1 and tiny["edges", "EAP"] < 1
     assert (answer.drop("random", level="method")["forward_passes"] > 0.5).all()
     models = findings.read("models")
     assert len(models) == len(answer) and models["auroc"].between(0, 1).all()
@@ -67,13 +68,31 @@ def test_every_kind_of_planted_model_has_members_to_find_and_strangers_among_the
             assert edges.is_member.sum() == 6
 
 
-def test_the_planted_circuit_is_faithful_and_random_heads_are_not(tmp_path):
-    findings = run("faithfulness", tmp_path / "run", "--model", "planted:bm25?busy", "--no-edges")
-    areas = findings.read("areas").set_index("method")
+def test_the_planted_circuit_is_faithful_and_random_heads_are_not():
+    model = load("planted:bm25?layers=3&busy")
+    texts, kept = collection(), ("patching", "activation difference", "random")
+    found = faithfulness.trace(
+        model,
+        Axioms(model, texts).tfc1(4),
+        texts.sample(3, 5),
+        share=0.2,
+        with_edges=False,
+        left_out={method.name for method in methods_for(model.heads())} - {*kept},
+    )
+    areas = found.areas.set_index("method")
+    assert {*areas.index} == {*kept} == {*found.curves["method"]}
     assert areas.loc["patching", "cpr"] > areas.loc["random", "cpr"] + 0.2
     assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.2
-    rankings = findings.read("rankings").set_index(["method", "figure"])["mean"]
+    rankings = found.rankings.set_index(["method", "figure"])["mean"]
     assert rankings["patching", "tau"] > 0.99 > rankings["activation difference", "tau"]
+
+
+def test_edges_are_kept_and_reranked_from_the_command_line(tmp_path):
+    model = "planted:bm25?layers=3&heads=2&decoys=1"
+    findings = run("faithfulness", tmp_path / "run", "--model", model, "--queries", "2")
+    areas = findings.read("areas").set_index(["kind", "method"])
+    assert areas.loc[("edges", "EAP-IG"), "cpr"] > areas.loc[("edges", "random"), "cpr"] + 0.2
+    assert ("edges", "edge patching") not in areas.index
 
 
 def test_an_analysis_does_not_write_over_another_run(tmp_path):
