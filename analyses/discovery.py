@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with_cost=not given.quick,
     )
     tables = {name: getattr(findings, name) for name in ("models", "summary", "answer")}
-    save(given, __name__, tables, {"heatmap.html": heatmap(findings.summary)})
+    save(given, __name__, tables, pages={"heatmap.html": heatmap(findings.summary)})
 
 
 if __name__ == "__main__":

@@ -14,27 +14,47 @@ def options(
     *,
     model: str | None = "planted:bm25",
     pairs: int = 24,
+    several: bool = False,
 ) -> argparse.Namespace:
-    """The options that analyses share; `model=None` for one that makes its own models."""
+    """The options that analyses share.
+
+    `model=None` is for one that makes its own models; `several` collections are a list, in the
+    order given.
+    """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     if model is not None:
         parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
-    parser.add_argument("--collection", default="embedded", help="folder or ir_datasets:... id")
+    parser.add_argument(
+        "--collection",
+        default=["embedded"] if several else "embedded",
+        nargs="+" if several else None,
+        help="folder or ir_datasets:... id",
+    )
     parser.add_argument("--out", required=True, help="a new folder for the tables")
     parser.add_argument("--pairs", type=int, default=pairs, help="query-document pairs")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
 
+def begin(given: argparse.Namespace, name: str, *, resume: bool = False) -> Findings:
+    """The run of an analysis, new or, with `resume`, one that was interrupted."""
+    asked = {key: value for key, value in vars(given).items() if key not in ("out", "resume")}
+    return Findings.create(given.out, {"analysis": name, **asked}, resume=resume)
+
+
 def save(
     given: argparse.Namespace,
     name: str,
     tables: Mapping[str, pd.DataFrame],
+    *,
     pages: Mapping[str, str] | None = None,
+    findings: Findings | None = None,
 ) -> None:
-    """Write the tables, and pages if any, as a run; print the last table, the answer."""
-    asked = {key: value for key, value in vars(given).items() if key != "out"}
-    findings = Findings.create(given.out, {"analysis": name, **asked})
+    """Write the tables, and pages if any, into a new run unless one has begun.
+
+    Prints the last table, the answer.
+    """
+    findings = begin(given, name) if findings is None else findings
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
     for page, text in (pages or {}).items():

@@ -27,8 +27,12 @@ MAY_IMPORT = {
     "model": {"sites", "pairs", "hooks", "planted", "default"},
     "interventions": {"sites", "pairs", "hooks"},
     "attribution": {"sites", "pairs", "hooks", "circuit", "interventions", "contrasts", *LEAVES},
-    "idf": {"interventions", "sites", "pairs", "hooks", "corpora", *LEAVES},
-    "surrogate": {"sites", "pairs", "hooks", "attribution", "corpora", "ranking", *LEAVES},
+    "idf": {"interventions", "attribution", "sites", "pairs", "hooks", *LEAVES},
+    "surrogate": {
+        *("sites", "pairs", "hooks", "attribution", "idf", "corpora", "ranking"),
+        *("effectiveness", *LEAVES),
+    },
+    "tuning": {"pairs", "idf", "corpora", "effectiveness", "writing", *LEAVES},
     "faithfulness": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
         *("corpora", "ranking", "effectiveness", "writing", *LEAVES),

@@ -1,5 +1,6 @@
 """The command line: quick to answer, clear when something is wrong, nothing lost."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,15 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from crosslens.circuits.catalogue import CLAIMS
 from typer.testing import CliRunner
 
 import crosslens.report.measure as measuring
 from crosslens import collection, Findings
-from crosslens.cli import app, default_model, EMBEDDED, PLANTED
+from crosslens.cli import app
+from crosslens.cli.running import default_model, EMBEDDED, PLANTED
 
 
 RUNNER = CliRunner()
-SMALL = ["--pairs", "2", "--ranking-pairs", "40", "--signals", "TFC1"]
+SMALL = ["--pairs", "2", "--ranking-pairs", "40", "--signals", "TFC1", "--no-circuit"]
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +127,87 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch
 
 
 def test_the_default_is_the_embedded_reranker_where_there_is_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("crosslens.cli.__file__", str(tmp_path / "cli.py"))
+    monkeypatch.setattr("crosslens.cli.running.files", lambda package: tmp_path)
     assert default_model() == PLANTED
     (tmp_path / "default" / "reranker").mkdir(parents=True)
     (tmp_path / "default" / "reranker" / "config.json").write_text("{}")
     assert default_model() == EMBEDDED
+
+
+def circuits(*arguments: str | Path):
+    return RUNNER.invoke(app, ["circuits", *map(str, arguments)])
+
+
+def test_the_catalogue_lists_every_claim_with_its_source_and_what_is_known():
+    result = circuits()
+    assert result.exit_code == 0
+    for name, claim in CLAIMS.items():
+        assert name in result.stdout and claim.source[:20] in result.stdout
+    assert "13 members" in result.stdout and "ms-marco-MiniLM-L-12-v2" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def tested(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "run"
+    arguments = ["test", "relevance", "--model", PLANTED, "--collection", folder, "--pairs", "6"]
+    return circuits(*arguments, "--out", out), arguments, out
+
+
+def test_a_claim_is_confirmed_with_figures_controls_and_one_sentence(tested):
+    result, _, out = tested
+    assert result.exit_code == 0, result.output
+    assert "relevance holds in planted:bm25" in result.stdout
+    for column in ("figure", "value", "95 % interval", "control", "expected", "holds"):
+        assert column in result.stdout
+    findings = Findings.open(out)
+    assert findings.read("claims")["holds"].tolist() == [True]
+    assert len(findings.read("figures")) > 3 and (out / "claims.json").is_file()
+    assert '"relevance scoring": heads("' in (out / "members.py").read_text()
+    assert json.loads((out / "circuit.json").read_text())["checkpoint"] == PLANTED
+
+
+def test_a_test_that_is_gone_on_with_is_not_made_again(tested, monkeypatch):
+    _, arguments, out = tested
+    monkeypatch.setattr("crosslens.circuits.examine.judged", None)
+    again = circuits(*arguments, "--out", out, "--resume", "--quiet")
+    assert again.exit_code == 0 and again.stdout.strip() == str(out)
+    assert circuits(*arguments, "--out", out).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["relevence"], "no claim is called 'relevence'; did you mean relevance?"),
+        (["bm25", "--pairs", "1"], "--pairs is 1"),
+        (["bm25", "--model", "planted:tfidf"], "tfidf"),
+    ],
+)
+def test_a_wrong_test_is_one_line(arguments, said, tmp_path):
+    result = circuits("test", *arguments, "--out", tmp_path / "run")
+    assert result.exit_code == 2 and result.stderr.startswith("Error: ") and said in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_keeps_the_verdicts_that_are_there(folder, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    arguments = [
+        "--model",
+        PLANTED,
+        "--collection",
+        folder,
+        "--pairs",
+        "6",
+        "--out",
+        tmp_path / "r",
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr("crosslens.circuits.document_frequency.idf_doses", interrupted)
+        result = circuits("test", "all", *arguments)
+    assert result.exit_code == 130 and "--resume" in result.stderr
+    kept = Findings.open(tmp_path / "r").read("claims")
+    assert kept["claim"].tolist() == ["matching", "contextual", "relevance"]
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():

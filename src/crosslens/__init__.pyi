@@ -2,16 +2,43 @@ from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Pa
 from .attribution.chain import Chain as Chain, Step as Step
 from .attribution.concordance import Concordance as Concordance, concordance as concordance
 from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
+from .attribution.direct import direct_attribution as direct_attribution
 from .attribution.edge_effects import EdgeEffects as EdgeEffects
 from .attribution.edges import edge_attribution as edge_attribution
 from .attribution.gradient import attribution_patching as attribution_patching
+from .attribution.head_circuits import (
+    HeadMap as HeadMap,
+    keys_of_bias as keys_of_bias,
+    ov_map as ov_map,
+    qk_map as qk_map,
+)
+from .attribution.match_curves import (
+    Bm25Fit as Bm25Fit,
+    fit_k as fit_k,
+    fit_length as fit_length,
+    fit_saturation as fit_saturation,
+    length_curve as length_curve,
+    MatchCurve as MatchCurve,
+    Rise as Rise,
+    saturation_curve as saturation_curve,
+)
 from .attribution.patching import Effects as Effects, patching as patching
 from .attribution.path_patching import path_edges as path_edges, path_patching as path_patching
 from .attribution.precision import Rounding as Rounding, rounding as rounding
+from .attribution.readout import (
+    attention_follows as attention_follows,
+    attention_shares as attention_shares,
+)
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search
-from .attribution.soft_tf import soft_tf as soft_tf
+from .attribution.semantic import attention_similarity as attention_similarity
+from .attribution.soft_tf import (
+    soft_tf as soft_tf,
+    soft_tf_gain as soft_tf_gain,
+    soft_tf_of_term as soft_tf_of_term,
+)
 from .attribution.sweep import sweep as sweep
+from .attribution.together import patch_together as patch_together, Together as Together
 from .attribution.tracing import trace as trace
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
@@ -34,6 +61,7 @@ from .effectiveness import (
     agreement as agreement,
     compare as compare,
     evaluate as evaluate,
+    relevant_from as relevant_from,
 )
 from .faithfulness.completeness import (
     Completeness as Completeness,
@@ -55,7 +83,17 @@ from .faithfulness.nodes import keep_nodes as keep_nodes
 from .faithfulness.rest import drawn_from as drawn_from, mean_over as mean_over
 from .faithfulness.restored import Faithfulness as Faithfulness
 from .findings import Findings as Findings
-from .hooks import Cache as Cache, Hook as Hook, Hooked as Hooked
+from .hooks import (
+    Cache as Cache,
+    HasWeights as HasWeights,
+    HeadWeights as HeadWeights,
+    Hook as Hook,
+    Hooked as Hooked,
+)
+from .idf.correlation import directions_of as directions_of, idf_correlations as idf_correlations
+from .idf.direction import idf_direction as idf_direction, IdfDirection as IdfDirection
+from .idf.doses import dose_response as dose_response, idf_doses as idf_doses
+from .idf.token_idf import TokenIdf as TokenIdf
 from .interventions.ablate import (
     ablate as ablate,
     mean_of as mean_of,
@@ -97,4 +135,42 @@ from .statistics import (
     bootstrap_interval as bootstrap_interval,
     r_precision as r_precision,
     spearman as spearman,
+)
+from .surrogate.bm25_grid import BestColumn as BestColumn, bm25_grid as bm25_grid
+from .surrogate.comparison import (
+    compare_formulas as compare_formulas,
+    fit_formula as fit_formula,
+    formulas_of as formulas_of,
+)
+from .surrogate.features import by_place as by_place, Features as Features, shared as shared
+from .surrogate.fit import (
+    by_pair as by_pair,
+    by_query as by_query,
+    Fit as Fit,
+    fit_score as fit_score,
+    linear as linear,
+    ridge as ridge,
+)
+from .surrogate.observe import (
+    observe as observe,
+    observe_candidates as observe_candidates,
+    Observed as Observed,
+)
+from .surrogate.quality import Quality as Quality, quality as quality
+from .surrogate.queries import first_tokens as first_tokens
+from .surrogate.rankings import ranking_agreement as ranking_agreement
+from .tuning.align import aligned as aligned, embeddings as embeddings
+from .tuning.examples import (
+    Example as Example,
+    examples_of as examples_of,
+    Split as Split,
+    split_queries as split_queries,
+)
+from .tuning.tune import (
+    best_of as best_of,
+    cross_entropy as cross_entropy,
+    Epoch as Epoch,
+    squared_error as squared_error,
+    tune as tune,
+    Tuning as Tuning,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -102,6 +102,8 @@ Tap = Callable[[Tensor], Tensor | None]
 class Hooked(Protocol):
     """All that a method may ask of a model."""
 
+    @property
+    def reads_cls(self) -> bool: ...  # the score reads the last stream at [CLS] alone
     def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]: ...
     def sites(self, name: str | None = None) -> list[Site]: ...
     def heads(self, site: str = "z") -> list[Unit]: ...
@@ -119,6 +121,24 @@ class Hooked(Protocol):
         given: Mapping[str, Tensor],
         held: Mapping[int, Mapping[str, Tensor]],
     ) -> Float[Tensor, "pair pos d_model"]: ...
+
+
+class HeadWeights(NamedTuple):
+    """The four matrices of one head, as they act on what attention reads of the stream."""
+
+    Q: Float[Tensor, "d_model d_head"]
+    K: Float[Tensor, "d_model d_head"]
+    V: Float[Tensor, "d_model d_head"]
+    O: Float[Tensor, "d_head d_model"]  # noqa: E741
+    q_bias: Float[Tensor, " d_head"]
+    is_bilinear: bool  # scores are products of queries and keys, nothing between
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A model that shows the weights of its heads."""
+
+    def weights(self, head: Unit) -> HeadWeights: ...
 
 
 def sites_of(hooks: Iterable[Hook]) -> list[Site]:

@@ -2,11 +2,13 @@
 
 import importlib
 
+import numpy as np
 import pandas as pd
 import pytest
 from crosslens.analyses import faithfulness
 from crosslens.analyses.__main__ import main, questions
 from crosslens.analyses.planted_family import CONDITIONS, tasks
+from tiny import tiny
 
 from crosslens import Axioms, collection, Findings, Graph, load, methods_for, plant
 
@@ -99,3 +101,85 @@ def test_tables_are_read_by_pandas_alone(tmp_path):
     run("attention", tmp_path / "run")
     heads = pd.read_parquet(tmp_path / "run" / "heads.parquet")
     assert {"unit", "attention", "recovered", "is_member"} <= set(heads.columns)
+
+
+def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
+    small = ("--queries", "8", "--documents", "6")
+    findings = run("linear_bm25", tmp_path / "run", "--model", "planted:bm25?decoys=0", *small)
+    fits = findings.read("fits").set_index(["split", "formula"])["pearson"]
+    assert (fits[:, "soft BM25"] > 0.99).all() and (fits[:, "noise"] < 0.5).all()
+    assert len(findings.meta["matching"]) == 1  # by patching: the planted head and no other
+    formulas = findings.read("formulas").set_index("formula")["written"]
+    assert "BM25(k1=" in formulas["BM25, tuned"] and "idf·tf" in formulas["soft BM25"]
+    tau = findings.read("rankings").set_index(["formula", "figure"])["mean"]["soft BM25", "tau"]
+    assert tau > 0.95
+    # the same command goes on where it was: nothing is observed again
+    again = run(
+        "linear_bm25",
+        tmp_path / "run",
+        "--resume",
+        *("--model", "planted:bm25?decoys=0"),
+        *small,
+    )
+    assert again.read("fits")["pearson"].equals(findings.read("fits")["pearson"])
+
+
+def test_queries_cut_to_a_length_have_a_column_for_each_place(tmp_path):
+    options = ("--queries", "8", "--documents", "6", "--tokens", "3")
+    fits = run("linear_bm25", tmp_path / "run", *options).read("fits").set_index("formula")
+    assert (fits["columns"]["soft BM25"] == 9).all()
+
+
+def test_the_planted_idf_lies_along_one_direction_and_is_read(tmp_path):
+    findings = run("idf_direction", tmp_path / "run")
+    directions = findings.read("directions").set_index(["rows", "k"])
+    assert directions["spearman"]["centred", 0] > 0.99 > 10 * directions["chance"]["centred", 0]
+    response = findings.read("response").set_index("edit")
+    assert (
+        response["monotone"]["to"] == 1 and (response["monotone"].filter(like="random") < 1).all()
+    )
+
+
+def test_terms_rise_and_fall_with_their_planted_idf(tmp_path):
+    few = ("--queries", "5", "--documents", "6", "--scales", "6")
+    edits = run("idf_edit", tmp_path / "run", *few).read("edits").set_index("edit")
+    change, rise = edits["change_with"], edits["rise_with"]
+    assert change["raise IDF x6"] > 0.1 > 0 == change["none"] > -0.1 > change["lower IDF x6"]
+    assert edits["change_without"].abs().max() < 1e-3  # nobody else's score
+    assert rise["raise IDF x6"] >= 0 == rise["none"] > rise["lower IDF x6"]
+    # the control breaks the match, whichever way it points
+    assert change["raise row x6"] < -1 and change["lower row x6"] < -1
+    # what one does not want is last where its terms count least
+    safe = edits["safe"]
+    assert safe["lower IDF x6"] > safe["none"] >= safe["raise IDF x6"]
+
+
+def test_a_list_of_words_is_edited_for_every_query(tmp_path):
+    (tmp_path / "words").write_text("water\nheart\n")
+    few = ("--queries", "3", "--documents", "4", "--scales", "2")
+    findings = run("idf_edit", tmp_path / "run", *few, "--words", str(tmp_path / "words"))
+    assert set(findings.read("queries")["terms"]) == {"water heart"}
+
+
+def test_safe_is_one_for_the_best_order_and_zero_for_the_worst():
+    safe = importlib.import_module("crosslens.analyses.idf_edit").safe
+    gains = np.array([2.0, 1.0, -10.0])
+    assert safe(gains) == 1 and safe(gains[::-1]) == 0 and 0 < safe(gains[[1, 2, 0]]) < 1
+    assert np.isnan(safe(np.array([1.0, 1.0])))
+
+
+def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path):
+    tiny("bert")[0].save_pretrained(tmp_path / "model")
+    tiny("bert")[1].save_pretrained(tmp_path / "model")
+    few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "0")
+    options = ("--model", str(tmp_path / "model"), *few, "--rate", "0.001")
+    findings = run("fine_tuning", tmp_path / "run", *options)
+    arms = findings.read("arms").set_index("arm")
+    assert arms["share"]["all parameters"] == 1 > arms["share"]["embeddings"] > 0
+    chosen = arms["validation"][["all parameters", "embeddings"]]
+    assert (chosen >= arms["validation"]["untuned"]).all()
+    assert (arms["epoch"][["untuned", "aligned, untuned"]] == 0).all()
+    epochs = findings.read("epochs").set_index(["arm", "epoch"])["validated"]
+    assert epochs["all parameters", 0] == arms["validation"]["untuned"]
+    again = run("fine_tuning", tmp_path / "run", *options, "--resume")
+    assert again.read("arms").equals(findings.read("arms"))

@@ -21,7 +21,7 @@ def noises(any_model):
 
 def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
     """The same optimisation, one pair at a time, through the whole hooked model."""
-    found = []
+    found, is_last = [], layer == model.cfg.n_layers - 1
     for i in range(len(pairs)):
         pair = pairs.take([i])
         site = outputs(model)[layer]
@@ -33,7 +33,10 @@ def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
         generator = torch.Generator().manual_seed(0)
         for _ in range(steps):
             keep = alpha.sigmoid()
-            eps = torch.randn(repeats, *normal.shape[1:], generator=generator, dtype=normal.dtype)
+            # after the last block of a model that reads [CLS], noise elsewhere meets no reader
+            drawn = normal[:, :1] if is_last and model.reads_cls else normal
+            eps = torch.randn(repeats, *drawn.shape[1:], generator=generator, dtype=normal.dtype)
+            eps = F.pad(eps, (0, 0, 0, normal.shape[1] - eps.shape[1]))
 
             def inject(x, keep=keep, eps=eps):
                 return keep * x + (1 - keep) * (noise.mean + noise.std * eps)
@@ -124,3 +127,22 @@ def test_a_budget_splits_repetitions_and_pairs_and_changes_nothing(model, pairs)
     torch.testing.assert_close(tight.beta, roomy.beta)
     with pytest.raises(MemoryError, match="one repetition for one pair"):
         bottleneck(model, pairs, noises, memory_budget=row - 1)
+
+
+def test_nothing_is_run_whose_slope_nobody_reads(model, pairs, monkeypatch):
+    shapes, suffix = [], model.suffix
+
+    def watched(pairs, start, given):
+        shapes.append(tuple(given.shape[:2]))
+        return suffix(pairs, start, given)
+
+    monkeypatch.setattr(model, "suffix", watched)
+    like = torch.zeros(1, 1, 24)
+    noises = [Noise(like, like + 1)] * 3
+    bottleneck(model, pairs, noises, layers=[1, 2], beta=1.0, steps=3, repeats=2)
+    width = pairs.token.shape[1]
+    # two of three passes train; after the last block [CLS] alone meets the noise
+    assert shapes == 2 * [(4, width)] + 2 * [(4, 1)]
+    shapes.clear()
+    bottleneck(model, pairs, noises, layers=[2], steps=1, repeats=2)  # its beta is to be found
+    assert shapes == [(4, 1)]

@@ -12,6 +12,8 @@ from . import __doc__ as usage
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
+from .profile import profiled
+from .searching import searching
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Clock, Table
@@ -24,6 +26,8 @@ ONE_SUBJECT = {
     "knockout": knockout,
     "conductance": conductances,
     "bottleneck": bottlenecks,
+    "search": searching,
+    "profile": profiled,
 }
 NAMES = (*ONE_SUBJECT, "law", "memory")
 

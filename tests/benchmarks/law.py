@@ -12,6 +12,10 @@ def law(shape: Shape, *, tokens: int, pairs: int, rounds: int) -> list[Table]:
 
     Expected: the square of the layers (cells times the blocks behind them); the heads swept;
     the tokens and a little more (attention is their square); the pairs.
+
+    Where it is less than linear, sizes are too small for what every sweep does once: the run
+    without hooks, and batches that are not full. Where it is more, what a batch holds no longer
+    fits the processor's caches, or the square of the tokens weighs.
     """
     n = shape.layers
 
@@ -53,5 +57,8 @@ def _table(name: str, sizes: dict[int, tuple[Subject, float]], rounds: int) -> T
         expected[f"{name} = {size}"] = len(made.base) * (flops + whole)
     measured = interleaved(arms, rounds=rounds)
     first = next(iter(expected.values()))
-    facts = {f"{key}: arithmetic says x": flops / first for key, flops in expected.items()}
+    facts = {}
+    for key, flops in expected.items():
+        facts[f"{key}: arithmetic says x"] = flops / first
+        facts[f"{key}: measured, of that"] = measured[key].ratio / (flops / first)
     return Table(f"cost law, {name}", "sweep", measured, facts)

@@ -54,9 +54,11 @@ class Subject:
 
     def of_suffix(self, layer: int, *, after_attention: bool) -> float:
         """Those that depend on an edit of the stream at `layer`, or of what its heads read."""
-        s, (n, _, d, m) = self.n_tokens, self.shape
-        one_row = 2 * (2 * d * d + 2 * d * m) + 4 * s * d
-        last = 2 * s * 2 * d * d + one_row  # keys and values of all tokens, one row of the rest
+        s, (n, h, d, m) = self.n_tokens, self.shape
+        one_row = 2 * (d * d + 2 * d * m)  # W_O and the MLP, for [CLS]
+        # One reader asks the stream itself, by q W_K, and sends what each head takes through W_V:
+        # no keys and values of all tokens.
+        last = one_row + 6 * d * d + 4 * h * s * d
         if layer == n - 1:
             return one_row if after_attention else last
         first = 2 * s * (d * d + 2 * d * m) if after_attention else self.of_block()
@@ -82,6 +84,8 @@ def subject(shape: Shape, *, tokens: int, pairs: int, seed: int = 0) -> Subject:
                 value.mul_(2.5)  # so that attention is not uniform
             elif name.endswith("bias"):
                 value.add_(0.05 * torch.randn_like(value))
+            elif name.startswith("classifier"):
+                value.mul_(500)  # so that scores differ
     base = random_pairs(tokens, pairs)
     other = random_pairs(tokens, pairs)
     token = torch.where(base.where("document"), other.token, base.token)

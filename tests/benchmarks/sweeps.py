@@ -1,9 +1,10 @@
 """Exact sweeps, against one forward pass per cell and against the floor."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from crosslens import each, Hook, Pairs, patch, sweep, token_mask, Unit
 from crosslens.hooks import Cache
 
 from . import plain
+from .peer import by_bridge
 from .subject import Subject
 from .timing import Arm, interleaved, matmul_rate, Table
 
@@ -20,8 +22,16 @@ SEGMENTS = ("cls", "query", "sep1", "document", "sep2")
 
 
 def heads(subject: Subject, rounds: int, share: float) -> Table:
-    """Every layer x head, at z."""
-    return patched(subject, subject.model.heads(), rounds, share, "heads", after_attention=True)
+    """Every layer x head, at z; beside it TransformerLens' own model, for information."""
+    units = subject.model.heads()
+    source = recorded(subject, units)
+    chosen = random.Random(0).sample(range(len(units)), max(2, round(share * len(units) / 4)))
+    one_each = [
+        (subject.base.take([i]), [patches(units, source)([i])[c] for c in chosen])
+        for i in range(min(4, len(subject.base)))
+    ]
+    peer = {"TransformerLens' bridge, one forward each": by_bridge(subject, one_each)}
+    return patched(subject, units, rounds, share, "heads", after_attention=True, peer=peer)
 
 
 def positions(subject: Subject, rounds: int, share: float) -> Table:
@@ -77,7 +87,7 @@ def knockout(subject: Subject, rounds: int, share: float) -> Table:
 
 def patched(
     subject: Subject, units: Sequence[Unit], rounds: int, share: float, name: str,
-    *, after_attention: bool,
+    *, after_attention: bool, peer: Mapping[str, Arm] = MappingProxyType({}),
 ) -> Table:  # fmt: skip
     """A patching sweep, its floors and what it replaces."""
     source = recorded(subject, units)
@@ -87,6 +97,7 @@ def patched(
         "engine": swept(subject, hooks),
         "floor: the same rows, bare": bare(subject, layers, after_attention=after_attention),
         **one_by_one(subject, patches(units, source), share),
+        **peer,
     }
     measured = interleaved(arms, rounds=rounds)
     flops = sum(subject.of_suffix(i, after_attention=after_attention) for i in layers) / len(layers)

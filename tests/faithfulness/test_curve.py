@@ -53,18 +53,17 @@ def test_sizes_that_do_not_grow_are_no_curve():
     assert counts(100, [0.0, 0.29, 1.0]) == [0, 29, 100]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_exact_ranking_of_a_planted_model_beats_random_ones(seed, added_term):
-    model, contrast = added_term(plant(f"bm25?seed={seed}&layers=5&heads=6&decoys=5"))
+def test_the_exact_ranking_of_a_planted_model_beats_random_ones(added_term):
+    model, contrast = added_term(plant("bm25?seed=1&layers=4&heads=6&decoys=5"), 3)
     everything = nodes(model)
     effects = patching(model, contrast, everything)
     ranking = ranked(sizes(effects))
     best = curve(model, contrast, ranking)
     assert best.cpr.nanmean() > 0.9 and best.cmd.nanmean() < 0.1
-    assert best.size_for(0.99) == 3  # a tenth of 35
+    assert best.size_for(0.99) == 2  # a tenth of 28
     torch.testing.assert_close(best.cpr + best.cmd, torch.ones(len(contrast)), equal_nan=True)
-    dice = random.Random(seed)
-    for _ in range(3):
+    dice = random.Random(0)
+    for _ in range(2):
         chance = curve(model, contrast, dice.sample(everything, len(everything)))
         assert chance.cpr.nanmean() < 0.7 and chance.cmd.nanmean() > 0.3
 

@@ -292,3 +292,17 @@ def test_score_takes_documents_in_any_number_and_keeps_their_order(model):
 
 def test_a_model_says_what_it_is(model):
     assert "bert, 3 layers x 4 heads, d_model 24, score = the logit" in repr(model)
+
+
+def test_a_model_that_reads_cls_needs_no_other_row_at_the_end(any_model):
+    pairs = any_model.pair("why do cats purr", "cats purr", "the engine of a car , and the town")
+    last = any_model.sites(any_model.cfg.block_output)[-1]
+    with torch.no_grad(), any_model.record(last) as cache:
+        scores = any_model(pairs)
+        other = cache[last].clone()
+        other[:, 1:] *= -1
+        moved = any_model.suffix(pairs, any_model.cfg.n_layers, other)
+        assert torch.allclose(moved, scores, atol=1e-6) == any_model.reads_cls
+        if any_model.reads_cls:
+            alone = any_model.suffix(pairs, any_model.cfg.n_layers, cache[last][:, :1])
+            torch.testing.assert_close(alone, scores)

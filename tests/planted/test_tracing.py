@@ -9,11 +9,16 @@ LOGITS, EMBED = Site("logits").at(), Site("embed").at()
 RECIPES = [
     Recipe(
         seed=seed,
-        layers=4 + seed % 2,
-        heads=(2, 4, 3)[seed % 3],
+        layers=5,
+        heads=(3, 4)[seed % 2],
         neurons=8,
         decoys=1 + seed % 2,
-        backup=seed % 2 == 1,
+        backup=seed % 3 == 1 and seed % 5 != 3,  # a suppressor speaks for more, and hides it
+        contextual=seed % 4 >= 2,
+        matchers=1 + (seed % 5 == 3),
+        suppressor=seed % 5 == 3,
+        talkers=seed % 2,
+        busy=seed % 3 == 2,
         normalised=seed % 5 == 4,
         k1=(1.2, 0.9, 2.0)[seed % 3],
         b=(0.75, 0.3)[seed % 2],
@@ -29,21 +34,34 @@ def contrast() -> Contrast:
     return some.take(some.base.lengths.argsort()[:4].tolist())
 
 
+def is_heard(edge: Edge) -> bool:
+    """By a head or the score: what goes to an MLP is counted where that is heard."""
+    return edge.receiver.site.name != "mlp_pre"
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_the_chain_is_exactly_what_was_planted(recipe, contrast):
     planted = plant(recipe)
     model, at = load(planted), planted.placement
     chain = trace(model, contrast)
 
-    scoring, matching = head(*at.scoring), {head(*at.matching)}
-    matching |= {head(*at.backup)} if at.backup else set()  # heard through its switch, an MLP
-    assert [set(stage) for stage in chain.members] == [{scoring}, matching]
-    read = head(*at.scoring, "v")
-    assert set(chain.edges) == {Edge(scoring, LOGITS), *(Edge(unit, read) for unit in matching)}
-    assert min(chain.edges.values()) > 0.95
+    heads = set(model.heads())
+    scoring, truth = head(*at.scoring), planted.circuit.roles
+    contextual = truth.get("contextual query representation", frozenset())
+    counting = truth["matching"] | truth.get("suppression", frozenset())
+    counting |= truth.get("backup matching", frozenset())
+    assert [set(stage) for stage in chain.members] == [
+        each for each in ({scoring}, contextual, counting) if each
+    ]
 
-    circuit = chain.circuit("found", planted.name)
-    assert circuit.roles == {"relevance scoring": {scoring}, "matching": matching}
+    edges = {edge for edge in planted.circuit.edges if edge.sender in heads and is_heard(edge)}
+    if at.backup is not None:  # it is heard through its switch, an MLP
+        edges.add(Edge(head(*at.backup), head(*(at.contextual or at.scoring), "v")))
+    assert set(chain.edges) == edges
+    roles = {"relevance scoring": {scoring}, "matching": counting}
+    if contextual:
+        roles["contextual query representation"] = contextual
+    assert chain.circuit("found", planted.name).roles == roles
 
 
 def test_with_mlps_held_the_chain_runs_down_to_the_words(contrast):

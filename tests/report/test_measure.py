@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from crosslens.circuits.catalogue import CLAIMS
 from tiny import tiny
 
 from crosslens import Findings, load
 from crosslens.planted import plant
 from crosslens.report.measure import built, measure, provenance, ROLES
+from crosslens.report.page import page
 from crosslens.report.question import CONTROL, fingerprint, Question
 from crosslens.report.shortened import Shortened
 from crosslens.report.summary import claimed
@@ -39,13 +41,36 @@ def test_of_a_model_of_random_weights_nothing_is_claimed(tmp_path, few, seed):
     """The control of every claim: such a model, too, has units that restore everything."""
     model = load(*tiny("bert", seed))
     asked = Question("random", "few", pairs=5, scored=10, signals=("TFC1",))
-    findings = Findings.create(tmp_path, asked.config)
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(model, few))
     measure(asked, model, few, findings)
     units = findings.read("units")
     assert (units["mean"] > 0.9).any(), "there is something that a careless reader would name"
     statements = findings.read("statements")
     assert (statements["layer"] == -1).all()
     assert not statements["text"].str.contains("stand|restores|carries").any()
+    claims = findings.read("claims")
+    assert len(claims) == len(CLAIMS) and not claims["holds"].fillna(False).any()
+    assert (claims["members"] == "").all()
+    assert "circuit_nodes" not in findings.tables() and findings.meta["no_circuit"]
+    assert "No circuit is drawn" in page(findings) and 'class="circuit"' not in page(findings)
+
+
+def test_the_circuit_of_a_planted_model_is_drawn_where_it_was_planted(finished):
+    claims = finished.read("claims").set_index("claim")["holds"]
+    assert claims["matching"] and claims["relevance"] and not claims["contextual"]
+    nodes = finished.read("circuit_nodes")
+    truth = {str(unit) for unit in plant("bm25").circuit.units if unit.site.name == "z"}
+    assert set(nodes["unit"]) == truth and set(nodes["writes"]) == {"Q+", "[CLS]"}
+    edges = finished.read("circuit_edges")
+    assert edges["effect"].to_numpy() == pytest.approx(1, abs=1e-3) and len(edges) == 2
+    assert set(edges["sender"]) == truth and "score" in set(edges["receiver"])
+
+
+def test_without_the_circuit_there_is_no_section(tmp_path, planted, few):
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, few))
+    measure(asked, planted, few, findings)
+    assert "claims" not in findings.tables() and 'id="circuit"' not in page(findings)
 
 
 def test_patching_a_pair_from_itself_changes_nothing(finished):
@@ -79,7 +104,7 @@ def test_an_interrupted_run_resumes_and_ends_the_same(
 ):
     import crosslens.report.measure as module
 
-    plain, calls = module.patching, []
+    plain, calls, question = module.patching, [], replace(question, circuit=False)
 
     def interrupted(*args, **options):
         calls.append(len(calls))
@@ -103,12 +128,12 @@ def test_an_interrupted_run_resumes_and_ends_the_same(
     measure(question, planted, few, begun(resume=True))
     chunks = len(finished.finished("effects"))
     assert len(calls) - before == chunks - 1, "what was finished is not computed again"
-    for table in finished.tables():
+    for table in Findings.open(tmp_path).tables():
         pd.testing.assert_frame_equal(Findings.open(tmp_path).read(table), finished.read(table))
 
 
 def test_every_step_reports_to_its_end(tmp_path, planted, few):
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",))
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
     seen: dict[str, list[tuple[int, int]]] = {}
     findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, few))
     measure(
@@ -125,7 +150,7 @@ def test_every_step_reports_to_its_end(tmp_path, planted, few):
 
 def test_a_collection_without_judgements_is_ranked_and_not_evaluated(tmp_path, planted, few):
     bare = replace(few, qrels=(), types={})
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",))
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
     findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, bare))
     measure(asked, planted, bare, findings)
     assert not {"comparison", "queries", "types"} & set(findings.tables())
@@ -137,7 +162,7 @@ def test_a_signal_that_no_pair_allows_is_said_not_hidden(tmp_path, planted, few)
         few,
         queries={key: "trireme" for key in few.queries},  # one term: nothing rare against common
     )
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TDC",))
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TDC",), circuit=False)
     findings = Findings.create(tmp_path, asked.config)
     contrasts = built(asked, planted, one, findings)
     assert "TDC" not in contrasts and "no pair for TDC" in findings.meta["impossible"]["TDC"]

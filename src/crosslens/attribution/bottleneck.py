@@ -10,7 +10,9 @@ Jiang et al., 2021, for reranking).
     loss = -log p(relevant) + beta mean(I)
 
 Nothing before the layer depends on the shares, so it is computed once for all layers; steps
-run the blocks after it, with the noise repetitions of several pairs as one batch.
+run the blocks after it, with the noise repetitions of several pairs as one batch. After the
+last block only [CLS] reaches a score that is read there: no other token is drawn noise for,
+and what it passes follows from the price of information alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -96,9 +98,9 @@ def bottleneck(
     `noises` has one entry per layer of the model, such as `Noise.of` a reference set. `beta`
     weighs the information against the prediction; by default ten times the ratio of the two
     losses at the start, pair by pair (jiang2021, section 3). Attributions are those of the last
-    pass, before its step is taken, as in the reference code. Each pair draws its own noise
-    from `seed`, so that results do not depend on what shares its batch. `memory_budget` is in
-    bytes; by default a quarter of what is free.
+    pass, before its step is taken, as in the reference code: n steps train n - 1 times. Each
+    pair draws its own noise from `seed`, so that results do not depend on what shares its
+    batch. `memory_budget` is in bytes; by default a quarter of what is free.
 
     Raises:
         MemoryError: the budget does not hold one repetition for one pair.
@@ -167,6 +169,8 @@ class Search:
             dI / d alpha = lambda (1 + (1 - lambda) (lambda x~^2 - (1 - lambda)))
         """
         there = pairs.attended
+        is_last = layer == len(block_outputs(model)) - 1
+        reach = 1 if is_last and model.reads_cls else x.shape[1]  # the positions the score sees
         n_values = there.sum(dim=1) * x.shape[-1]
         normal = (x - noise.mean) / noise.std
         alpha = torch.full_like(x, 5.0, requires_grad=True)
@@ -174,20 +178,22 @@ class Search:
         generators = [torch.Generator(x.device).manual_seed(self.seed) for _ in range(len(pairs))]
         weight = None if self.beta is None else x.new_full((len(pairs),), self.beta)
         passed = x.new_zeros(there.shape)
-        for _ in range(self.steps):
+        for step in range(self.steps):
             keep = alpha.sigmoid()
             # 1 - sigmoid loses its last digits near 1; the other sigmoid does not
             lose = (-alpha).sigmoid()
             passed = information(keep, lose, normal).sum(dim=-1).masked_fill(~there, 0)
+            if step == self.steps - 1 and weight is not None:
+                break  # its slope would train shares that nobody reads
             missed = x.new_zeros(len(pairs))
             at_x, at_noise = torch.zeros_like(x), torch.zeros_like(x)
-            eps = _draw(generators, pairs, self.repeats, x)
+            eps = _draw(generators, pairs, self.repeats, x[:, :reach])
+            mean, std = (keep * x + lose * noise.mean)[:, :reach], (lose * noise.std)[:, :reach]
             for some in eps.split(max(1, self.rows // len(pairs))):
-                squeezed = torch.addcmul(keep * x + lose * noise.mean, lose * noise.std, some)
-                loss, slope = self._miss(model, pairs, layer, squeezed)
+                loss, slope = self._miss(model, pairs, layer, torch.addcmul(mean, std, some))
                 missed += loss
-                at_x += slope.sum(dim=0)
-                at_noise += (slope * some).sum(dim=0)
+                at_x[:, :reach] += slope.sum(dim=0)
+                at_noise[:, :reach] += (slope * some).sum(dim=0)
             squeeze = passed.sum(dim=1) / n_values
             if weight is None:
                 weight = 10 * missed / squeeze
@@ -224,9 +230,10 @@ def information(keep: Tensor, lose: Tensor, normal: Tensor) -> Tensor:
 def _draw(
     generators: Sequence[torch.Generator], pairs: Pairs, n: int, like: Tensor
 ) -> Float[Tensor, "n pair pos d_model"]:
-    """Standard noise; each pair's own tokens from its own generator."""
+    """Standard noise; the tokens of each pair that `like` has, from the pair's own generator."""
     drawn = like.new_zeros(n, *like.shape)
-    for i, (generator, length) in enumerate(zip(generators, pairs.lengths.tolist(), strict=True)):
+    lengths = pairs.lengths.clamp(max=like.shape[1]).tolist()
+    for i, (generator, length) in enumerate(zip(generators, lengths, strict=True)):
         drawn[:, i, :length] = torch.randn(
             n, length, like.shape[-1], generator=generator, dtype=like.dtype, device=like.device
         )

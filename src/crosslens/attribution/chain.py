@@ -34,9 +34,10 @@ class Step:
     @property
     def chosen(self) -> tuple[Unit, ...]:
         """The senders found, strongest first."""
-        found = self.summary[self.summary["chosen"]]
-        order = found["mean"].abs().sort_values(ascending=False, kind="stable").index
-        return tuple(self.effects.units[i] for i in order)
+        size = self.summary["mean"].abs().to_numpy()
+        chosen = self.summary["chosen"].to_numpy()
+        order = np.argsort(-size, kind="stable")
+        return tuple(self.effects.units[i] for i in order if chosen[i])
 
     @property
     def to(self) -> str:

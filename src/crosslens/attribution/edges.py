@@ -32,7 +32,7 @@ from ..sites import head, Site
 from .edge_effects import EdgeEffects
 from .notation import INPUT, LOGITS, READS
 from .recovery import recovery
-from .slopes import bundles, gathered, on_the_way, Slopes, slopes
+from .slopes import graphs_at_once, on_the_way, Slopes, slopes
 from .sweep import Progress
 
 
@@ -85,12 +85,14 @@ def edge_attribution(
     last = max(along, key=lambda site: site.depth)
     read = [*(site for name in (*READS, "mlp_out") for site in model.sites(name)), last]
     writes = [site for name in ("embed", *WRITES) for site in model.sites(name)]
+    # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
+    streams = 4 * len(senders)
+    fit = graphs_at_once(model, contrast.base, at_once, memory_budget, streams=streams)
+    order = contrast.base.lengths.argsort()
     found: list[tuple[Tensor, Tensor, Tensor]] = []
-    order: list[int] = []
-    # what each sender wrote is carried along as a stream of its own, beside the blocks' tensors
-    streams = 24 + 4 * len(senders) // n_layers
-    for rows in bundles(model, contrast, at_once, memory_budget, streams=streams):
-        pairs, more = contrast.base.take(rows), contrast.more.take(rows)
+    done = 0
+    for rows in order.split(fit):
+        pairs, more = contrast.base.take(rows.tolist()), contrast.more.take(rows.tolist())
         with model.record(*writes) as source:
             target = model(more)
         with model.record(*writes) as base:
@@ -102,10 +104,13 @@ def edge_attribution(
             run = slopes(model, pairs, read, words=words, also=along)
             change += _told(run, moved, last) / len(points)
         found.append((change, plain, target))
-        order += rows
+        done += len(rows)
         if progress is not None:
-            progress(len(order), len(contrast))
-    change, base_score, target_score = gathered(found, order)
+            progress(done, len(contrast))
+    back = order.argsort()
+    change, base_score, target_score = (
+        torch.cat(parts, dim=-1)[..., back] for parts in zip(*found, strict=True)
+    )
     none, way = torch.zeros_like(base_score), target_score - base_score
     effects = EdgeEffects(
         contrast.signal,

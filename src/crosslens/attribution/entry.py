@@ -15,9 +15,10 @@ The output of the last block is the stream that the head reads: nothing but the 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..hooks import Hook, Hooked, sites_of
-from ..sites import ORDER, Site
+from ..sites import ORDER, Site, Unit
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,29 @@ class Entry:
     def later(self, cell: Sequence[Hook]) -> list[Hook]:
         """The hooks of `cell` that act within the pass."""
         return [hook for hook in cell if hook.unit.site not in self.same]
+
+
+# The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
+SKIPPED: Final = {"attn_scores": 0.2, "pattern": 0.2, "z": 0.25, "resid_mid": 1 / 3, "mlp_out": 1.0}
+
+
+def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
+    """What a run without hooks has to record, so that cells may begin at edits of `sites`."""
+    cells = [[Hook(site.at(), lambda carried: carried)] for site in sites]
+    return list(dict.fromkeys(site for entry in entries(model, cells) for site in entry.needs))
+
+
+def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
+    """How many blocks patching each of `units` runs, more or less.
+
+    The last block counts for nothing where it computes the row of [CLS] alone.
+    """
+    cells = [[Hook(unit, lambda carried: carried)] for unit in units]
+    whole = len(model.sites("resid_pre")) - model.reads_cls
+    return [
+        max(0.0, whole - max(entry.layer, 0) - SKIPPED.get(entry.name, 0.0))
+        for entry in entries(model, cells)
+    ]
 
 
 def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:

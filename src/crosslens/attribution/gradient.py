@@ -30,7 +30,8 @@ from ..hooks import Cache, Hook, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site, Unit
 from .patching import Effects
-from .slopes import bundles, gathered, on_the_way, slopes
+from .sides import Sides
+from .slopes import graphs_at_once, on_the_way, slopes
 from .sweep import Progress
 
 
@@ -50,6 +51,7 @@ def attribution_patching(
     at_once: int = 8,
     memory_budget: int | None = None,
     progress: Progress | None = None,
+    sides: Sides | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores, as `patching` gives it, to first order.
 
@@ -61,6 +63,7 @@ def attribution_patching(
         at_once: how many pairs may be one batch.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) pairs.
+        sides: the runs of this contrast without hooks, if they are to be shared.
 
     Raises:
         ValueError: no pair has a contrast; or `exact_softmax` for a part of a query or key.
@@ -82,35 +85,39 @@ def attribution_patching(
     sloped = list(dict.fromkeys([*(site for site in sites if site not in softened), *patterns]))
     kept = list(dict.fromkeys([Site("embed"), *sites, *scores, *patterns]))
 
+    if sides is None:
+        fit = graphs_at_once(model, contrast.base, at_once, memory_budget)
+        sides = Sides(model, contrast, units, at_once=fit, room=0)
+
     is_plain = steps == 0 and not grad_drop  # one pass then gives both values and slopes
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    order: list[int] = []
-    for rows in bundles(model, contrast, at_once, memory_budget):
-        pairs, more = contrast.base.take(rows), contrast.more.take(rows)
-        with model.record(*kept) as source:
-            target = model(more)
-        first = slopes(model, pairs, sloped if is_plain else [], also=kept)
-        plain, base = first.score, first.value
-        for unit in units:
-            Hook(unit, torch.Tensor.clone).check(base[unit.site])
-        run = Run(pairs, base, source, _rescored(model, pairs, base, source, softened))
-        if is_plain:
-            change = _first_order(units, run, first.slope)
-        elif not grad_drop:
-            change = _first_order(units, run, _slope(model, run, sloped, steps))
-        else:
-            dropped = [
-                _first_order(units, run, _slope(model, run, sloped, steps, _still(block)))
-                for block in blocks
-            ]
-            size = torch.stack(dropped).abs().sum(dim=0) / (len(blocks) - 1)
-            change = size * (target - plain).sign()  # so that no pair's recovery is negative
-        found.append((change, plain, target))
-        order += rows
+    changes, done = [], 0
+    for rows in sides.bundles:
+        pairs = sides.pairs("base", rows)
+        source, target = sides.run("more", rows, kept)
+        with sides.narrowed():
+            also = dict.fromkeys([*kept, *sides.wanted])
+            plain, base, slope = slopes(model, pairs, sloped if is_plain else [], also=also)
+            sides.keep("base", rows, Cache({site: base[site] for site in sides.wanted}), plain)
+            for unit in units:
+                Hook(unit, torch.Tensor.clone).check(base[unit.site])
+            run = Run(pairs, base, source, _rescored(model, pairs, base, source, softened))
+            if is_plain:
+                change = _first_order(units, run, slope)
+            elif not grad_drop:
+                change = _first_order(units, run, _slope(model, run, sloped, steps))
+            else:
+                dropped = [
+                    _first_order(units, run, _slope(model, run, sloped, steps, _still(block)))
+                    for block in blocks
+                ]
+                size = torch.stack(dropped).abs().sum(dim=0) / (len(blocks) - 1)
+                change = size * (target - plain).sign()  # so that no pair's recovery is negative
+        changes.append(change)
+        done += len(rows)
         if progress is not None:
-            progress(len(order), len(contrast))
-    change, base_score, target_score = gathered(found, order)
-    return Effects.of_change(contrast, units, change, base_score, target_score)
+            progress(done, len(contrast))
+    change = sides.gathered(changes)
+    return Effects.of_change(contrast, units, change, sides.scores("base"), sides.scores("more"))
 
 
 class Run(NamedTuple):

@@ -11,17 +11,17 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from ..interventions.patch import patch
-from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
 from .memory import budget_on, Footprint
 from .recovery import recovery, smallest_contrast
+from .sides import Sides
 from .sweep import Progress, sweep
 
 
@@ -146,55 +146,60 @@ def patching(
     at_once: int = 16,
     memory_budget: int | None = None,
     progress: Progress | None = None,
+    sides: Sides | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
     the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
     fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
-    unit in one pair each. A unit that carries the same on both sides costs nothing.
+    unit in one pair each. A unit that carries the same on both sides costs nothing. `sides` are
+    the runs of this contrast without hooks, where they are made already.
 
     Raises:
         MemoryError: the budget does not hold one pair.
     """
-    sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)
+    sites = list(dict.fromkeys(unit.site for unit in units))
     size = Footprint.of(model, contrast.base)
     budget = budget_on(size.device, memory_budget)
     each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
-    at_once = min(at_once, budget // (2 * each + size.block))
-    if at_once < 1:
+    fit = min(at_once, budget // (2 * each + size.block))
+    if fit < 1:
         raise size.refuse(2 * each + size.block, budget, "patching one pair")
+    if sides is None:
+        room = budget - fit * (2 * each + size.block)
+        sides = Sides(model, contrast, units, at_once=fit, room=room)
 
-    order = contrast.base.lengths.argsort()
-    base, target = (_scored(model, s, order, at_once) for s in (contrast.base, contrast.more))
+    base, target = sides.scores("base"), sides.scores("more")
     least = smallest_contrast(base, target) if least is None else least
     is_flat = recovery(base, base, target, least=least).isnan()
-    order = order[~is_flat[order]]
-
     patched = base.expand(len(units), -1).clone()
     done, total = len(units) * int(is_flat.sum()), patched.numel()
-    for rows in order.split(at_once):
-        chosen = rows.tolist()
-        pairs, more = contrast.base.take(chosen), contrast.more.take(chosen)
-        with model.record(*sites) as source:
-            model(more)
+    for rows in sides.bundles:
+        alive = [i for i, row in enumerate(rows) if not is_flat[row]]
+        if not alive:
+            continue
+        chosen = [rows[i] for i in alive]
+        width = int(contrast.base.lengths[list(rows)].max())
+        source = sides.some("more", rows, sites, alive)[0]
         hooks = [patch(unit, source) for unit in units]
 
         def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before + cells * n, total)
 
-        left = budget - each * len(chosen)
-        patched[:, rows] = sweep(model, pairs, hooks, memory_budget=left, progress=report)
+        with sides.narrowed():
+            patched[:, chosen] = sweep(
+                model,
+                contrast.base.take(chosen, width=width),
+                hooks,
+                memory_budget=budget - sides.taken - each * len(chosen),
+                progress=report,
+                recording=lambda wanted, rows=rows, alive=alive: sides.some(
+                    "base", rows, wanted, alive
+                ),
+            )
         done += len(units) * len(chosen)
         if progress is not None:
             progress(done, total)
     return Effects.of_change(contrast, units, patched - base, base, target, least=least)
-
-
-def _scored(
-    model: Hooked, pairs: Pairs, order: Int[Tensor, " pair"], at_once: int
-) -> Float[Tensor, " pair"]:
-    """The scores of `pairs`, some at a time, in the order of their lengths."""
-    scores = [model(pairs.take(rows.tolist())) for rows in order.split(at_once)]
-    return torch.cat(scores)[order.argsort()]

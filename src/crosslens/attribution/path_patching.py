@@ -26,7 +26,6 @@ from .notation import LOGITS
 from .patching import Effects
 from .paths import Paths
 from .recovery import recovery, smallest_contrast
-from .slopes import gathered
 from .sweep import Progress
 
 
@@ -131,5 +130,6 @@ def changes(
         if progress is not None:
             n = len(paths.senders)
             progress(n * len(order), n * len(contrast))
-    change, base, target = gathered(found, order)
+    back = torch.tensor(order).argsort()
+    change, base, target = (torch.cat(part, dim=-1)[..., back] for part in zip(*found, strict=True))
     return change, base, target

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import einsum
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
@@ -19,6 +19,7 @@ from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import bootstrap_interval
+from .readout import shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,31 +62,16 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
             added = some.base.where("D_inj")
             term = some.base.where("Q+")
             term = torch.where(term.any(dim=1, keepdim=True), term, some.base.where("query"))
-            gain = shares(model, some.more, term, added) - shares(model, some.base, term, added)
-            matched.append(gain)
+            more, base = (
+                shares(model, side, term[None], added[None])[0] for side in (some.more, some.base)
+            )
+            matched.append(more - base)
             within.append(_within(model, some.base))
     return Reading(
         tuple(model.heads()),
         torch.cat(matched, dim=1).numpy(force=True),
         torch.cat(within, dim=1).numpy(force=True),
     )
-
-
-def shares(
-    model: Hooked, pairs: Pairs, dst: Bool[Tensor, "pair dst"], src: Bool[Tensor, "pair src"]
-) -> Float[Tensor, "head pair"]:
-    """What a token of `dst` gives to all tokens of `src`, on average; nan where there is none."""
-    found: list[Tensor] = []
-
-    def count(pattern: Tensor) -> None:
-        d, s = dst.to(pattern), src.to(pattern)
-        total = einsum(pattern, d, s, "pair head dst src, pair dst, pair src -> head pair")
-        found.append(total / d.sum(dim=1))
-
-    # summed as it passes: the patterns of all layers together may not fit into memory
-    with model.tapped([(site, count) for site in model.sites("pattern")]):
-        model(pairs)
-    return torch.cat(found)
 
 
 def _within(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:

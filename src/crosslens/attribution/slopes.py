@@ -14,11 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import budget_on
+from .memory import budget_on, Footprint, hold_pages
 
 
 TABLES: Final = ("embed", "token_type_embed", "pos_embed")  # where a forward pass begins
@@ -96,41 +95,25 @@ def on_the_way(base: Cache, source: Cache, steps: int) -> Iterator[Tensor | None
             yield torch.lerp(base[Site("embed")], source[Site("embed")], t).detach()
 
 
-def bundles(
-    model: Hooked,
-    contrast: Contrast,
-    at_once: int,
-    memory_budget: int | None,
-    *,
-    streams: int = 24,
-) -> Iterator[list[int]]:
-    """Pairs of like length, up to `at_once`, whose graph fits into the budget.
+def graphs_at_once(
+    model: Hooked, pairs: Pairs, at_once: int, memory_budget: int | None, *, streams: int = 0
+) -> int:
+    """How many of `pairs`, up to `at_once`, have graphs that fit into the budget together.
 
-    A block keeps about `streams` tensors as large as the stream (what its linear maps, norms
-    and neurons read), and three patterns. By default the budget is a quarter of what is free.
+    Each keeps `streams` tensors as large as the stream besides. By default the budget is a
+    quarter of what is free.
+
+    Raises:
+        ValueError: no pair is wanted at once.
+        MemoryError: the graph of one pair does not fit.
     """
     if at_once < 1:
         raise ValueError(f"at_once={at_once}: take one pair at least")
-    first = contrast.base.take([int(contrast.base.lengths.argmin())])
-    with torch.no_grad(), model.record("resid_pre") as cache:
-        model(first)
-    width, n_layers = contrast.base.token.shape[1], len(cache)
-    stream = next(iter(cache.values()))
-    n_heads = len(model.heads()) // n_layers
-    per_token = streams * stream.shape[-1] + 3 * n_heads * width
-    per_pair = n_layers * width * per_token * stream.element_size()
-    budget = budget_on(stream.device, memory_budget)
-    if per_pair > budget:
-        raise MemoryError(
-            f"the gradients of one pair of {width} tokens need about {per_pair / 2**20:.0f} MiB, "
-            f"the budget is {budget / 2**20:.0f} MiB: raise memory_budget or take shorter pairs"
-        )
-    together = min(at_once, budget // per_pair)
-    for rows in contrast.base.lengths.argsort().split(together):
-        yield rows.tolist()
-
-
-def gathered(parts: Iterable[Sequence[Tensor]], order: Sequence[int]) -> list[Tensor]:
-    """What was found of each bundle, tensor by tensor, with the pairs in their own order."""
-    back = torch.tensor(order).argsort()
-    return [torch.cat(part, dim=-1)[..., back] for part in zip(*parts, strict=True)]
+    size = Footprint.of(model, pairs)
+    budget = budget_on(size.device, memory_budget)
+    hold_pages(size.device)
+    beside = streams * size.of_sites([Site("resid_pre", 0)])
+    fit = size.rows_with_gradients(model, pairs, at_once, budget, beside=beside)
+    if fit < 1:
+        raise size.refuse(size.with_gradients + beside, budget, "the slopes of one pair")
+    return fit

@@ -6,10 +6,12 @@ Not only copies of the query token count: a head that reads what is close in mea
 soft matches (Lu et al., 2025, section 4.2).
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Names
@@ -35,3 +37,36 @@ def soft_tf(
     with model.tapped([(site, count) for site in model.sites("pattern")]):
         model(pairs)
     return torch.stack(total).transpose(1, 2)
+
+
+def soft_tf_of_term(
+    model: Hooked, pairs: Pairs, *, src: Names = "document", at_once: int = 16
+) -> Float[np.ndarray, "head pair"]:
+    """MS_h of the selected query term (Q+), the mean over its tokens; of every head in order.
+
+    Pairs of like length run together, `at_once` of them.
+    """
+    term = pairs.where("Q+")
+    if missing := (~term.any(dim=1)).nonzero().flatten().tolist():
+        raise ValueError(f"pairs {missing} have no selected query term (Q+): see `contrast`")
+    found = np.empty((len(model.heads()), len(pairs)))
+    for rows in pairs.lengths.argsort().split(at_once):
+        some = pairs.take(rows.tolist())
+        count = soft_tf(model, some, src=src).flatten(0, 1).double()
+        mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
+        found[:, rows.numpy(force=True)] = mean.numpy(force=True)
+    return found
+
+
+def soft_tf_gain(
+    model: Hooked, contrast: Contrast, *, at_once: int = 16
+) -> Float[np.ndarray, "head pair"]:
+    """How much MS_h of the selected query term rises with the signal of a contrast.
+
+    With one more exact match (TFC1) by more than 0 for a matching head, and by less with one
+    more soft match (STMC1).
+    """
+    base, more = (
+        soft_tf_of_term(model, side, at_once=at_once) for side in (contrast.base, contrast.more)
+    )
+    return more - base

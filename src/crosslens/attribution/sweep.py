@@ -9,6 +9,7 @@ hooked forward per cell.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -20,11 +21,13 @@ from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
 from .entry import entries, Entry
+from .lengths import like_lengths
 from .memory import budget_on, Footprint, hold_pages, Room
 
 
 Cell = Sequence[Hook]
 Progress = Callable[[int, int], None]  # cells done, cells in all
+Recording = Callable[[Sequence[Site]], tuple[Cache, Tensor]]
 Scored = tuple[list[tuple[int, int]], Tensor]  # (cell, pair), and the score of each
 
 
@@ -36,11 +39,14 @@ def sweep(
     *,
     memory_budget: int | None = None,
     progress: Progress | None = None,
+    recording: Recording | None = None,
 ) -> Float[Tensor, "cell pair"]:
     """The scores of `pairs` under each cell, one cell at a time.
 
     A cell is a hook or several that act together. `memory_budget` is in bytes; by default a
     quarter of what is free. `progress(done, total)` is called as cells are finished.
+    A caller who has run the pairs without hooks gives `recording`, which says what sites held,
+    and the scores.
 
     Raises:
         ValueError: a cell has no hook.
@@ -62,16 +68,15 @@ def sweep(
     room = size.rows(budget - most, each=size.block)
     if room < 1:
         raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
+    run = recording or partial(recorded, model, pairs, room=room)
     every = list(dict.fromkeys(site for entry in groups for site in entry.needs))
-    base, plain = recorded(model, pairs, every if sum(kept.values()) < budget / 2 else [], room)
+    base, plain = run(every if sum(kept.values()) < budget / 2 else [])
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
     for entry in sorted(groups, key=lambda entry: entry.depth):
         members = groups[entry]
-        here = base
-        if not all(site in base for site in entry.needs):
-            here, _ = recorded(model, pairs, entry.needs, room)
+        here = base if all(site in base for site in entry.needs) else run(entry.needs)[0]
         start = Start(model, pairs, entry, here, plain)
         alone = [i for i in members if not entry.later(listed[i])]
         others = [i for i in members if entry.later(listed[i])]
@@ -114,7 +119,9 @@ class Start:
             return
         assert self.entry.site is not None
         before = self.base[self.entry.site]
-        buckets = self._like_lengths()
+        whole = self.pairs.token.shape[1], list(range(len(self.pairs)))
+        # one group where what stands at padding could matter
+        buckets = [whole] if self.entry.has_padding else like_lengths(self.pairs)
         waiting: list[list[Row]] = [[] for _ in buckets]
         for i, cell in enumerate(cells):
             edited = before.clone()
@@ -172,22 +179,6 @@ class Start:
 
         for batch, values in room.batches(run, range(len(cells))):
             yield list(product(batch, range(len(self.pairs)))), values.flatten()
-
-    def _like_lengths(self) -> list[tuple[int, list[int]]]:
-        """The pairs in groups of like length, each with the tokens it needs.
-
-        One group where what stands at padding could matter.
-        """
-        whole = self.pairs.token.shape[1]
-        if self.entry.has_padding:
-            return [(whole, list(range(len(self.pairs))))]
-        lengths = self.pairs.lengths.tolist()
-        groups: list[list[int]] = []
-        for pair in sorted(range(len(lengths)), key=lengths.__getitem__):
-            if not groups or lengths[pair] > 1.15 * lengths[groups[-1][0]]:
-                groups.append([])
-            groups[-1].append(pair)
-        return [(lengths[group[-1]], group) for group in groups]
 
 
 def recorded(

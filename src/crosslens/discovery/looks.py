@@ -11,7 +11,7 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.slopes import bundles, slopes
+from ..attribution.slopes import graphs_at_once, slopes
 from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
@@ -173,8 +173,9 @@ def gradient_times_activation(
     """|activation . slope| of each unit on the side with the signal, on average over pairs."""
     sites = list(dict.fromkeys(unit.site for unit in units))
     total = torch.zeros(len(units))
-    for rows in bundles(model, contrast, AT_ONCE, None):
-        pairs = contrast.more.take(rows)
+    at_once = graphs_at_once(model, contrast.more, AT_ONCE, None)
+    for rows in contrast.more.lengths.argsort().split(at_once):
+        pairs = contrast.more.take(rows.tolist())
         run = slopes(model, pairs, sites)
         for i, unit in enumerate(units):
             product = run.value[unit].detach() * run.slope[unit.site][unit.index]

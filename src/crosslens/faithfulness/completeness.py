@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import all_parts, called, Part, parts
+from .graph import all_parts, called, in_order, Part, parts
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs
 
@@ -65,7 +65,7 @@ class Completeness:
     def _names(self) -> dict[str, Sequence[str]]:
         return {
             "signal": [self.signal] * len(self.removed),
-            "removed": [" ".join(sorted(map(called, k))) for k in self.removed],
+            "removed": [" ".join(map(called, in_order(k))) for k in self.removed],
             "chosen": self.chosen,
         }
 
@@ -98,14 +98,14 @@ def completeness(
     if not members:
         raise ValueError("an empty circuit has no part to take away")
     whole = all_parts(model, members) if everything is None else frozenset(everything)
-    order = sorted(members, key=str)  # so that a seed means one draw
+    order = in_order(members)  # so that a seed means one draw
     dice = random.Random(seed)
     random_sets = [
         frozenset(part for part in order if dice.random() < 0.5) for _ in range(n_random)
     ]
     tried: dict[frozenset[Part], tuple[str, Tensor, Tensor]] = {}
 
-    def tried_by(how: str, sets: Iterable[frozenset[Part]]) -> None:
+    def take_away(how: str, sets: Iterable[frozenset[Part]]) -> None:
         new = [k for k in dict.fromkeys(sets) if k not in tried]
         if new:
             circuits = [side - k for k in new for side in (members, whole)]
@@ -113,12 +113,12 @@ def completeness(
             found = zip(restored[::2], restored[1::2], strict=True)
             tried.update({k: (how, *both) for k, both in zip(new, found, strict=True)})
 
-    tried_by("nothing", [frozenset()])
-    tried_by("random", random_sets)
+    take_away("nothing", [frozenset()])
+    take_away("random", random_sets)
     gone: frozenset[Part] = frozenset()
     for _ in range(len(order) if n_greedy is None else min(n_greedy, len(order))):
         larger = [gone | {part} for part in order if part not in gone]
-        tried_by("greedy", larger)
+        take_away("greedy", larger)
         gone = max(larger, key=lambda k: float((tried[k][1] - tried[k][2]).abs().nanmean()))
     how, alone, rest = zip(*tried.values(), strict=True)
     return Completeness(contrast.signal, tuple(tried), how, torch.stack(alone), torch.stack(rest))

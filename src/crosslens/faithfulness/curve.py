@@ -4,7 +4,7 @@
     CMD = area under |1 - f|      small: small circuits do the same as the whole model (0 at best)
 
 over the share of the graph that is kept, by the trapezoid rule on a linear axis, as MIB has it
-(Mueller et al., 2025, section 4). A share is that of the parts kept, not the share asked for:
+(Mueller et al., 2025). A share is that of the parts kept, not the share asked for:
 a graph of a few nodes has no thousandth.
 """
 

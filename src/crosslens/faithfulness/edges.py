@@ -9,6 +9,7 @@ the other run.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 import torch
 
@@ -26,7 +27,7 @@ from .restored import Faithfulness
 from .walk import Echo, Replayed, Walk
 
 
-HELD = ("full_embed", *READS, "z", "attn_out", "mlp_out")
+HELD: Final = ("full_embed", *READS, "z", "attn_out", "mlp_out")
 
 
 @torch.no_grad()

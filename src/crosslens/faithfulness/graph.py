@@ -27,9 +27,9 @@ def nodes(model: Hooked) -> list[Unit]:
     layers = {site.layer: site for site in model.sites("mlp_out")}
     heads = model.heads()
     return [
-        node
+        unit
         for layer, mlp in layers.items()
-        for node in (*(unit for unit in heads if unit.site.layer == layer), mlp.at())
+        for unit in (*(head for head in heads if head.site.layer == layer), mlp.at())
     ]
 
 
@@ -60,6 +60,17 @@ def parts(circuit: Iterable[Part | str]) -> frozenset[Part]:
 def called(part: Part) -> str:
     """A node as everywhere, `3.z[head=7]`; an edge as the literature writes it."""
     return written(part) if isinstance(part, Edge) else str(part)
+
+
+def in_order(parts: Iterable[Part]) -> list[Part]:
+    """Nodes, or edges, in the order of the forward pass."""
+
+    def place(part: Part) -> list[tuple[tuple[int, int], str]]:
+        return [
+            (unit.site.depth, str(unit)) for unit in ([part] if isinstance(part, Unit) else part)
+        ]
+
+    return sorted(parts, key=place)
 
 
 def all_parts(model: Hooked, like: Iterable[Part]) -> frozenset[Part]:
@@ -143,7 +154,7 @@ class Graph:
         for receiver, column in self.column.items():
             if receiver != LOGITS:
                 of_node.setdefault(node(receiver), []).append(column)
-        for sender in reversed(self.senders):  # a node's own edges are settled before its readers'
+        for sender in reversed(self.senders):  # whether its readers lead on is settled by then
             if sender != INPUT and not found[self.row[sender]].any():
                 found[:, of_node[sender]] = False
         return found

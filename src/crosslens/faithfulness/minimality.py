@@ -3,7 +3,7 @@
     f(C \\ K) - f(C \\ K \\ {v})    for member v, and a set K of others
 
 A member that stands in for another adds nothing while that one is there: K takes it away, and
-of the sets tried the one that shows most of v counts (Wang et al., 2022, section 4.3).
+of the sets tried the one that shows most of v counts (Wang et al., 2022, section 4).
 
 With the whole model as the circuit and one K, the same figure finds backups: what is it that
 matters only since K is gone?
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import called, Part, parts
+from .graph import called, in_order, Part, parts
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs
 
@@ -61,7 +61,7 @@ class Minimality:
         return {
             "signal": [self.signal] * len(self.members),
             "member": list(map(called, self.members)),
-            "without": [" ".join(sorted(map(called, k))) for k in self.without],
+            "without": [" ".join(map(called, in_order(k))) for k in self.without],
         }
 
 
@@ -88,11 +88,11 @@ def minimality(
     if not whole:
         raise ValueError("an empty circuit has no member")
     sets = (
-        [frozenset(), *(frozenset([other]) for other in whole)]
+        [frozenset(), *(frozenset([other]) for other in in_order(whole))]
         if without is None
         else [parts(k) for k in without]
     )
-    order = sorted((v for v in whole if not all(v in k for k in sets)), key=str)
+    order = in_order(v for v in whole if not all(v in k for k in sets))
     if not order:
         raise ValueError("every member is in every set that is taken away: none is left to measure")
     tried = [(v, k) for v in order for k in sets if v not in k]

@@ -82,7 +82,7 @@ class Walk:
     def score(self, embedded: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, " pair"]:
         """The relevance scores, given what the input writes."""
         start = self.echo.held[Site("full_embed")]
-        self.steps.append(Step(start, [0], (embedded - start)[None], lambda stream: stream))
+        self.steps[:] = [Step(start, [0], (embedded - start)[None], lambda stream: stream)]
         for layer in range(self.graph.n_layers):
             self.steps.append(self._heads(layer))
             self.steps.append(self._mlp(layer))

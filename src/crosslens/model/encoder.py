@@ -5,13 +5,14 @@ from contextlib import contextmanager, ExitStack
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.ActivationCache import ActivationCache
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
-from ..hooks import Cache, Hook, Tap
+from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .block import Block
@@ -80,8 +81,9 @@ class CrossEncoder(HookedRootModule):
         """The scores when what is `given` of block `start` is computed already.
 
         A tensor is the stream that the block reads, or the head where `start` is the number of
-        blocks. A mapping holds sites of the block by name, as in `Block.resume`: the pass then
-        begins at the last of them, at its hook point.
+        blocks: its row of [CLS] is then enough, if the model `reads_cls`. A mapping holds sites
+        of the block by name, as in `Block.resume`: the pass then begins at the last of them, at
+        its hook point.
         """
         with self._running(pairs):
             return self._from(
@@ -151,6 +153,11 @@ class CrossEncoder(HookedRootModule):
         return block
 
     @property
+    def reads_cls(self) -> bool:
+        """The score depends on the last block's output at [CLS] alone, not on a mean of tokens."""
+        return self.head.reads_cls
+
+    @property
     def device(self) -> torch.device:
         return self.W_E.device
 
@@ -158,6 +165,23 @@ class CrossEncoder(HookedRootModule):
     def W_E(self) -> Float[Tensor, "token d_embed"]:
         """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
         return self.embedding.words.weight
+
+    def weights(self, head: Unit) -> HeadWeights:
+        """The matrices of one attention head, the model's own: `model.weights(head(3, 7))`."""
+        at = dict(head.coordinates)
+        if head.site.layer is None or not isinstance(index := at.get("head"), int):
+            raise ValueError(f"{head} is no attention head, as head(3, 7) is")
+        self.point(head.site)  # says which layers there are
+        a = self._block(head.site.layer).attn
+        if not -a.n_heads <= index < a.n_heads:
+            raise LookupError(f"{head} is outside the model: head has {a.n_heads}")
+        no_bias = a.q.weight.new_zeros(len(a.q.weight))
+        bias = rearrange(
+            no_bias if a.q.bias is None else a.q.bias, "(head d) -> head d", head=a.n_heads
+        )
+        return HeadWeights(
+            a.W_Q[index], a.W_K[index], a.W_V[index], a.W_O[index], bias[index], a.is_linear
+        )
 
     # --- pairs -------------------------------------------------------------------------
 

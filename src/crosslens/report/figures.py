@@ -159,6 +159,57 @@ def levels(frame: Frame, axis: str) -> go.Figure:
     return laid_out(figure, height=260)
 
 
+def told(fit: Frame, formula: str, colour: str) -> go.Figure:
+    """The model's score of each pair against what a formula says of it."""
+    both = np.concatenate([fit[formula], fit["score"]])
+    ends = [float(both.min()), float(both.max())]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=ends,
+                y=ends,
+                mode="lines",
+                line={"width": 1, "color": "rgba(128,128,128,.6)", "dash": "dot"},
+                hoverinfo="skip",
+                showlegend=False,
+            ),
+            go.Scatter(
+                x=fit[formula],
+                y=fit["score"],
+                mode="markers",
+                marker={"size": 5, "color": colour, "opacity": 0.65},
+                customdata=fit["qid"],
+                hovertemplate="query %{customdata}<br>formula %{x:.2f}, model %{y:.2f}"
+                "<extra></extra>",
+                showlegend=False,
+            ),
+        ]
+    )
+    figure.update_xaxes(title=f"{formula}, fitted on other queries", zeroline=False)
+    figure.update_yaxes(title="the model's score", zeroline=False)
+    return laid_out(figure, height=340)
+
+
+def grown(table: Frame) -> go.Figure:
+    """What circuits restore as they grow."""
+    figure = go.Figure(
+        go.Scatter(
+            x=table["size"],
+            y=table["mean"],
+            mode="lines+markers",
+            line={"color": MODEL_COLOUR, "width": 2},
+            marker={"size": 8},
+            error_y=between(table, "mean", "low", "high", MODEL_COLOUR),
+            customdata=table[["low", "high"]],
+            hovertemplate="%{x} edges: %{y:.3f}<br>95 % interval %{customdata[0]:.3f} to "
+            "%{customdata[1]:.3f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="edges kept, the most important first")
+    figure.update_yaxes(title="share of the contrast restored", zeroline=True)
+    return laid_out(figure, height=300)
+
+
 def between(frame: Frame, middle: str, low: str, high: str, colour: str) -> dict[str, Any]:
     """Error bars from `low` to `high`."""
     return {

@@ -12,10 +12,12 @@
     null        one row per unit: what patching a pair from itself changes
     statements  what `summary` says, one row per sentence
 
+and, unless they are left out, the tables of the circuit (`circuit`).
+
 An interrupted run resumes with the chunk it was at; what is finished is not computed again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -36,15 +38,14 @@ from ..model.encoder import CrossEncoder
 from ..signals.bm25 import Bm25Index
 from ..sites import each, Unit
 from ..statistics import bootstrap_interval
+from .circuit import examined
 from .frames import Frame, pd, read
-from .question import CONTROL, fingerprint, Question, SIGNALS
+from .question import CONTROL, fingerprint, Question, SIGNALS, Watch
 from .ranks import by_type, run_of, scored, within
 from .reactions import changes, reactions
 from .shortened import Shortened
 from .summary import statements
 
-
-Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 STREAMS: Final = ("resid_pre", "attn_out", "mlp_out")
 ROLES: Final = tuple(name for name in NAMES if name != "[PAD]")
@@ -90,6 +91,8 @@ def measure(
     units = swept(model)
     explain({s: c for s, c in chosen.items() if len(c)}, model, units, findings, question, watch)
     control(patched, model, units, findings, watch)
+    if question.circuit:
+        examined(question, model, collection, findings, watch)
     findings.table("statements", statements(findings), also_json=True)
 
 

@@ -7,13 +7,10 @@ interrupted as well.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import count
 from typing import Any, Final
 
 import numpy as np
-import plotly.graph_objects as go
 from jinja2 import Environment
 from markupsafe import escape, Markup
 from plotly.offline import get_plotlyjs
@@ -22,8 +19,9 @@ from ..contrasts.catalogue import AXIOMS
 from ..contrasts.roles import ROLES
 from ..findings import Findings
 from ..model.load import EMBEDDED
-from . import figures
+from . import claims, figures
 from .frames import Frame, read
+from .numbered import Figure, Figures
 from .question import CONTROL, SIGNALS
 from .summary import claimed, RULES
 
@@ -46,36 +44,8 @@ HOLDS: Final = {
     "units": "mean, interval, pairs, p and q of every unit",
     "null": "what patching a pair from itself changes",
     "statements": "the sentences of this page",
+    **claims.TABLES,
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure as the template wants it."""
-
-    id: str
-    caption: Markup
-    alt: str
-    height: int
-    json: Markup
-
-
-@dataclass
-class Figures:
-    """Numbers the figures of one page."""
-
-    numbers: Any = field(default_factory=lambda: count(1))
-
-    def __call__(self, drawn: go.Figure, caption: Markup, alt: str) -> Figure:
-        text = drawn.to_json()
-        assert text is not None
-        return Figure(
-            f"figure-{next(self.numbers)}",
-            caption,
-            alt,
-            int(drawn.layout.height),
-            Markup(text.replace("</", "<\\/")),  # nothing may close the script it stands in
-        )
 
 
 def page(findings: Findings) -> str:
@@ -135,6 +105,7 @@ def page(findings: Findings) -> str:
             + ", ".join(f"{r.signal} {r.change:+.2f}" for r in rows(reactions)),
         ),
         level_figures=level_figures(optional("levels"), figure),
+        circuit=claims.section(findings, figure),
         sections=sections(findings, reactions, units, figure),
         roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
         rules=RULES,

@@ -12,6 +12,7 @@ from ..model.encoder import CrossEncoder
 
 
 CONTROL: Final = "control"
+Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
 class Signal(NamedTuple):
@@ -48,6 +49,8 @@ class Question:
         tokens: how long the pairs of contrasts may be, where an edit needs no more room; longer
             documents lose their end.
         signals: which contrasts are measured; the control always is.
+        circuit: whether claims are tested and the circuit is traced.
+        edges: whether the circuit's edges are scored, each on its own; takes minutes.
     """
 
     model: str
@@ -58,6 +61,8 @@ class Question:
     ranking_pairs: int = 600
     tokens: int = 64
     signals: tuple[str, ...] = tuple(SIGNALS)
+    circuit: bool = True
+    edges: bool = False
 
     def __post_init__(self) -> None:
         for name, value, least in (

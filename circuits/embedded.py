@@ -1,0 +1,36 @@
+"""The members found in the embedded reranker, by this project's own tracing.
+
+A run of `crosslens circuits test all` writes `members.py`: the lines of `FOUND` and `SOURCE` as
+they belong here.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from crosslens import Circuit, heads, Unit
+
+from .claim import Known
+
+
+CHECKPOINT: Final = "embedded"
+FOUND: Final[Mapping[str, frozenset[Unit]]] = {role: heads(found) for role, found in {}.items()}
+SOURCE: Final = ""
+
+
+def known(*roles: str) -> dict[str, Known]:
+    """What is known of the embedded reranker's heads with these roles; nothing, untraced."""
+    members = frozenset().union(*(FOUND.get(role, frozenset()) for role in roles))
+    return {CHECKPOINT: Known(members, SOURCE, "traced by this project")} if members else {}
+
+
+def as_code(circuit: Circuit, source: str) -> str:
+    """A traced circuit as the lines of this module."""
+    lines = ["FOUND: Final[Mapping[str, frozenset[Unit]]] = {"]
+    for role, units in sorted(circuit.roles.items()):
+        named = [
+            f"{unit.site.layer}.{dict(unit.coordinates)['head']}"
+            for unit in sorted(units)
+            if unit.site.name == "z"
+        ]
+        lines.append(f'    "{role}": heads("{" ".join(named)}"),')
+    return "\n".join([*lines, "}", f'SOURCE: Final = "{source}"', ""])

@@ -1,0 +1,174 @@
+"""The catalogue: every claim is whole, holds where it was planted, and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from crosslens.circuits import bm25, contextual, embedded, matching, neurons, relevance
+from crosslens.circuits.catalogue import CLAIMS, named
+from crosslens.circuits.claim import Claim, Known, Verdict
+from crosslens.circuits.evidence import Evidence, mean_over_heads
+from crosslens.circuits.examine import as_json, beside_known, examine, judged
+from ir_measures import Qrel
+from tiny import tiny
+
+from crosslens import Axioms, Circuit, collection, Findings, heads, load, plant
+
+
+NAME = "bm25?seed=2&layers=5&decoys=2"
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant(NAME)
+
+
+@pytest.fixture(scope="module")
+def found(planted) -> dict[str, Verdict]:
+    """Every verdict on a planted BM25, on texts in which the documents it scores high are
+    relevant."""
+    model = load(planted)
+    few = collection().sample(24, 6)
+    scores = {
+        (qid, docid): planted.bm25(few.queries[qid], few.documents[docid])
+        for qid, docids in few.candidates.items()
+        for docid in docids
+    }
+    middle = {
+        qid: np.median([scores[qid, docid] for docid in docids])
+        for qid, docids in few.candidates.items()
+    }
+    qrels = tuple(Qrel(q, d, int(score > middle[q])) for (q, d), score in scores.items())
+    evidence = Evidence(model, Axioms(model, replace(few, qrels=qrels)), n=12)
+    return {name: judged(claim, evidence) for name, claim in CLAIMS.items()}
+
+
+def test_of_a_planted_bm25_everything_holds_but_what_was_not_planted(found):
+    holds = {name: verdict.holds for name, verdict in found.items()}
+    assert holds == {name: name != contextual.NAME for name in CLAIMS}
+
+
+def test_the_members_are_exactly_the_planted_ones(found, planted):
+    truth = planted.circuit.roles
+    assert found["matching"].members == truth["matching"]
+    assert found["relevance"].members == truth["relevance scoring"]
+    assert found["bm25"].members == truth["matching"] | truth["relevance scoring"]
+    assert not found["contextual"].members and not found["document-frequency"].members
+
+
+def test_relevance_neurons_are_parts_of_what_was_planted(found, planted):
+    """All that the model does goes through the planted parts and the coordinates they write."""
+    members = found["neurons"].members
+    inside = {
+        *(planted.placement.matching, planted.placement.scoring),
+        *planted.placement.decoy_heads,
+    }
+    read = [unit for unit in members if unit.site.name in ("q", "k", "v")]
+    assert members and read
+    assert {(u.site.layer, dict(u.coordinates)["head"]) for u in read} <= inside
+
+
+def test_every_verdict_has_figures_with_controls_and_prints(found):
+    for name, verdict in found.items():
+        assert verdict.figures and verdict.claim == name
+        assert str(verdict).startswith(name)
+        if verdict.holds:
+            assert any(not np.isnan(each.control) for each in verdict.figures)
+        assert set(verdict.frame()["claim"]) == {name}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_a_model_of_random_weights_no_claim_holds(seed):
+    model = load(*tiny("bert", seed))
+    evidence = Evidence(model, Axioms(model, collection().sample(20, 6)), n=6)
+    for claim in CLAIMS.values():
+        verdict = judged(claim, evidence)
+        assert not verdict.holds and not verdict.members, str(verdict)
+
+
+def test_what_these_texts_do_not_allow_is_undecided_and_says_why(planted):
+    model = load(planted)
+    bare = replace(collection().sample(8, 6), qrels=(), types={})
+    verdict = judged(neurons.CLAIM, Evidence(model, Axioms(model, bare), n=6))
+    assert verdict.holds is None and "no judgements" in verdict.says
+
+
+def test_our_own_mistakes_are_not_verdicts(planted):
+    def wrong(_):
+        raise KeyError("a mistake")
+
+    claim = replace(matching.CLAIM, detect=wrong)
+    with pytest.raises(KeyError):
+        judged(claim, Evidence(load(planted), Axioms(load(planted), collection()), n=5))
+
+
+def test_every_claim_says_what_it_is_and_whence():
+    for name, claim in CLAIMS.items():
+        assert claim.name == name and claim.claim.endswith(".") and claim.test.endswith(".")
+        assert "arxiv.org" in claim.source and claim.known
+        for known in claim.known.values():
+            assert known.source and known.sure
+
+
+def test_published_members_lie_inside_the_published_checkpoint():
+    for claim in (matching.CLAIM, contextual.CLAIM, relevance.CLAIM, bm25.CLAIM):
+        for unit in claim.known[bm25.MINILM].members:
+            assert unit.site.layer < 12 and dict(unit.coordinates)["head"] < 12
+
+
+def test_a_claim_goes_by_its_name_and_near_ones_are_proposed():
+    assert named("bm25") == [bm25.CLAIM] and named("all") == list(CLAIMS.values())
+    with pytest.raises(LookupError, match="did you mean matching"):
+        named("matchings")
+    with pytest.raises(LookupError, match="known are"):
+        named("zzz")
+
+
+def test_members_stand_beside_the_known_ones():
+    members = heads("1.1 2.9")
+    claim: Claim = replace(
+        matching.CLAIM, known={"x": Known(heads("1.1 2.8 2.9 3.3"), "paper", "sure")}
+    )
+    told = beside_known(claim, Verdict("matching", "x", True, "", members=members))
+    assert [each.value for each in told.figures] == [0.5, 1.0]
+    assert beside_known(claim, Verdict("matching", "y", True, "", members=members)).figures == ()
+
+
+def test_a_circuit_is_written_as_the_lines_of_the_module_that_holds_it():
+    circuit = Circuit("c", "m", {"matching": heads("2.9 1.1")}, "traced")
+    code = embedded.as_code(circuit, "traced, 12 pairs")
+    assert '    "matching": heads("1.1 2.9"),' in code
+    assert '"1.z[head=1]"' in as_json(circuit)
+    scope: dict = {"heads": heads, "Final": dict, "Mapping": dict, "frozenset": frozenset}
+    exec(code.replace(": Final[Mapping[str, frozenset[Unit]]]", "").replace(": Final", ""), scope)
+    assert scope["FOUND"] == circuit.roles and scope["SOURCE"] == "traced, 12 pairs"
+
+
+def test_a_run_keeps_each_verdict_and_is_gone_on_with(tmp_path, planted):
+    model, calls = load(planted), []
+
+    def claim(name: str, fails: bool) -> Claim:
+        def detect(_: Evidence) -> Verdict:
+            calls.append(name)
+            if fails and calls.count(name) == 1:
+                raise KeyboardInterrupt
+            table = pd.DataFrame({"x": [1]})
+            return Verdict(name, "m", True, "so", tables={"seen": table})
+
+        return replace(matching.CLAIM, name=name, detect=detect)
+
+    evidence = Evidence(model, Axioms(model, collection()), n=5)
+    claims = [claim("one", False), claim("two", True)]
+    with pytest.raises(KeyboardInterrupt):
+        examine(claims, evidence, Findings.create(tmp_path, {}))
+    examine(claims, evidence, Findings.create(tmp_path, {}, resume=True))
+    assert calls == ["one", "two", "two"]
+    kept = Findings.open(tmp_path)
+    assert kept.read("claims")["claim"].tolist() == ["one", "two"]
+    assert {"one-seen", "two-seen"} <= set(kept.tables())
+
+
+def test_a_mean_over_heads_skips_those_without_a_value():
+    values = np.array([[1.0, np.nan], [3.0, np.nan]])
+    np.testing.assert_array_equal(mean_over_heads(values), [2.0, np.nan])

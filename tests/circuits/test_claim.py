@@ -1,0 +1,46 @@
+"""What a claim comes to: figures decide, and what was not measured decides nothing."""
+
+import numpy as np
+import pytest
+from crosslens.circuits.claim import Figure, mean_of, number, Verdict
+
+
+HIGH = mean_of("high", np.array([1.0, 1.1, 0.9, 1.0]), holds=lambda low, high, control: low > 0.5)
+LOW = mean_of(
+    "low",
+    np.array([0.1, 0.0, np.nan]),
+    control=np.array([0.5]),
+    expected="above 0.5",
+    holds=lambda low, high, control: low > control,
+)
+TOLD = Figure("beside", 3.0)
+
+
+def test_a_claim_holds_if_every_figure_that_decides_does():
+    assert Verdict.by("c", "m", [HIGH, TOLD]).holds is True
+    found = Verdict.by("c", "m", [HIGH, LOW, TOLD])
+    assert found.holds is False and found.deciding is LOW
+    assert Verdict.by("c", "m", [TOLD]).holds is None
+    assert str(found).startswith("c does not hold in m: low 0.05")
+    assert "control 0.50, expected above 0.5" in found.says
+
+
+def test_figures_of_nothing_decide_nothing():
+    empty = mean_of("empty", np.array([np.nan]), holds=lambda low, high, control: low > 0)
+    assert empty.holds is None and empty.n == 0 and np.isnan(empty.value)
+    assert Verdict.undecided("c", "m", "no texts").record()["says"] == "no texts"
+
+
+def test_skipped_items_do_not_count():
+    assert LOW.n == 2 and LOW.value == pytest.approx(0.05) and LOW.low >= 0
+    assert HIGH.low < HIGH.value < HIGH.high
+
+
+def test_a_frame_has_a_row_per_figure_and_none_is_an_answer():
+    frame = Verdict.by("c", "m", [HIGH, TOLD]).frame()
+    assert frame["holds"].tolist()[0] is True and frame["holds"].isna().tolist() == [False, True]
+    assert (frame["claim"] == "c").all()
+
+
+def test_numbers_as_people_write_them():
+    assert [number(x) for x in (0.123, 1.234, 123.4, float("nan"))] == ["0.12", "1.23", "123", "–"]
