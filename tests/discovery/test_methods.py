@@ -177,9 +177,9 @@ def test_cost_is_counted_in_forward_passes(model, contrast):
     assert once == 1
     assert cost("random", 16) == 0
     assert 1 < cost("attention to matches", 16) < 2
-    # one pass back serves all units, and a pass for each is what exact effects take
-    assert cost("attribution patching", 16) < cost("attribution patching", 4) + 1
-    assert cost("patching", 16) > cost("patching", 4) + 2
+    # one pass back serves all units; exact effects take a part of a pass for each
+    assert cost("attribution patching", 16) - cost("attribution patching", 4) < 1
+    assert cost("patching", 16) - cost("patching", 4) > 1
 
 
 def pairs_of(model: CrossEncoder) -> Pairs:
