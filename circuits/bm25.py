@@ -95,7 +95,7 @@ def fitting(formulas: pd.DataFrame) -> list[Figure]:
             holds=bool(soft["low"] > TOLD and soft["pearson"] > np.nanmax(controls)),
         ),
         Figure(
-            "the same, beside BM25 with the best k1 and b",
+            "correlation of the formula with the score, beside BM25 with the best k1 and b",
             float(soft["pearson"]),
             float(soft["low"]),
             float(soft["high"]),

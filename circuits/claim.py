@@ -121,10 +121,10 @@ class Verdict:
 
     @property
     def deciding(self) -> Figure | None:
-        """The figure that refutes the claim, or else the first that speaks for it."""
+        """The first figure that refutes the claim, or else the last that it had to pass."""
         decisive = [each for each in self.figures if each.holds is not None]
-        decisive.sort(key=lambda each: bool(each.holds))
-        return decisive[0] if decisive else None
+        failed = [each for each in decisive if not each.holds]
+        return next(iter(failed or decisive[-1:]), None)
 
     def frame(self) -> pd.DataFrame:
         """One row per figure."""

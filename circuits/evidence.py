@@ -59,7 +59,7 @@ class Evidence:
     `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
     room (five places for a term, four sentences), by default the same. `n` is how many pairs a
     contrast has at most; tests of rankings take twice as many queries. `soft`: the circuit is
-    traced on soft matches as well.
+    traced on soft matches as well; `traced` says on how many pairs, where those are too many.
     """
 
     model: CrossEncoder
@@ -67,6 +67,7 @@ class Evidence:
     n: int = 24
     roomy: Axioms | None = None
     soft: bool = True
+    traced: int | None = None
     watch: Watch = lambda step, done, total: None
 
     @property
@@ -145,7 +146,9 @@ class Evidence:
     def chain(self) -> Chain:
         """Which heads write the score, which tell those, and so on, by path patching."""
         self.watch("Tracing the circuit", 0, 1)
-        found = trace(self.model, [self.tfc1, *self._soft()])
+        contrasts = [self.tfc1, *self._soft()]
+        most = len(self.tfc1) if self.traced is None else self.traced
+        found = trace(self.model, [each.take(slice(most)) for each in contrasts])
         self.watch("Tracing the circuit", 1, 1)
         return found
 

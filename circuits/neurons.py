@@ -136,6 +136,15 @@ class Judged:
         one, other = (replace(self, qids=part) for part in (self.qids[:at], self.qids[at:]))
         return one, other
 
+    @property
+    def extremes(self) -> "Judged":
+        """One document of each grade per query: a flow costs much more than a score."""
+        ends = {
+            qid: (self.collection.candidates[qid][0], self.collection.candidates[qid][-1])
+            for qid in self.qids
+        }
+        return replace(self, collection=replace(self.collection, candidates=ends))
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """One row per query and document."""
@@ -176,7 +185,7 @@ def detect(evidence: Evidence) -> Verdict:
     if not tells.holds:
         return Verdict.by(NAME, evidence.checkpoint, [tells])
 
-    neurons = ranked(evidence, first)
+    neurons = ranked(evidence, first.extremes)
     chosen = neurons.top(SHARE)
     generator = np.random.default_rng(evidence.seed)
     sets = [chosen, *(neurons.like(chosen, generator) for _ in range(DRAWS))]

@@ -61,8 +61,8 @@ def test_heads_stand_in_their_layer_above_the_tokens_they_write_at():
     assert plan.at["u3.0"].x == plan.column("[CLS]")
     assert plan.at["u3.0"].y < plan.middle[1] < plan.middle[0] < plan.ground
     places = set(plan.at.values())
-    assert len(places) == 4 and len({at.y for at in places if at.x != plan.column("[CLS]")}) == 2
-    assert ABREAST == 2 and "[SEP]2" not in plan.columns
+    assert len(places) == 4 and len({at.y for at in places}) == 2 and ABREAST == 3
+    assert "[SEP]2" not in plan.columns
 
 
 def test_lines_are_as_wide_as_what_goes_along_them():
@@ -71,6 +71,14 @@ def test_lines_are_as_wide_as_what_goes_along_them():
     assert [kind for kind, _ in found] == ["falls", "rises", "rises"]
     widths = [float(width) for _, width in found]
     assert widths == sorted(widths) and widths[-1] == 7
+
+
+def test_more_heads_than_fit_abreast_are_stacked_and_the_faintest_paths_left_out():
+    many = nodes(*((f"1.{i}", "matching", "Q+", "D_inj") for i in range(7)))
+    plan = Plan.of(many, range(2))
+    assert len(set(plan.at.values())) == 7 and len({at.y for at in plan.at.values()}) == 3
+    faint = pd.concat([EDGES, edges(("1.3", "3.0", 0.01))])
+    assert str(drawn(NODES, faint, 4)).count('class="edge') == len(EDGES)
 
 
 def test_the_picture_is_well_formed_and_says_itself_in_words():

@@ -37,6 +37,8 @@ from .shortened import Shortened
 
 SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the edges
 STEPS: Final = 5  # of integrated gradients along which edges are ranked
+TRACED: Final = 8  # pairs of the circuit, unless --edges gives it time for all
+
 ROOM: Final = 64  # tokens that sentences and places of a term take beyond other edits
 
 
@@ -49,6 +51,7 @@ def gathered(
     watch: Watch,
     *,
     soft: bool = True,
+    traced: int | None = None,
 ) -> Evidence:
     """The evidence of pairs of at most `tokens` tokens, with room where an edit needs it."""
     close = Neighbours(model.tokens.tokenizer, model.W_E)
@@ -61,7 +64,7 @@ def gathered(
             near=lambda term, words: LISTED.get(term) or close(term, words),
         )
 
-    return Evidence(model, axioms(tokens), n, axioms(tokens + ROOM), soft, watch)
+    return Evidence(model, axioms(tokens), n, axioms(tokens + ROOM), soft, traced, watch)
 
 
 def examined(
@@ -81,6 +84,7 @@ def examined(
         question.seed,
         watch,
         soft=question.edges,
+        traced=None if question.edges else TRACED,
     )
     examine([CLAIMS[name] for name in claims], evidence, findings)
     if "circuit_nodes" in findings.tables() or findings.meta.get("no_circuit"):

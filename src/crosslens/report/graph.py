@@ -36,8 +36,9 @@ ROW: Final = 46  # height of a line of heads
 GAP: Final = 30  # between layers
 TOP: Final = 74  # room for the score
 RADIUS: Final = 16.0
-ABREAST: Final = 2  # heads beside each other in a cell; more are stacked
+ABREAST: Final = 3  # heads beside each other in a cell; more are stacked
 WIDEST: Final = 7.0  # of a line
+FAINTEST: Final = 0.1  # of the strongest path: weaker ones stand in the table alone
 COLOURS: Final = ("stage-a", "stage-b", "stage-c", "stage-d", "stage-e", "stage-f")
 
 
@@ -105,7 +106,7 @@ def spread(n: int, x: float, y: float) -> list[Point]:
     for line in range(lines):
         here = min(ABREAST, n - line * ABREAST)
         height = y + (line - (lines - 1) / 2) * ROW
-        found += [Point(x + (i - (here - 1) / 2) * 44, height) for i in range(here)]
+        found += [Point(x + (i - (here - 1) / 2) * 36, height) for i in range(here)]
     return found
 
 
@@ -148,9 +149,10 @@ def drawn(nodes: Frame, edges: Frame, n_layers: int) -> Markup:
 
 
 def ordered(edges: Frame) -> list[Row]:
-    """Weak lines first, so that strong ones lie above them."""
-    weak_first = edges.assign(size=edges["effect"].abs()).sort_values("size", kind="stable")
-    return weak_first.to_dict("records")
+    """Weak lines first, so that strong ones lie above them; the faintest are left out."""
+    size = edges["effect"].abs()
+    strong = edges.assign(size=size)[size >= FAINTEST * size.max()]
+    return strong.sort_values("size", kind="stable").to_dict("records")
 
 
 def grid(plan: Plan) -> list[Markup]:
