@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from crosslens.circuits.matching import matching
 from tiny import tiny
 
 from crosslens import (
-    attention_to_matches,
     auroc,
     Axioms,
     collection,
@@ -184,13 +182,6 @@ def test_cost_is_counted_in_forward_passes(model, contrast):
 
 def pairs_of(model: CrossEncoder) -> Pairs:
     return model.pair("why do cats purr", "cats purr when they rest", "the car , and the cats purr")
-
-
-def test_attention_to_matches_is_that_of_the_matching_claim(any_model):
-    pairs = pairs_of(any_model)
-    torch.testing.assert_close(attention_to_matches(any_model, pairs), matching(any_model, pairs))
-    with pytest.raises(ValueError, match="nothing to match"):
-        attention_to_matches(any_model, any_model.pair("why purr", "the engine of a car"))
 
 
 def test_written_of_matches_is_the_norm_of_pattern_times_value_times_output(any_model):
