@@ -83,9 +83,9 @@ def counted(model, monkeypatch) -> dict[str, int]:
     for block in model.blocks[:-1]:
         halves = block.think
 
-        def think(mid, halves=halves):
+        def think(mid, *written, halves=halves):
             rows["blocks"] += len(mid)
-            return halves(mid)
+            return halves(mid, *written)
 
         monkeypatch.setattr(block, "think", think)
     return rows

@@ -179,8 +179,9 @@ def test_a_model_whose_heads_read_one_stream_is_refused(model, contrast):
     class Whole:
         """All that a method may ask, and no more."""
 
-    for name in ("sites", "heads", "hooked", "record", "tapped", "cls_only", "suffix"):
+    for name in ("sites", "heads", "hooked", "record", "tapped", "cls_only", "suffix", "relay"):
         setattr(Whole, name, staticmethod(getattr(model, name)))
+    Whole.reads_cls = model.reads_cls
     Whole.__call__ = lambda self, pairs: model(pairs)
     assert keep_nodes(Whole(), contrast, [[]]).n_all == 15
     with pytest.raises(TypeError, match="Whole has no `replay`.*keep_nodes needs none"):
