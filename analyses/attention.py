@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from crosslens.circuits.matching import matching
 
 from crosslens import (
+    attention_to_matches,
     auroc,
     Axioms,
     Circuit,
@@ -42,7 +42,7 @@ def trace(model: CrossEncoder, axioms: Axioms, n: int, truth: Circuit | None) ->
     """Both rankings of all heads over `n` pairs."""
     contrast = axioms.tfc1(n)
     effects = patching(model, contrast, model.heads())
-    attention = matching(model, contrast.more).flatten()
+    attention = attention_to_matches(model, contrast.more).flatten()
     heads = pd.DataFrame(
         {
             "unit": [str(unit) for unit in effects.units],

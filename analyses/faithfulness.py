@@ -108,7 +108,8 @@ def trace(
             curves.append(mean_frame(grown).assign(**labels))
             areas.append(labels | area(grown))
             if kind.name == "heads":
-                best[method.name] = rankings[0][: max(1, round(share * len(heads)))]
+                first = rankings[0][: max(1, round(share * len(heads)))]
+                best[method.name] = [part for part in first if isinstance(part, Unit)]
     return Findings(
         pd.concat(curves, ignore_index=True),
         reranked(model, texts, contrast, best),
@@ -127,8 +128,9 @@ def at_random(parts: Sequence, seed: int) -> list[list]:
 
 def mean_frame(curves: Sequence[Curve]) -> pd.DataFrame:
     """What circuits of each size restore of each pair, on average over the curves."""
-    frame = pd.concat([each.frame() for each in curves])
-    return frame.groupby(["size", "share", "pair"], as_index=False)["restored"].mean()
+    frames = [each.frame() for each in curves]  # the same sizes and pairs, row by row
+    restored = np.mean([each["restored"].to_numpy() for each in frames], axis=0)
+    return frames[0].reindex(columns=["size", "share", "pair"]).assign(restored=restored)
 
 
 def area(curves: Sequence[Curve]) -> dict[str, float]:

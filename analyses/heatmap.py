@@ -17,7 +17,8 @@ def heatmap(summary: pd.DataFrame) -> str:
     `summary` has one row per kind, condition and method, as `analyses.discovery` makes it.
     """
     kinds = list(summary["kind"].unique())
-    names = [summary[summary["kind"] == kind]["method"].unique() for kind in kinds]
+    parts = [summary.query(f"kind == {kind!r}") for kind in kinds]
+    names = [part["method"].unique() for part in parts]
     n_rows = sum(map(len, names))
     height = ROW * n_rows + GAP * (len(kinds) + 1)
     figure = make_subplots(
@@ -25,15 +26,15 @@ def heatmap(summary: pd.DataFrame) -> str:
         cols=1,
         row_heights=[len(each) / n_rows for each in names],
         vertical_spacing=GAP / height,
-        subplot_titles=[f"<b>{kind}</b>: R-precision" for kind in kinds],
+        subplot_titles=[
+            f"<b>{kind}</b>: R-precision (and cost in forward passes)" for kind in kinds
+        ],
     )
-    for row, (kind, methods) in enumerate(zip(kinds, names, strict=True), start=1):
-        figure.add_trace(panel(summary[summary["kind"] == kind], list(methods)), row=row, col=1)
+    for row, (part, methods) in enumerate(zip(parts, names, strict=True), start=1):
+        figure.add_trace(panel(part, list(methods)), row=row, col=1)
     figure.update_yaxes(autorange="reversed", type="category", ticks="", automargin=True)
     figure.update_xaxes(type="category", side="top", ticks="", tickangle=0)
-    for i, title in enumerate(figure.layout.annotations):
-        title.update(x=0, xanchor="left", yshift=24)
-        assert i < len(kinds)
+    figure.update_annotations(x=0, xanchor="left", yshift=24)
     figure.update_layout(
         template=None,
         width=1100,

@@ -19,17 +19,20 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from crosslens import Circuit, CrossEncoder, Edge, Graph, head, neuron, Planted, Recipe, Unit
+from crosslens import Circuit, CrossEncoder, Edge, Graph, neuron, Planted, Recipe, Site, Unit
 
 
 SYNONYMS: Final[Mapping[str, str]] = MappingProxyType(
-    dict(
-        pair.split("/")
-        for pair in """
+    {
+        term: other
+        for term, _, other in (
+            pair.partition("/")
+            for pair in """
         bank/lender pay/wages stone/rock definition/meaning purchase/buy sea/ocean fast/rapid
         car/automobile cost/price symptoms/signs
         """.split()
-    )
+        )
+    }
 )
 MOST_HEADS: Final = 32  # of models whose edges are ranked too: their number grows with its square
 
@@ -91,7 +94,7 @@ def tasks(planted: Planted, model: CrossEncoder) -> Iterator[Task]:
 def carries_the_match(edge: Edge, circuit: Circuit) -> bool:
     """Whether a planted edge leaves a head, or leads from the words to a matching head's keys."""
     counting = frozenset().union(*(circuit.roles.get(role, frozenset()) for role in COUNTING))
-    keys = {head(unit.site.layer, dict(unit.coordinates)["head"], "k") for unit in counting}
+    keys = {Unit(Site("k", unit.site.layer), unit.coordinates) for unit in counting}
     return edge.sender.site.name == "z" or (
         edge.sender.site.name == "embed" and edge.receiver in keys
     )

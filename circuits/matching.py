@@ -13,16 +13,10 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645, section 4
 
 from typing import Final
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from crosslens import (
     attention_similarity,
     heads,
-    Hooked,
     length_curve,
-    Pairs,
     saturation_curve,
     soft_tf_gain,
 )
@@ -41,31 +35,6 @@ KNOWN = {
         "7.9 8.1 4.9 2.1 8.8 6.5 1.7 5.7 5.9 3.1 8.0 6.3 0.8"
     ),
 }
-
-
-@torch.no_grad()
-def matching(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head"]:
-    """Attention from query tokens to their copies in the document, above chance.
-
-    The mean over all query tokens that have a copy; chance is attention spread evenly over
-    the pair.
-
-    Raises:
-        ValueError: no query token of any pair occurs in its document.
-    """
-    query, document = pairs.where("query"), pairs.where("document")
-    same = pairs.token[:, :, None] == pairs.token[:, None, :]
-    copies = same & query[:, :, None] & document[:, None, :]
-    matched = copies.any(dim=-1)
-    if not matched.any():
-        raise ValueError("no query token occurs in its document: there is nothing to match")
-
-    with model.record("pattern") as cache:
-        model(pairs)
-    attention = (cache.layers("pattern") * copies[:, None]).sum(dim=-1)
-    chance = copies.sum(dim=-1) / pairs.lengths[:, None]
-    above = (attention - chance[:, None]) * matched[:, None]
-    return above.sum(dim=(1, 3)) / matched.sum()
 
 
 def detect(evidence: Evidence) -> Verdict:

@@ -114,6 +114,29 @@ def test_a_chain_has_every_test_pair_by_pair(chain):
             assert found["chosen"].any()
 
 
+def test_a_sender_given_up_early_would_not_have_been_chosen(model):
+    contrasts = [added_word(model, seed, n=12) for seed in (0, 1)]
+    whole, early = (
+        trace(model, contrasts, alpha=0.5, share=0.2, first=first) for first in (None, 4)
+    )
+    assert whole.members and early.members == whole.members
+    assert set(early.edges) == set(whole.edges)
+    for step, asked in zip(early.steps, whole.steps, strict=True):
+        shortened = step.effects.recovered.isnan().sum(dim=1) > asked.effects.recovered.isnan().sum(
+            dim=1
+        )
+        both = ~step.effects.recovered.isnan() & ~asked.effects.recovered.isnan()
+        torch.testing.assert_close(
+            step.effects.recovered[both], asked.effects.recovered[both], atol=1e-9, rtol=0
+        )
+        given_up = {step.effects.units[i] for i in shortened.nonzero().flatten().tolist()}
+        assert not given_up & set(asked.chosen)
+        if step.stage == 1:
+            assert given_up
+            kept = step.effects.recovered[~shortened]
+            assert kept.isnan().sum() == asked.effects.recovered[~shortened].isnan().sum()
+
+
 def test_a_chain_prints_its_stages_and_edges(chain):
     written = str(chain)
     assert written.startswith("stage 1 -> score: ")

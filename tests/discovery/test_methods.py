@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from crosslens.circuits.matching import matching
 from tiny import tiny
 
 from crosslens import (
-    attention_to_matches,
     auroc,
     Axioms,
     collection,
@@ -102,7 +100,7 @@ def test_a_backup_is_missed_by_slopes_and_by_single_ablation_and_found_by_patchi
 
 def test_edges_that_carry_the_match_come_first(contrast):
     planted = plant("bm25?seed=1&layers=3&heads=2&decoys=1&busy")
-    model = load(planted).double()
+    model, contrast = load(planted).double(), contrast.take([0])
     matching, scoring = planted.placement.matching, planted.placement.scoring
     written = [
         f"full_embed->{head(*matching, 'k')}",
@@ -110,9 +108,13 @@ def test_edges_that_carry_the_match_come_first(contrast):
         f"{head(*scoring)}->logits",
     ]
     edges = Graph.of(model).edges
-    for name, n in (("edge patching", 3), ("EAP-IG", 3), ("EAP", 2)):
-        largest = discover(model, contrast.take([0]), edges, name).largest(3)
-        # the slope of a saturated softmax is 0: plain EAP does not see the words reach the keys
+    # the slope of a saturated softmax is 0: plain EAP does not see the words reach the keys; and
+    # that both ends are members does not make an edge one
+    for name, n in (
+        *(("edge patching", 3), ("EAP-IG", 3)),
+        *(("EAP", 2), ("product of ends", 1), ("random", 0)),
+    ):
+        largest = discover(model, contrast, edges, name).largest(3)
         assert len({*map(str, largest)} & {*written}) == n
 
 
@@ -136,10 +138,9 @@ def test_every_method_ranks_a_model_without_a_circuit():
         assert (result.numbers >= 0).all() or method.name == "attention to matches"
         assert sorted(map(str, result.ranking)) == sorted(map(str, units))
         assert set(result.frame()["part"]) == {*map(str, units)} and result.seconds >= 0
-    edges = Graph.of(model).edges
-    assert len(methods_for(edges)) == 5
-    for method in methods_for(edges):
-        assert discover(model, contrast, edges, method).numbers.shape == (len(edges),)
+    assert [method.name for method in methods_for(Graph.of(model).edges)] == [
+        *("edge patching", "EAP", "EAP-IG", "product of ends", "random")
+    ]
 
 
 def test_a_method_of_ones_own_is_a_function(model, contrast):
@@ -174,20 +175,13 @@ def test_cost_is_counted_in_forward_passes(model, contrast):
     assert once == 1
     assert cost("random", 16) == 0
     assert 1 < cost("attention to matches", 16) < 2
-    # one pass back serves all units, and a pass for each is what exact effects take
-    assert cost("attribution patching", 16) < cost("attribution patching", 4) + 1
-    assert cost("patching", 16) > cost("patching", 4) + 2
+    # one pass back serves all units; exact effects take a part of a pass for each
+    assert cost("attribution patching", 16) - cost("attribution patching", 4) < 1
+    assert cost("patching", 16) - cost("patching", 4) > 1
 
 
 def pairs_of(model: CrossEncoder) -> Pairs:
     return model.pair("why do cats purr", "cats purr when they rest", "the car , and the cats purr")
-
-
-def test_attention_to_matches_is_that_of_the_matching_claim(any_model):
-    pairs = pairs_of(any_model)
-    torch.testing.assert_close(attention_to_matches(any_model, pairs), matching(any_model, pairs))
-    with pytest.raises(ValueError, match="nothing to match"):
-        attention_to_matches(any_model, any_model.pair("why purr", "the engine of a car"))
 
 
 def test_written_of_matches_is_the_norm_of_pattern_times_value_times_output(any_model):

@@ -172,10 +172,16 @@ def test_quality_is_what_it_says() -> None:
 
 
 def test_a_formula_that_is_the_model_ranks_as_it_does(seen, some) -> None:
+    n_queries = len(np.unique(seen.observed.qid))
     columns = shared(seen.observed.at(seen.idf.filled()), seen.observed.of(seen.matching), ["m"])
     found = ranking_agreement(fit_score(columns, seen.observed), seen.observed, some)
     mean = found.set_index("figure")["mean"]
     assert mean["tau"] > 0.95 and mean["ndcg_relative"] == pytest.approx(1, abs=0.02)
+    qid = seen.observed.qid
+    lonely = (qid != qid[0]) | (np.arange(len(qid)) == 0)  # one document of the first query
+    few = seen.observed.take(lonely)
+    fit = fit_score(Features(columns.values[lonely], columns.names), few)
+    assert ranking_agreement(fit, few, some)["n"].iloc[0] == n_queries - 1
     noise = Features(np.random.default_rng(0).standard_normal((len(seen.observed), 3)), ("x",) * 3)
     chance = ranking_agreement(fit_score(noise, seen.observed), seen.observed, some)
     assert abs(chance.set_index("figure")["mean"]["tau"]) < 0.3

@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from ..sites import Site, Unit
 from ..statistics import benjamini_hochberg
 from .chain import Chain, SCORE, Step
-from .patching import Effects
-from .path_patching import changes
-from .paths import Group, HEAD_READS, Paths
+from .paths import Group, HEAD_READS
+from .pooled import pooled
 from .reading import reading
 
 
@@ -38,6 +36,7 @@ def trace(
     alpha: float = 0.05,
     share: float = 0.02,
     most: int = 4,
+    first: int | None = 8,
     least: float | None = None,
     at_once: int = 16,
     memory_budget: int | None = None,
@@ -56,6 +55,8 @@ def trace(
         senders: heads at z (by default all), and, if wanted, `mlp_out` and embedding sites.
         held: ("z",): MLPs pass on what they hear, so that edges run from head to head;
             ("z", "mlp_out"): only the stream does, for MLPs as members of their own.
+        first: a sender that is surely below `share` after so many pairs of each contrast is asked
+            in no more, and not chosen; None asks all in every pair.
         least: as in `patching`.
         at_once: how many pairs may be one bundle.
         memory_budget: in bytes; by default a quarter of what is free.
@@ -72,8 +73,17 @@ def trace(
 
     def ask(stage: int, which: Sequence[Unit], groups: Sequence[tuple[str, Group]], n: int) -> None:
         """Add a step for each group; a test of one of `n` receivers needs its part of `share`."""
-        told = effects(
-            model, listed, which, [g for _, g in groups], held, least, at_once, memory_budget
+        told = pooled(
+            model,
+            listed,
+            which,
+            [group for _, group in groups],
+            held,
+            floor=share / n,
+            first=first,
+            least=least,
+            at_once=at_once,
+            memory_budget=memory_budget,
         )
         signals = tuple(c.signal for c in listed for _ in range(len(c)))
         new = [
@@ -121,43 +131,6 @@ def reads(model: Hooked, units: Sequence[Unit]) -> dict[str, Group]:
                 heard = Unit(Site(name, unit.site.layer))
                 found[MLP] = (*found.get(MLP, ()), heard)
     return found
-
-
-@torch.no_grad()
-def effects(
-    model: Hooked,
-    contrasts: Sequence[Contrast],
-    senders: Sequence[Unit],
-    groups: Sequence[Group],
-    held: Sequence[str],
-    least: float | None,
-    at_once: int,
-    memory_budget: int | None,
-) -> list[Effects]:
-    """What senders restore by way of each group, the pairs of all contrasts side by side."""
-    found: list[list[Effects]] = []
-    for contrast in contrasts:
-        paths = Paths.of(model, contrast.base, senders, groups, held)
-        change, base, target = changes(paths, contrast, at_once, memory_budget)
-        found.append(
-            [
-                Effects.of_change(contrast, senders, change[:, i], base, target, least=least)
-                for i in range(len(groups))
-            ]
-        )
-    return [joined(parts) for parts in zip(*found, strict=True)]
-
-
-def joined(parts: Sequence[Effects]) -> Effects:
-    """The effects of the same units in the pairs of several contrasts."""
-    return Effects(
-        "+".join(dict.fromkeys(part.signal for part in parts)),
-        parts[0].units,
-        torch.cat([part.recovered for part in parts], dim=1),
-        torch.cat([part.base for part in parts]),
-        torch.cat([part.target for part in parts]),
-        tuple(flat for part in parts for flat in part.is_flat),
-    )
 
 
 def decided(

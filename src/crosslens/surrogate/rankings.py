@@ -26,15 +26,20 @@ def runs_of(fit: Fit, observed: Observed) -> tuple[Run, Run]:
     return run(fit.told.tolist(), "formula"), run(fit.score.tolist(), "model")
 
 
+def several(run: Run) -> Run:
+    """The queries with more than one document."""
+    return Run({qid: ranked for qid, ranked in run.items() if len(ranked) > 1}, run.name)
+
+
 def ranking_agreement(fit: Fit, observed: Observed, collection: Collection) -> pd.DataFrame:
     """How alike the rankings of formula and model are: one row per figure, over queries.
 
     `tau` is Kendall's and `top10` the shared share of the first ten; where the collection judges
     them, `ndcg_formula` and `ndcg_model` are nDCG@10 (gains 2^label - 1) and `ndcg_relative` is
     the ratio of these two means. Columns: `figure`, `mean`, its 95 % bootstrap interval (`low`,
-    `high`) and the number of queries `n`.
+    `high`) and the number of queries `n`. A query with one document has no order, and no part.
     """
-    formula, model = runs_of(fit, observed)
+    formula, model = map(several, runs_of(fit, observed))
     alike = agreement(formula, model)
     columns = {"tau": alike["tau"], "top10": alike["top10"]}
     if any(qrel.query_id in formula for qrel in collection.qrels):
