@@ -59,7 +59,8 @@ class Evidence:
     `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
     room (five places for a term, four sentences), by default the same. `n` is how many pairs a
     contrast has at most; tests of rankings take twice as many queries. `soft`: the circuit is
-    traced on soft matches as well; `traced` says on how many pairs, where those are too many.
+    traced on soft matches as well; `traced`: on so many pairs only, and in
+    three stages.
     """
 
     model: CrossEncoder
@@ -147,8 +148,10 @@ class Evidence:
         """Which heads write the score, which tell those, and so on, by path patching."""
         self.watch("Tracing the circuit", 0, 1)
         contrasts = [self.tfc1, *self._soft()]
-        most = len(self.tfc1) if self.traced is None else self.traced
-        found = trace(self.model, [each.take(slice(most)) for each in contrasts])
+        if self.traced is None:
+            found = trace(self.model, contrasts)
+        else:  # no further than the paper's three stages
+            found = trace(self.model, [each.take(slice(self.traced)) for each in contrasts], most=3)
         self.watch("Tracing the circuit", 1, 1)
         return found
 

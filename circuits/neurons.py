@@ -32,7 +32,7 @@ from .evidence import Evidence, FEWEST, score
 NAME: Final = "neurons"
 SHARE: Final = 0.01  # of all neurons
 STEPS: Final = 8  # points on the path of the conductance; see `Flow.error`
-DRAWS: Final = 8  # sets of random neurons
+DRAWS: Final = 6  # sets of random neurons
 EACH: Final = 2  # documents of the highest and of the lowest grade of a query
 LEAST: Final = 0.05  # of the score gap: a smaller loss beyond the control's is none
 
