@@ -1,10 +1,9 @@
 """Exact sweeps, against one forward pass per cell and against the floor."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -22,16 +21,8 @@ SEGMENTS = ("cls", "query", "sep1", "document", "sep2")
 
 
 def heads(subject: Subject, rounds: int, share: float) -> Table:
-    """Every layer x head, at z; beside it TransformerLens' own model, for information."""
-    units = subject.model.heads()
-    source = recorded(subject, units)
-    chosen = random.Random(0).sample(range(len(units)), max(2, round(share * len(units) / 4)))
-    one_each = [
-        (subject.base.take([i]), [patches(units, source)([i])[c] for c in chosen])
-        for i in range(min(4, len(subject.base)))
-    ]
-    peer = {"TransformerLens' bridge, one forward each": by_bridge(subject, one_each)}
-    return patched(subject, units, rounds, share, "heads", after_attention=True, peer=peer)
+    """Every layer x head, at z."""
+    return patched(subject, subject.model.heads(), rounds, share, "heads", after_attention=True)
 
 
 def positions(subject: Subject, rounds: int, share: float) -> Table:
@@ -87,17 +78,24 @@ def knockout(subject: Subject, rounds: int, share: float) -> Table:
 
 def patched(
     subject: Subject, units: Sequence[Unit], rounds: int, share: float, name: str,
-    *, after_attention: bool, peer: Mapping[str, Arm] = MappingProxyType({}),
+    *, after_attention: bool,
 ) -> Table:  # fmt: skip
-    """A patching sweep, its floors and what it replaces."""
+    """A patching sweep, its floors, and what it replaces: our own model and TransformerLens'."""
     source = recorded(subject, units)
     hooks = [patch(unit, source) for unit in units]
     layers = [unit.site.layer or 0 for unit in units]
+    chosen = some_of(len(units), share)
     arms = {
         "engine": swept(subject, hooks),
         "floor: the same rows, bare": bare(subject, layers, after_attention=after_attention),
         **one_by_one(subject, patches(units, source), share),
-        **peer,
+        "TransformerLens' bridge, one forward each": by_bridge(
+            subject,
+            [
+                (subject.base.take([i]), [patches(units, source)([i])[c] for c in chosen])
+                for i in range(min(4, len(subject.base)))
+            ],
+        ),
     }
     measured = interleaved(arms, rounds=rounds)
     flops = sum(subject.of_suffix(i, after_attention=after_attention) for i in layers) / len(layers)
@@ -130,6 +128,11 @@ def swept(subject: Subject, hooks: Sequence[Hook]) -> Arm:
 Making = Callable[[Sequence[int]], Sequence[Hook]]  # the hooks of all cells for some pairs
 
 
+def some_of(n_cells: int, share: float) -> list[int]:
+    """The random part of the cells that long arms run."""
+    return random.Random(0).sample(range(n_cells), max(2, round(share * n_cells / 4)))
+
+
 def one_by_one(subject: Subject, making: Making, share: float) -> dict[str, Arm]:
     """One whole hooked forward pass per cell: a pair at a time, or all pairs as one batch.
 
@@ -138,8 +141,7 @@ def one_by_one(subject: Subject, making: Making, share: float) -> dict[str, Arm]
     """
     model, n = subject.model, len(subject.base)
     sides = [[i] for i in range(min(4, n))], [list(range(n))]
-    n_cells = len(making([0]))
-    chosen = random.Random(0).sample(range(n_cells), max(2, round(share * n_cells / 4)))
+    chosen = some_of(len(making([0])), share)
     watched = [(site.hook, lambda pattern, hook: None) for site in model.sites("pattern")]
 
     def arm(parts: Sequence[list[int]], watch: list) -> Arm:

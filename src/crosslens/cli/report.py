@@ -31,7 +31,7 @@ def report(
         ),
     ] = EMBEDDED,
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("crosslens-report"),
-    pairs: Annotated[int, typer.Option(help="Pairs of each contrast that are patched.")] = 12,
+    pairs: Annotated[int, typer.Option(help="Pairs of each contrast that are patched.")] = 10,
     seed: Annotated[int, typer.Option(help="Draws pairs and bootstrap samples.")] = 0,
     ranking_pairs: Annotated[
         int, typer.Option(help="Query-document pairs that are ranked, at most.")

@@ -55,7 +55,7 @@ class Question:
 
     model: str
     collection: str
-    pairs: int = 12
+    pairs: int = 10
     scored: int = 40
     seed: int = 0
     ranking_pairs: int = 600
