@@ -13,8 +13,12 @@ from .claim import Known
 
 
 CHECKPOINT: Final = "embedded"
-FOUND: Final[Mapping[str, frozenset[Unit]]] = {role: heads(found) for role, found in {}.items()}
-SOURCE: Final = ""
+FOUND: Final[Mapping[str, frozenset[Unit]]] = {
+    "contextual query representation": heads("3.9 4.4 4.7"),
+    "matching": heads("0.8 1.1 2.9 3.1 3.3 3.5 4.1 4.3 4.5"),
+    "relevance scoring": heads("4.6 4.8 4.9 5.0 5.1 5.2 5.3 5.4 5.5 5.6 5.7 5.8 5.9 5.10 5.11"),
+}
+SOURCE: Final = "traced by path patching of TFC1 and STMC1, 24 pairs each of trec-dl-2019"
 
 
 def known(*roles: str) -> dict[str, Known]:
