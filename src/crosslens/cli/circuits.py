@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .options import Debug, FromCollection, MODEL_HELP, OnDevice, Resume, Tokens
 from .running import default_model, EMBEDDED, failing, keeping, quieten, watching
 
 
@@ -66,30 +67,19 @@ def test(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A hub id, a local folder, or a planted model such as planted:bm25. Default: the "
-            "embedded reranker.",
+            help=MODEL_HELP,
             show_default=False,
         ),
     ] = None,
-    collection: Annotated[
-        str,
-        typer.Option(
-            help="embedded, a folder with queries, documents and judgements (TREC, MS MARCO or "
-            "BEIR style), or ir_datasets:ID."
-        ),
-    ] = EMBEDDED,
+    collection: FromCollection = EMBEDDED,
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("crosslens-circuits"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast, at most.")] = 24,
     seed: Annotated[int, typer.Option(help="Draws pairs, controls and bootstrap samples.")] = 0,
-    tokens: Annotated[
-        int, typer.Option(help="The longest pair of a contrast; longer documents lose their end.")
-    ] = 96,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    tokens: Tokens = 96,
+    device: OnDevice = None,
+    resume: Resume = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the run's folder only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Confirm or refute a claim for a model, with figures and their controls."""
     say = Console(quiet=quiet, highlight=False)

@@ -6,6 +6,7 @@ from typing import Annotated, TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from .options import Debug, FromCollection, MODEL_HELP, OnDevice, Resume, Tokens
 from .running import default_model, EMBEDDED, failing, keeping, quieten, watching
 
 
@@ -18,27 +19,18 @@ def report(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A hub id, a local folder, or a planted model such as planted:bm25. Default: the "
-            "embedded reranker.",
+            help=MODEL_HELP,
             show_default=False,
         ),
     ] = None,
-    collection: Annotated[
-        str,
-        typer.Option(
-            help="embedded, a folder with queries, documents and judgements (TREC, MS MARCO or "
-            "BEIR style), or ir_datasets:ID."
-        ),
-    ] = EMBEDDED,
+    collection: FromCollection = EMBEDDED,
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("crosslens-report"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast that are patched.")] = 10,
     seed: Annotated[int, typer.Option(help="Draws pairs and bootstrap samples.")] = 0,
     ranking_pairs: Annotated[
         int, typer.Option(help="Query-document pairs that are ranked, at most.")
     ] = 600,
-    tokens: Annotated[
-        int, typer.Option(help="The longest pair of a contrast; longer documents lose their end.")
-    ] = 64,
+    tokens: Tokens = 64,
     signals: Annotated[
         str | None,
         typer.Option(
@@ -54,12 +46,10 @@ def report(
     edges: Annotated[
         bool, typer.Option("--edges", help="Score the circuit's edges one by one: minutes.")
     ] = False,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: OnDevice = None,
+    resume: Resume = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the report's path only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Measure a cross-encoder layer by layer and write it up as one HTML page."""
     say = Console(quiet=quiet, highlight=False)
