@@ -12,12 +12,7 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. The name 
 
 from typing import Final
 
-import numpy as np
-import torch
-from einops import rearrange
-from jaxtyping import Float
-
-from crosslens import heads, Hooked, Pairs
+from crosslens import attention_within_query, heads
 
 from . import embedded
 from .claim import Claim, Figure, Known, Verdict
@@ -43,25 +38,11 @@ def reads_the_query(evidence: Evidence) -> Figure:
     """What query tokens read of other query tokens, above what even attention would."""
     return evidence.beside(
         "attention of query tokens to other query tokens, above even",
-        within_query(evidence.model, evidence.tfc1.more),
+        attention_within_query(evidence.model, evidence.tfc1.more).double().cpu().numpy(),
         evidence.members(ROLE),
         expected="above 0",
         holds=lambda low, high, control: low > 0,
     )
-
-
-@torch.no_grad()
-def within_query(model: Hooked, pairs: Pairs) -> Float[np.ndarray, "head pair"]:
-    """What a query token gives to the other query tokens, less their share of the pair."""
-    query = pairs.where("query")
-    n = query.sum(dim=1)
-    both = query[:, :, None] & query[:, None, :]
-    other = both & ~torch.eye(query.shape[1], dtype=torch.bool, device=pairs.device)
-    with model.record("pattern") as cache:
-        model(pairs)
-    given = (cache.layers("pattern") * other[:, None]).sum(dim=(3, 4)) / n[:, None]
-    above = given - ((n - 1) / pairs.lengths)[:, None]
-    return rearrange(above, "layer pair head -> (layer head) pair").double().cpu().numpy()
 
 
 CLAIM: Final = Claim(

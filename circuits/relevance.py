@@ -14,11 +14,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from crosslens import heads, Hooked, Pairs, Site, Unit
+from crosslens import attention_follows, attention_shares, heads, Unit
 
 from . import embedded
 from .claim import Claim, Figure, Known, mean_of, Verdict
@@ -38,11 +35,9 @@ def detect(evidence: Evidence) -> Verdict:
     members = evidence.members(ROLE)
     every = evidence.model.heads()
     pairs = evidence.tfc1.more
-    query = pairs.where("query")
-    given = attention_of_cls(evidence.model, pairs, every)
     idf = evidence.token_idf.filled().to(pairs.device)[pairs.token]
-    share = (given * query).sum(dim=2)
-    rarity = within_pairs(given, idf.to(given), query)
+    rarity = attention_follows(evidence.model, pairs, idf).double().cpu().numpy()
+    share = attention_shares(evidence.model, pairs)["query"]
     figures = [
         *figures,
         evidence.carried(ROLE),
@@ -83,41 +78,6 @@ def from_the_query(evidence: Evidence, members: list[Unit]) -> Figure:
         holds=lambda low, high, control: low > 0.5,
         seed=evidence.seed,
     )
-
-
-@torch.no_grad()
-def attention_of_cls(
-    model: Hooked, pairs: Pairs, units: list[Unit]
-) -> Float[Tensor, "head pair pos"]:
-    """What the [CLS] of each head gives every token."""
-    with model.record("pattern") as cache:
-        model(pairs)
-    rows = []
-    for unit in units:
-        pattern = Site("pattern", unit.site.layer).at(**dict(unit.coordinates))
-        rows.append(cache[pattern][:, 0])
-    return torch.stack(rows)
-
-
-def within_pairs(
-    given: Float[Tensor, "head pair pos"],
-    value: Float[Tensor, "pair pos"],
-    where: Bool[Tensor, "pair pos"],
-) -> Float[np.ndarray, "head pair"]:
-    """Pearson's r of attention and a value of the tokens, over the tokens `where`, in each pair.
-
-    Nan where one of the two does not vary.
-    """
-    kept = where.to(given)
-    count = kept.sum(dim=1, keepdim=True)
-
-    def centred(x: Tensor) -> Tensor:
-        return (x - (x * kept).sum(dim=-1, keepdim=True) / count) * kept
-
-    a, b = centred(given), centred(value)
-    size = (a.square().sum(dim=-1) * b.square().sum(dim=-1)).sqrt()
-    r = (a * b).sum(dim=-1) / size.masked_fill(size < 1e-12, torch.nan)
-    return r.cpu().double().numpy()
 
 
 CLAIM: Final = Claim(

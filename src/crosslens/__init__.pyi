@@ -28,6 +28,7 @@ from .attribution.precision import Rounding as Rounding, rounding as rounding
 from .attribution.readout import (
     attention_follows as attention_follows,
     attention_shares as attention_shares,
+    attention_within_query as attention_within_query,
 )
 from .attribution.recovery import recovery as recovery
 from .attribution.search import search as search

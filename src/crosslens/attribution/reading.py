@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import einsum
 from jaxtyping import Float
-from torch import Tensor
 
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from ..pairs import Pairs
 from ..sites import Unit
 from ..statistics import bootstrap_interval
-from .readout import shares
+from .readout import attention_within_query, shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +63,9 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
                 shares(model, side, term[None], added[None])[0] for side in (some.more, some.base)
             )
             matched.append(more - base)
-            within.append(_within(model, some.base))
+            within.append(attention_within_query(model, some.base))
     return Reading(
         tuple(model.heads()),
         torch.cat(matched, dim=1).numpy(force=True),
         torch.cat(within, dim=1).numpy(force=True),
     )
-
-
-def _within(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
-    """What query tokens give to other query tokens, above what even attention would."""
-    query = pairs.where("query")
-    found: list[Tensor] = []
-
-    def count(pattern: Tensor) -> None:
-        q = query.to(pattern)
-        both = einsum(pattern, q, q, "pair head dst src, pair dst, pair src -> head pair")
-        own = einsum(pattern, q, "pair head dst dst, pair dst -> head pair")
-        n = q.sum(dim=1)
-        found.append((both - own) / n - (n - 1) / pairs.lengths)
-
-    with model.tapped([(site, count) for site in model.sites("pattern")]):
-        model(pairs)
-    return torch.cat(found)

@@ -62,6 +62,28 @@ def attention_follows(
     return torch.cat(found)
 
 
+@torch.no_grad()
+def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
+    """What query tokens give to other query tokens, above what even attention would.
+
+    For every head; the mean over the query tokens. Heads that pass on within the query what was
+    matched on read so (Lu et al., 2025, section 4).
+    """
+    query = pairs.where("query")
+    found: list[Tensor] = []
+
+    def count(pattern: Tensor) -> None:
+        q = query.to(pattern)
+        both = einsum(pattern, q, q, "pair head dst src, pair dst, pair src -> head pair")
+        own = einsum(pattern, q, "pair head dst dst, pair dst -> head pair")
+        n = q.sum(dim=1)
+        found.append((both - own) / n - (n - 1) / pairs.lengths)
+
+    with model.tapped([(site, count) for site in model.sites("pattern")]):
+        model(pairs)
+    return torch.cat(found)
+
+
 def shares(
     model: Hooked,
     pairs: Pairs,
