@@ -97,10 +97,10 @@ def test_both_stages_work_from_one_set_of_runs(apart, monkeypatch):
     whole = patching(model, contrast, units)
     exact, rows["blocks"] = rows["blocks"], 0
     found = search(model, contrast, units, keep=1, screen=0.1)
-    n_few = 2  # rows of the shortest pair, which say how wide the model is: search and patching
+    footprints = 4  # a row of the first block each: search, patching, a sweep of either bundle
     sides = 2 * len(contrast) * 2  # both sides, in the two blocks that are not the last
     behind = 2 - (found.units[0].site.layer or 0)
-    assert rows["blocks"] <= sides + 2 * 3 * n_few + behind * len(contrast) < exact
+    assert rows["blocks"] <= sides + footprints + behind * len(contrast) < exact
     for unit in found.units:
         torch.testing.assert_close(found.of(unit), whole.of(unit))
 

@@ -1,6 +1,7 @@
 """How much a forward pass holds, how much there may be, and what to do when there is less."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Final, TypeVar
@@ -22,6 +23,10 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
+class Seen(Exception):
+    """What was wanted of a pass is known: what is left of it need not run."""
+
+
 @dataclass(frozen=True)
 class Footprint:
     """The bytes that one pair of a batch takes, padding included."""
@@ -33,11 +38,16 @@ class Footprint:
 
     @classmethod
     def of(cls, model: Hooked, pairs: Pairs) -> "Footprint":
-        """Read off a pass over the first tokens of the shortest of `pairs`."""
+        """Read off the first block of a pass over the first tokens of the shortest of `pairs`."""
         width, shortest = pairs.token.shape[1], int(pairs.lengths.argmin())
         sites = [Site(name, 0) for name in ("resid_pre", "v", "mlp_pre")]
-        with torch.no_grad(), model.record(*sites) as cache:
-            model(pairs.take([shortest], width=min(width, FEW_TOKENS)))
+
+        def leave(_: Tensor) -> None:
+            raise Seen
+
+        with torch.no_grad(), model.record(*sites) as cache, suppress(Seen):
+            with model.tapped([(sites[-1], leave)]):
+                model(pairs.take([shortest], width=min(width, FEW_TOKENS)))
         axes: dict[str, int] = {"label": 1}
         for site in sites:
             axes |= dict(zip(site.axes, cache[site].shape, strict=True))
