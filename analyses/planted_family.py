@@ -55,8 +55,10 @@ CONDITIONS: Final[Mapping[str, Recipe]] = MappingProxyType(
         "all at once": replace(
             PLAIN, layers=8, contextual=True, backup=True, suppressor=True, matchers=2
         ),
+        "12 x 12": replace(PLAIN, layers=12, heads=12),  # as large as the paper's model
     }
 )
+SLOW: Final = "12 x 12"  # run when it is asked for
 QUICK: Final = ("tiny",)
 COUNTING: Final = frozenset({"matching", "backup matching", "suppression"})  # by their keys
 
