@@ -45,9 +45,14 @@ class Footprint:
         def leave(_: Tensor) -> None:
             raise Seen
 
-        with torch.no_grad(), model.record(*sites) as cache, suppress(Seen):
-            with model.tapped([(sites[-1], leave)]):
-                model(pairs.take([shortest], width=min(width, FEW_TOKENS)))
+        few = pairs.take([shortest], width=min(width, FEW_TOKENS))
+        with (
+            torch.no_grad(),
+            suppress(Seen),
+            model.record(*sites) as cache,
+            model.tapped([(sites[-1], leave)]),
+        ):
+            model(few)
         axes: dict[str, int] = {"label": 1}
         for site in sites:
             axes |= dict(zip(site.axes, cache[site].shape, strict=True))
