@@ -16,6 +16,7 @@ random part of their work, and seconds are per part.
     conductance   all linear maps, against captum called once per module
     bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
     search        two stages against patching every head, and what they find
+    embedded      the same in the embedded reranker, by three axioms with a seed for every round
     profile       where the time of a head sweep goes
     law           seconds of a head sweep against layers, heads, tokens and pairs
     memory        what a sweep holds, beside what it was foreseen to (--shape large --tokens 512)

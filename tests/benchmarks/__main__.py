@@ -13,7 +13,7 @@ from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
 from .profile import profiled
-from .searching import searching
+from .searching import in_embedded, searching
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Clock, Table
@@ -29,7 +29,7 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "law", "memory")
+NAMES = (*ONE_SUBJECT, "embedded", "law", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -70,7 +70,9 @@ def run(chosen: argparse.Namespace):
     """The tables, each printed as soon as it is there."""
     shape = SHAPES[chosen.shape]
     for name in chosen.names or NAMES:
-        if name == "law":
+        if name == "embedded":
+            made = in_embedded(min(chosen.pairs, 16), chosen.rounds)
+        elif name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
         elif name == "memory":
