@@ -57,6 +57,15 @@ def test_the_members_are_exactly_the_planted_ones(found, planted):
     assert not found["contextual"].members and not found["document-frequency"].members
 
 
+def test_a_planted_contextual_head_is_found_and_the_claim_holds():
+    planted = plant(f"{NAME}&contextual")
+    model = load(planted)
+    evidence = Evidence(model, Axioms(model, collection().sample(24, 6)), n=6)
+    verdict = judged(contextual.CLAIM, evidence)
+    assert verdict.holds, str(verdict)
+    assert verdict.members == planted.circuit.roles[contextual.ROLE]
+
+
 def test_relevance_neurons_are_parts_of_what_was_planted(found, planted):
     """All that the model does goes through the planted parts and the coordinates they write."""
     members = found["neurons"].members
