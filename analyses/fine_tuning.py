@@ -10,9 +10,10 @@ much of a difference is chance. The authors select on their test queries.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -81,8 +82,12 @@ def trace(
     seeds: Sequence[int],
     loss: str = "cross-entropy",
     negatives: int = 3,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Findings:
-    """Every arm under every seed; states are kept in `folder`, so that a run can go on."""
+    """Every arm under every seed; states are kept in `folder`, so that a run can go on.
+
+    `progress` is told of each arm when it is done.
+    """
     split = split_queries(asked)
     validation, test = (part(asked, qids) for qids in (split.validation, split.test))
     epochs, queries, arms = [], [], []
@@ -116,6 +121,8 @@ def trace(
             means = found.mean().to_dict()
             row = {"epoch": kept, "share": share(model, arm), "validation": validated, **means}
             arms.append({**names, **row})
+            reached = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+            progress(f"{arm.name}, seed {seed}: epoch {kept} of the best validation; {reached}")
     return Findings(pd.concat(epochs), pd.concat(queries), pd.DataFrame(arms))
 
 
@@ -166,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seeds=given.seeds,
         loss=given.loss,
         negatives=given.negatives,
+        progress=partial(print, flush=True),
     )
     save(
         given,

@@ -26,6 +26,7 @@ class Segment(IntEnum):
 
 SEGMENTS: Final = {segment.name.lower(): segment for segment in Segment}
 NOT_A_WORD: Final = -1
+PADDED: Final = 1.15  # of pairs of like length the longest is at most so much longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,17 @@ class Pairs:
             "document": tuple(self.document[row] for row in rows),
         }
         return replace(self, **changed, **texts)
+
+    def like_lengths(self, at_once: int | None = None) -> list[tuple[int, list[int]]]:
+        """The pairs in groups of like length, `at_once` at most, each with the tokens it needs."""
+        lengths = self.lengths.tolist()
+        groups: list[list[int]] = []
+        for pair in sorted(range(len(self)), key=lengths.__getitem__):
+            is_full = not groups or len(groups[-1]) == at_once
+            if is_full or lengths[pair] > PADDED * lengths[groups[-1][0]]:
+                groups.append([])
+            groups[-1].append(pair)
+        return [(lengths[group[-1]], group) for group in groups]
 
     def repeat(self, times: int) -> "Pairs":
         """All pairs `times` over: the rows of cell after cell of a sweep."""

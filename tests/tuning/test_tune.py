@@ -53,6 +53,27 @@ def test_the_loss_falls(model, tmp_path, loss) -> None:
     assert -loss_of(model) == pytest.approx(best_of(history).validated)
 
 
+def test_a_step_is_that_of_the_whole_padded_batch(model, tmp_path) -> None:
+    model.double()
+    other = deepcopy(model)
+    examples = [e._replace(document=f"{e.document} " * n) for n, e in enumerate(EXAMPLES, 1)]
+    one = Tuning(epochs=1, batch=len(examples), weight_decay=0.0)
+    better = iter((0.0, 1.0))
+    tune(
+        model, examples, lambda: next(better), tmp_path / "s", tuning=one, chosen=lambda _: True
+    )  # fmt: skip
+
+    pairs = other.pairs([e.query for e in examples], [e.document for e in examples])
+    assert len(pairs.like_lengths()) > 2
+    optimiser = torch.optim.AdamW(other.parameters(), lr=one.rate, weight_decay=0.0)
+    cross_entropy(other(pairs), torch.tensor([e.label for e in examples]).double()).backward()
+    optimiser.step()
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        if theirs.grad is not None:
+            sure = theirs.grad.abs() > 1e-9  # AdamW's first step is the sign of the gradient
+            torch.testing.assert_close(mine[sure], theirs[sure], atol=1e-9, rtol=0)
+
+
 def test_only_the_chosen_parameters_move(model, tmp_path) -> None:
     before = state(model)
     tune(model, EXAMPLES, lambda: -loss_of(model), tmp_path / "s", tuning=QUICK, chosen=embeddings)

@@ -23,7 +23,6 @@ from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import Site, Unit
 from .entry import needed
-from .lengths import like_lengths
 
 
 PLACES: Final = {"pos", "dst"}  # the axes of which the last block may compute one row only
@@ -49,7 +48,7 @@ class Sides:
         self.room, self.taken = room, 0
         self.sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)
         self.wanted = needed(model, self.sites)  # of the base run, to patch any of the units
-        self.bundles = [tuple(rows) for _, rows in like_lengths(contrast.base, at_once)]
+        self.bundles = [tuple(rows) for _, rows in contrast.base.like_lengths(at_once)]
         last = len(model.sites("resid_pre")) - 1
         late = [unit for unit in units if unit.site.depth[0] >= last]
         self.is_narrow = not any(PLACES & dict(unit.coordinates).keys() for unit in late)

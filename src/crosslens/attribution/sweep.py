@@ -21,7 +21,6 @@ from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
 from .entry import entries, Entry
-from .lengths import like_lengths
 from .memory import budget_on, Footprint, hold_pages, Room
 
 
@@ -121,7 +120,7 @@ class Start:
         before = self.base[self.entry.site]
         whole = self.pairs.token.shape[1], list(range(len(self.pairs)))
         # one group where what stands at padding could matter
-        buckets = [whole] if self.entry.has_padding else like_lengths(self.pairs)
+        buckets = [whole] if self.entry.has_padding else self.pairs.like_lengths()
         waiting: list[list[Row]] = [[] for _ in buckets]
         for i, cell in enumerate(cells):
             edited = before.clone()

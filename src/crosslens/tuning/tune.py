@@ -24,7 +24,7 @@ from ..writing import write_whole
 from .examples import Example
 
 
-Loss = Callable[[Float[Tensor, " pair"], Float[Tensor, " pair"]], Tensor]
+Loss = Callable[[Float[Tensor, " pair"], Float[Tensor, " pair"]], Tensor]  # a mean over pairs
 Chosen = Callable[[str], bool]  # by a parameter's name
 
 
@@ -150,15 +150,24 @@ def _epoch(
         for group in optimiser.param_groups:
             group["lr"] = tuning.rate * tuning.pace(step, total)
         some = [examples[row] for row in rows.tolist()]
-        pairs = model.pairs([each.query for each in some], [each.document for each in some])
-        scores = model(pairs)
-        value = loss(scores, torch.tensor([each.label for each in some]).to(scores))
         optimiser.zero_grad()
-        value.backward()
+        losses.append(_gathered(model, some, loss))
         optimiser.step()
-        losses.append(value.item())
     optimiser.zero_grad()
     return sum(losses) / len(losses)
+
+
+def _gathered(model: Trainable, some: Sequence[Example], loss: Loss) -> float:
+    """Add a batch's gradients to what is there; pairs of like length run together, unpadded."""
+    pairs = model.pairs([each.query for each in some], [each.document for each in some])
+    labels = torch.tensor([each.label for each in some])
+    total = 0.0
+    for width, rows in pairs.like_lengths():
+        scores = model(pairs.take(rows, width=width))
+        value = loss(scores, labels[rows].to(scores)) * (len(rows) / len(some))
+        value.backward()
+        total += value.item()
+    return total
 
 
 @contextmanager
