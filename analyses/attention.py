@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load(given.model)
     axioms = Axioms(model, collection(given.collection), seed=given.seed)
     findings = trace(model, axioms, given.pairs, truth)
-    save(given, __name__, {"heads": findings.heads, "rankings": findings.rankings})
+    save(given, __file__, {"heads": findings.heads, "rankings": findings.rankings})
 
 
 if __name__ == "__main__":

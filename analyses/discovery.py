@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with_cost=not given.quick,
     )
     tables = {name: getattr(findings, name) for name in ("models", "summary", "answer")}
-    save(given, __name__, tables, pages={"heatmap.html": heatmap(findings.summary)})
+    save(given, __file__, tables, pages={"heatmap.html": heatmap(findings.summary)})
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ from .running import options, save
 
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 COSTLY = "edge patching"  # a pass for each edge
-MOST_DOCUMENTS = 10  # of each query, where only some queries are reranked
 N_RANDOM = 5  # random rankings, whose areas are averaged pair by pair
 
 
@@ -167,12 +166,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-edges", action="store_true", help="heads only")
     parser.add_argument("--costly", action="store_true", help=f"{COSTLY} too: a pass per edge")
     parser.add_argument("--queries", type=int, help="rerank so many queries instead of all")
+    parser.add_argument("--documents", type=int, default=20, help="of each, where some are")
     given = options(parser, argv)
     model, texts = load(given.model), collection(given.collection)
     findings = trace(
         model,
         Axioms(model, texts, seed=given.seed).tfc1(given.pairs),
-        texts.sample(given.queries, MOST_DOCUMENTS) if given.queries else texts,
+        texts.sample(given.queries, given.documents) if given.queries else texts,
         share=given.share,
         with_edges=not given.no_edges,
         left_out=() if given.costly else (COSTLY,),
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     save(
         given,
-        __name__,
+        __file__,
         {"curves": findings.curves, "rankings": findings.rankings, "areas": findings.areas},
     )
 

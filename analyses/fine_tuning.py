@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_options(parser)
     given = options(parser, argv, model="embedded")
     model, whole = load(given.model), collection(given.collection)
-    run = begin(given, __name__, resume=given.resume)
+    run = begin(given, __file__, resume=given.resume)
     findings = trace(
         model,
         whole.sample(given.queries, given.documents, given.seed),
@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     save(
         given,
-        __name__,
+        __file__,
         {"epochs": findings.epochs, "queries": findings.queries, "arms": findings.arms},
         findings=run,
     )

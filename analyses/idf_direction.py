@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     save(
         given,
-        __name__,
+        __file__,
         {
             "directions": findings.directions,
             "doses": findings.doses,

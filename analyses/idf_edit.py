@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     findings = trace(model, asked, terms, edits_of(direction, given.scales))
     save(
         given,
-        __name__,
+        __file__,
         {"documents": findings.documents, "queries": findings.queries, "edits": findings.edits},
     )
 

@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_options(parser)
     given = options(parser, argv, several=True)
     model = load(given.model)
-    run = begin(given, __name__, resume=given.resume)
+    run = begin(given, __file__, resume=given.resume)
     found: dict[str, Findings] = {}
     matching = sorted(heads(given.heads)) if given.heads else []
     for name in given.collection:
@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     save(
         given,
-        __name__,
+        __file__,
         {
             kind: named({name: getattr(each, kind) for name, each in found.items()}, "collection")
             for kind in ("formulas", "rankings", "fits")

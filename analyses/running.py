@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -36,15 +37,15 @@ def options(
     return parser.parse_args(argv)
 
 
-def begin(given: argparse.Namespace, name: str, *, resume: bool = False) -> Findings:
-    """The run of an analysis, new or, with `resume`, one that was interrupted."""
+def begin(given: argparse.Namespace, file: str, *, resume: bool = False) -> Findings:
+    """The run of the analysis in `file`, new or, with `resume`, one that was interrupted."""
     asked = {key: value for key, value in vars(given).items() if key not in ("out", "resume")}
-    return Findings.create(given.out, {"analysis": name, **asked}, resume=resume)
+    return Findings.create(given.out, {"analysis": Path(file).stem, **asked}, resume=resume)
 
 
 def save(
     given: argparse.Namespace,
-    name: str,
+    file: str,
     tables: Mapping[str, pd.DataFrame],
     *,
     pages: Mapping[str, str] | None = None,
@@ -54,7 +55,7 @@ def save(
 
     Prints the last table, the answer.
     """
-    findings = begin(given, name) if findings is None else findings
+    findings = begin(given, file) if findings is None else findings
     for title, table in tables.items():
         findings.table(title, table, also_json=True)
     for page, text in (pages or {}).items():

@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = options(argparse.ArgumentParser(description=__doc__), argv)
     axioms = Axioms(load(given.model), collection(given.collection), seed=given.seed)
     findings = trace(axioms.model, axioms, given.pairs)  # type: ignore[arg-type]
-    save(given, __name__, {"pairs": findings.pairs, "steps": findings.steps})
+    save(given, __file__, {"pairs": findings.pairs, "steps": findings.steps})
 
 
 if __name__ == "__main__":

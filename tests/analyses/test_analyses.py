@@ -40,6 +40,7 @@ def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_
     found = findings.read("rankings").set_index("ranking")["auroc"]
     assert found["recovered"] == 1.0 and found["attention"] < 0.9
     assert "All tables" in capsys.readouterr().out
+    assert findings.config["analysis"] == "attention"
 
 
 def test_the_benchmark_ranks_all_kinds_by_all_methods_and_draws_it(tmp_path):
