@@ -104,7 +104,6 @@ def measured(texts: Collection, question: Question) -> pd.DataFrame:
     model = load(planted).double()
     axioms = Axioms(model, texts, recipe.seed, synonyms=SYNONYMS)
     contrast = (axioms.stmc1 if recipe.synonyms else axioms.tfc1)(question.n)
-    one = contrast.take([0])
     rows = []
     largest: dict[str, float] = {}
     for task in tasks(planted, model):
@@ -114,8 +113,8 @@ def measured(texts: Collection, question: Question) -> pd.DataFrame:
             # heads come first: what is small beside them is rounding in a neuron too
             largest[method.name] = max(largest.get(method.name, 0.0), float(numbers.max()))
             numbers = np.where(numbers < ROUNDING * largest[method.name], 0.0, numbers)
-            again = partial(discover, model, one, task.parts, method)
-            cost = forward_passes(again, model, one) if question.is_counted else np.nan
+            again = partial(discover, model, contrast, task.parts, method)
+            cost = forward_passes(again, model, contrast) if question.is_counted else np.nan
             rows.append(
                 {
                     "condition": question.condition,

@@ -164,3 +164,9 @@ def test_every_member_of_a_circuit_has_a_role(chain):
     assert circuit.units == found and circuit.edges == set(chain.edges)
     assert circuit.roles["relevance scoring"] == set(chain.members[0])
     assert "difference" in circuit.source
+
+
+def test_one_pair_is_refused_for_it_has_no_test():
+    model = load(*tiny("bert"))
+    with pytest.raises(ValueError, match="1 pair: senders are chosen by a test"):
+        trace(model, added_word(model, n=1))

@@ -62,9 +62,11 @@ def trace(
         memory_budget: in bytes; by default a quarter of what is free.
 
     Raises:
-        ValueError: no pair has a contrast.
+        ValueError: no pair has a contrast, or there is only one pair: no test of one.
     """
     listed = [contrasts] if isinstance(contrasts, Contrast) else list(contrasts)
+    if (n_pairs := sum(map(len, listed))) < 2:
+        raise ValueError(f"{n_pairs} pair: senders are chosen by a test over pairs, take some more")
     senders = model.heads() if senders is None else senders
     heads = reading(model, listed, at_once=at_once)
     steps: list[Step] = []
