@@ -128,8 +128,9 @@ def test_random_is_chance_and_always_the_same(planted, model, contrast):
 
 def test_every_method_ranks_a_model_without_a_circuit():
     model = load(*tiny("bert"))
-    query, document = "why do cats purr", "the {} of the town purr when they rest"
-    sides = (model.pair(query, document.format(word)) for word in ("car", "cats"))
+    query = "why do cats purr"
+    texts = "the {} of the town purr when they rest", "they rest by the {} and the river"
+    sides = (model.pair(query, *(t.format(word) for t in texts)) for word in ("car", "cats"))
     contrast, units = Contrast.between(*sides), model.heads()
     assert len(methods_for(units)) >= 20 and len(methods_for([neuron(0, 1)])) >= 12
     for method in methods_for(units):
