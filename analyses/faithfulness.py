@@ -6,22 +6,26 @@ Every discovery method ranks the heads, and those of edges rank the edges, on on
 contrast. On the other half circuits of the first of each ranking are kept, the rest being what
 it is without the signal, and the share of the contrast that they restore is drawn over their
 size: CPR is the area under it (large: little suffices), CMD the area between it and 1 (small:
-the circuit does what the model does). Random rankings are the control.
+the circuit does what the model does). Random rankings are the control. With `--rest` all else is
+instead at its mean over pairs without the signal, drawn from a random one of them, or zero.
 
 Then heads alone rerank the collection, the others at their mean: the best of each ranking, as
 many as `--share` of all heads, against the whole model.
 """
 
 import argparse
-from collections.abc import Callable, Collection as Names, Sequence
+from collections.abc import Callable, Collection as Names, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import torch
 
 from crosslens import (
+    ablate,
     Axioms,
     bootstrap_interval,
     Collection,
@@ -31,14 +35,17 @@ from crosslens import (
     Curve,
     curve,
     discover,
+    drawn_from,
     Edge,
     Faithfulness,
     Graph,
+    Hook,
     keep_edges,
     keep_nodes,
     load,
     mean_over,
     methods_for,
+    Pairs,
     rerank,
     rerank_alone,
     Unit,
@@ -50,6 +57,18 @@ from .running import options, save
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 COSTLY = "edge patching"  # a pass for each edge
 N_RANDOM = 5  # random rankings, whose areas are averaged pair by pair
+
+Rest = Callable[[Unit], Hook]
+RESTS: Final[Mapping[str, Callable[[CrossEncoder, Pairs, int], Rest | None]]] = MappingProxyType(
+    {
+        "base": lambda model, pairs, seed: None,
+        "mean": lambda model, pairs, seed: mean_over(model, pairs),
+        "drawn": lambda model, pairs, seed: drawn_from(
+            model, pairs, generator=torch.Generator().manual_seed(seed)
+        ),
+        "zero": lambda model, pairs, seed: ablate,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -78,18 +97,19 @@ def trace(
     share: float,
     with_edges: bool = True,
     left_out: Names[str] = (COSTLY,),
+    rest: str = "base",
     seed: int = 0,
 ) -> Findings:
     """Curves and areas of every method; and what its best heads, `share` of all, rerank to.
 
-    `left_out` names methods to do without.
+    `left_out` names methods to do without; `rest`, one of `RESTS`, what is not in a circuit.
     """
     found_on, scored_on = contrast.take(slice(0, None, 2)), contrast.take(slice(1, None, 2))
     heads = model.heads()
-    keep_heads = partial(keep_nodes, nodes=heads)
-    kinds = [Kind("heads", heads, keep_heads)]
+    gone = RESTS[rest](model, found_on.base, seed)
+    kinds = [Kind("heads", heads, partial(keep_nodes, nodes=heads, rest=gone))]
     if with_edges:
-        kinds.append(Kind("edges", Graph.of(model).edges, keep_edges))
+        kinds.append(Kind("edges", Graph.of(model).edges, partial(keep_edges, rest=gone)))
     curves: list[pd.DataFrame] = []
     areas: list[dict] = []
     best: dict[str, list[Unit]] = {}
@@ -163,6 +183,7 @@ def reranked(
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=0.2, help="of all heads, to rerank with")
+    parser.add_argument("--rest", choices=RESTS, default="base", help="what is not in a circuit")
     parser.add_argument("--no-edges", action="store_true", help="heads only")
     parser.add_argument("--costly", action="store_true", help=f"{COSTLY} too: a pass per edge")
     parser.add_argument("--queries", type=int, help="rerank so many queries instead of all")
@@ -176,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         share=given.share,
         with_edges=not given.no_edges,
         left_out=() if given.costly else (COSTLY,),
+        rest=given.rest,
         seed=given.seed,
     )
     save(

@@ -92,6 +92,22 @@ def test_the_planted_circuit_is_faithful_and_random_parts_are_not():
     assert rankings["patching", "tau"] > 0.99 > rankings["activation difference", "tau"]
 
 
+@pytest.mark.parametrize("rest", [name for name in faithfulness.RESTS if name != "base"])
+def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest):
+    model = load("planted:bm25?layers=3&heads=3&decoys=1&busy")
+    texts = collection()
+    areas = faithfulness.trace(
+        model,
+        Axioms(model, texts).tfc1(4),
+        texts.sample(2, 3),
+        share=0.2,
+        with_edges=False,
+        left_out={method.name for method in methods_for(model.heads())} - {"patching", "random"},
+        rest=rest,
+    ).areas.set_index("method")
+    assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.1
+
+
 def test_an_analysis_does_not_write_over_another_run(tmp_path):
     run("attention", tmp_path / "run")
     with pytest.raises(FileExistsError, match="--out"):
