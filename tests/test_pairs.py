@@ -83,3 +83,16 @@ def test_pairs_move_as_one(pairs):
 
 def test_pairs_say_how_many_they_are(pairs):
     assert repr(pairs) == f"Pairs(2 pairs, up to {pairs.token.shape[1]} tokens)"
+
+
+def test_groups_of_like_length_hold_every_pair_once_and_little_padding(model):
+    documents = [" ".join(["cats"] * n) for n in (3, 40, 4, 20, 41, 3, 22, 60)]
+    pairs = model.pair("why do cats purr", *documents)
+    for at_once in (None, 2, 1):
+        groups = pairs.like_lengths(at_once)
+        assert sorted(row for _, rows in groups for row in rows) == list(range(len(documents)))
+        for width, rows in groups:
+            lengths = pairs.lengths[rows]
+            assert width == lengths.max() <= 1.15 * lengths.min()
+            assert at_once is None or len(rows) <= at_once
+    assert len(pairs.like_lengths()) < len(documents)
