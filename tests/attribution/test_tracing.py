@@ -170,3 +170,7 @@ def test_one_pair_is_refused_for_it_has_no_test():
     model = load(*tiny("bert"))
     with pytest.raises(ValueError, match="1 pair: senders are chosen by a test"):
         trace(model, added_word(model, n=1))
+    two = added_word(model, n=2)
+    token = torch.stack([two.more.token[0], two.base.token[1]])  # the second pair is flat
+    with pytest.raises(ValueError, match="1 pair: senders are chosen by a test"):
+        trace(model, replace(two, more=replace(two.more, token=token)))

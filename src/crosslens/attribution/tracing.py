@@ -62,11 +62,9 @@ def trace(
         memory_budget: in bytes; by default a quarter of what is free.
 
     Raises:
-        ValueError: no pair has a contrast, or there is only one pair: no test of one.
+        ValueError: no pair has a contrast, or only one: there is no test of one.
     """
     listed = [contrasts] if isinstance(contrasts, Contrast) else list(contrasts)
-    if (n_pairs := sum(map(len, listed))) < 2:
-        raise ValueError(f"{n_pairs} pair: senders are chosen by a test over pairs, take some more")
     senders = model.heads() if senders is None else senders
     heads = reading(model, listed, at_once=at_once)
     steps: list[Step] = []
@@ -87,6 +85,11 @@ def trace(
             at_once=at_once,
             memory_budget=memory_budget,
         )
+        if any(len(each.is_flat) - each.n_skipped == 1 for each in told):
+            raise ValueError(
+                "1 pair: senders are chosen by a test over the pairs that have a contrast, and "
+                "only one has; take some more"
+            )
         signals = tuple(c.signal for c in listed for _ in range(len(c)))
         new = [
             Step(stage, read, group, each, signals, each.summary())
