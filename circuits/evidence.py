@@ -59,8 +59,7 @@ class Evidence:
     `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
     room (five places for a term, four sentences), by default the same. `n` is how many pairs a
     contrast has at most; tests of rankings take twice as many queries. `soft`: the circuit is
-    traced on soft matches as well; `traced`: on so many pairs only, and in
-    three stages.
+    traced on soft matches as well; `traced`: on so many pairs only, and in three stages.
     """
 
     model: CrossEncoder
