@@ -7,9 +7,10 @@ import pytest
 
 
 ROOT = Path(__file__).parents[1]
-LEAVES = {"signals", "statistics"}  # no model anywhere
+LEAVES = {"signals", "statistics", "not_measurable"}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
+    "not_measurable": set(),
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
@@ -26,19 +27,25 @@ MAY_IMPORT = {
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
     "model": {"sites", "pairs", "hooks", "planted", "default"},
     "interventions": {"sites", "pairs", "hooks"},
-    "attribution": {"sites", "pairs", "hooks", "circuit", "interventions", "contrasts", *LEAVES},
-    "idf": {"interventions", "attribution", "sites", "pairs", "hooks", *LEAVES},
+    "engine": {"sites", "pairs", "hooks", "contrasts"},
+    "attribution": {
+        *("sites", "pairs", "hooks", "circuit", "interventions", "contrasts", "engine"),
+        *LEAVES,
+    },
+    "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
     "surrogate": {
-        *("sites", "pairs", "hooks", "attribution", "idf", "corpora", "ranking"),
+        *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),
     },
     "tuning": {"pairs", "idf", "corpora", "effectiveness", "writing", *LEAVES},
     "faithfulness": {
-        *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
+        *("sites", "pairs", "hooks", "circuit", "interventions", "engine", "attribution"),
+        "contrasts",
         *("corpora", "ranking", "effectiveness", "writing", *LEAVES),
     },
     "discovery": {
-        *("sites", "pairs", "hooks", "circuit", "interventions", "attribution", "contrasts"),
+        *("sites", "pairs", "hooks", "circuit", "interventions", "engine", "attribution"),
+        "contrasts",
         *LEAVES,
     },
     "circuits": set(),  # of crosslens' parts, none: what they need is public

@@ -1,18 +1,17 @@
-from .attribution.bottleneck import bottleneck as bottleneck, Noise as Noise, Passed as Passed
-from .attribution.chain import Chain as Chain, Step as Step
-from .attribution.concordance import Concordance as Concordance, concordance as concordance
-from .attribution.conductance import conductance as conductance, Flow as Flow, padded as padded
-from .attribution.direct import direct_attribution as direct_attribution
-from .attribution.edge_effects import EdgeEffects as EdgeEffects
-from .attribution.edges import edge_attribution as edge_attribution
-from .attribution.gradient import attribution_patching as attribution_patching
-from .attribution.head_circuits import (
+from .attribution.attention.attention_shares import (
+    attention_follows as attention_follows,
+    attention_shares as attention_shares,
+    attention_within_query as attention_within_query,
+)
+from .attribution.attention.attention_similarity import attention_similarity as attention_similarity
+from .attribution.attention.direct_attribution import direct_attribution as direct_attribution
+from .attribution.attention.head_maps import (
     HeadMap as HeadMap,
     keys_of_bias as keys_of_bias,
     ov_map as ov_map,
     qk_map as qk_map,
 )
-from .attribution.match_curves import (
+from .attribution.attention.match_curves import (
     Bm25Fit as Bm25Fit,
     fit_k as fit_k,
     fit_length as fit_length,
@@ -22,25 +21,29 @@ from .attribution.match_curves import (
     Rise as Rise,
     saturation_curve as saturation_curve,
 )
-from .attribution.patching import Effects as Effects, patching as patching
-from .attribution.path_patching import path_edges as path_edges, path_patching as path_patching
-from .attribution.precision import Rounding as Rounding, rounding as rounding
-from .attribution.readout import (
-    attention_follows as attention_follows,
-    attention_shares as attention_shares,
-    attention_within_query as attention_within_query,
-)
-from .attribution.recovery import recovery as recovery
-from .attribution.search import search as search
-from .attribution.semantic import attention_similarity as attention_similarity
-from .attribution.soft_tf import (
+from .attribution.attention.soft_tf import (
     soft_tf as soft_tf,
     soft_tf_gain as soft_tf_gain,
     soft_tf_of_term as soft_tf_of_term,
 )
-from .attribution.sweep import sweep as sweep
-from .attribution.together import patch_together as patch_together, Together as Together
-from .attribution.tracing import trace as trace
+from .attribution.edges.edge_attribution import edge_attribution as edge_attribution
+from .attribution.edges.edge_effects import EdgeEffects as EdgeEffects
+from .attribution.flow.bottleneck import bottleneck as bottleneck, Noise as Noise, Passed as Passed
+from .attribution.flow.conductance import conductance as conductance, Flow as Flow, padded as padded
+from .attribution.patching.agreement import Concordance as Concordance, concordance as concordance
+from .attribution.patching.attribution_patching import attribution_patching as attribution_patching
+from .attribution.patching.effects import Effects as Effects
+from .attribution.patching.patch_sets import patch_together as patch_together, Together as Together
+from .attribution.patching.patching import patching as patching
+from .attribution.patching.recovery import recovery as recovery
+from .attribution.patching.rounding import Rounding as Rounding, rounding as rounding
+from .attribution.patching.two_stage_search import search as search
+from .attribution.paths.chain import Chain as Chain, Step as Step
+from .attribution.paths.path_patching import (
+    path_edges as path_edges,
+    path_patching as path_patching,
+)
+from .attribution.paths.trace import trace as trace
 from .circuit import Circuit as Circuit, Edge as Edge
 from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast, Minimal as Minimal
@@ -64,6 +67,7 @@ from .effectiveness import (
     evaluate as evaluate,
     relevant_from as relevant_from,
 )
+from .engine.sweep import sweep as sweep
 from .faithfulness.completeness import (
     Completeness as Completeness,
     completeness as completeness,

@@ -8,8 +8,8 @@ from captum.attr import LayerConductance
 from torch.nn import functional as F
 
 from crosslens import bottleneck, conductance, Hook, Noise, Site
-from crosslens.attribution.bottleneck import information
-from crosslens.attribution.conductance import LINEAR
+from crosslens.attribution.flow.bottleneck import information
+from crosslens.attribution.flow.conductance import LINEAR
 
 from .subject import Subject
 from .sweeps import title_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from crosslens import head, patch, Site, sweep
-from crosslens.attribution.memory import Footprint
+from crosslens.engine.memory import Footprint
 
 from .subject import SHAPES, subject
 from .sweeps import recorded

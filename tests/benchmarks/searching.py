@@ -13,7 +13,7 @@ from crosslens import (
     patching,
     search,
 )
-from crosslens.attribution.entry import blocks_behind
+from crosslens.engine.resume_points import blocks_behind
 
 from .subject import Subject
 from .sweeps import title_of

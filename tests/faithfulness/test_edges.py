@@ -20,7 +20,7 @@ from crosslens import (
     Site,
     sizes,
 )
-from crosslens.attribution.notation import edge, written
+from crosslens.attribution.edges.edge_names import edge, written
 
 
 def from_nodes(graph, kept):

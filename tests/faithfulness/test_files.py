@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crosslens import edge_attribution, Graph, head, SavedCircuit, Site
-from crosslens.attribution.notation import edge, INPUT
+from crosslens.attribution.edges.edge_names import edge, INPUT
 
 
 @pytest.fixture

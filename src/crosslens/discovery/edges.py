@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..attribution.edge_effects import EdgeEffects
-from ..attribution.edges import edge_attribution
-from ..attribution.gradient import attribution_patching
-from ..attribution.notation import INPUT, LOGITS
-from ..attribution.path_patching import path_edges
+from ..attribution.edges.edge_attribution import edge_attribution
+from ..attribution.edges.edge_effects import EdgeEffects
+from ..attribution.edges.edge_names import INPUT, LOGITS
+from ..attribution.patching.attribution_patching import attribution_patching
+from ..attribution.paths.path_patching import path_edges
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked

@@ -10,16 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..attribution.conductance import conductance, padded
-from ..attribution.edges import edge_attribution
-from ..attribution.gradient import attribution_patching
-from ..attribution.notation import LOGITS, READS
-from ..attribution.patching import Effects, patching
-from ..attribution.path_patching import path_patching
-from ..attribution.search import search
-from ..attribution.sweep import sweep
-from ..attribution.tracing import trace
+from ..attribution.edges.edge_attribution import edge_attribution
+from ..attribution.edges.edge_names import LOGITS, READS
+from ..attribution.flow.conductance import conductance, padded
+from ..attribution.patching.attribution_patching import attribution_patching
+from ..attribution.patching.effects import Effects
+from ..attribution.patching.patching import patching
+from ..attribution.patching.two_stage_search import search
+from ..attribution.paths.path_patching import path_patching
+from ..attribution.paths.trace import trace
 from ..contrasts.contrast import Contrast
+from ..engine.sweep import sweep
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of
 from ..pairs import Pairs

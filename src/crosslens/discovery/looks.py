@@ -11,8 +11,8 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.slopes import graphs_at_once, slopes
 from ..contrasts.contrast import Contrast
+from ..engine.gradients import graphs_at_once, slopes
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import head, Site, Unit

@@ -13,11 +13,11 @@ from typing import Final
 
 import torch
 
-from ..attribution.memory import budget_on, Footprint, hold_pages
-from ..attribution.notation import INPUT, READS
-from ..attribution.sweep import Progress
+from ..attribution.edges.edge_names import INPUT, READS
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
+from ..engine.memory import budget_on, Footprint, hold_pages
+from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site

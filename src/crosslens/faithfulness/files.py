@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..attribution.edge_effects import EdgeEffects
-from ..attribution.notation import LOGITS, written
+from ..attribution.edges.edge_effects import EdgeEffects
+from ..attribution.edges.edge_names import LOGITS, written
 from ..circuit import Edge
 from ..sites import near, Unit
 from ..writing import write_whole

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ..attribution.notation import ARROW, edge as edge_called, INPUT, LOGITS, READS, written
+from ..attribution.edges.edge_names import ARROW, edge as edge_called, INPUT, LOGITS, READS, written
 from ..circuit import Edge
 from ..hooks import Hooked
 from ..sites import head, near, Site, Unit

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Final, TypeVar
 
-from ..attribution.edge_effects import EdgeEffects
-from ..attribution.notation import INPUT, LOGITS
-from ..attribution.patching import Effects
+from ..attribution.edges.edge_effects import EdgeEffects
+from ..attribution.edges.edge_names import INPUT, LOGITS
+from ..attribution.patching.effects import Effects
 from ..circuit import Edge
 from ..sites import Unit
 from .graph import node, Part

@@ -10,9 +10,9 @@ from functools import partial
 
 import torch
 
-from ..attribution.memory import budget_on, Footprint
-from ..attribution.sweep import Cell, Progress, sweep
 from ..contrasts.contrast import Contrast
+from ..engine.memory import budget_on, Footprint
+from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked
 from ..interventions.patch import patch
 from ..pairs import Pairs

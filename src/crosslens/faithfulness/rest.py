@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 
-from ..attribution.notation import INPUT
+from ..attribution.edges.edge_names import INPUT
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of, resample
 from ..pairs import Pairs

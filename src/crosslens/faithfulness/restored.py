@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..attribution.recovery import recovery, smallest_contrast
+from ..attribution.patching.recovery import recovery, smallest_contrast
 from ..statistics import bootstrap_interval
 from .graph import Part
 

@@ -19,7 +19,7 @@ from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..attribution.notation import LOGITS, READS
+from ..attribution.edges.edge_names import LOGITS, READS
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import head, Site

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..attribution.sweep import Progress, sweep
+from ..engine.sweep import Progress, sweep
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens
 from ..pairs import Pairs

@@ -19,8 +19,8 @@ from crosslens.circuits.evidence import Evidence
 from crosslens.circuits.examine import examine
 from crosslens.circuits.placing import placed
 
-from ..attribution.chain import Chain, SCORE
-from ..attribution.edges import edge_attribution
+from ..attribution.edges.edge_attribution import edge_attribution
+from ..attribution.paths.chain import Chain, SCORE
 from ..contrasts.axioms import Axioms
 from ..contrasts.synonyms import LISTED, Neighbours
 from ..corpora.collection import Collection

@@ -24,14 +24,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from ..attribution.patching import Effects, patching
-from ..attribution.sweep import sweep
+from ..attribution.patching.effects import Effects
+from ..attribution.patching.patching import patching
 from ..contrasts.axioms import Axioms
 from ..contrasts.contrast import Contrast
 from ..contrasts.roles import NAMES
 from ..contrasts.synonyms import LISTED, Neighbours
 from ..corpora.collection import Collection
 from ..effectiveness import compare, evaluate
+from ..engine.sweep import sweep
 from ..findings import Findings
 from ..interventions.patch import patch
 from ..model.encoder import CrossEncoder

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..attribution.memory import budget_on, Footprint, hold_pages, TOKENS_PER_BATCH
-from ..attribution.sweep import Progress
 from ..corpora.collection import Collection
+from ..engine.memory import budget_on, Footprint, hold_pages, TOKENS_PER_BATCH
+from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Names, Site, Unit

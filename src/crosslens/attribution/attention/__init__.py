@@ -1,0 +1,1 @@
+"""What heads read and write: soft term frequency, attention, and the maps of their weights."""

@@ -1,0 +1,104 @@
+"""The read-out: what the token that is scored reads, head by head.
+
+The last step of a relevance computation stands in one row of attention: what [CLS] takes from
+each token. By how much it follows the rarity of the query's tokens, or how often each is
+matched, says what is added up (Lu et al., 2025, section 4).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from einops import einsum
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...hooks import Hooked
+from ...pairs import Pairs
+
+
+PARTS = ("cls", "query", "sep1", "document", "sep2")
+
+
+@torch.no_grad()
+def attention_shares(
+    model: Hooked, pairs: Pairs, *, dst: str = "cls", src: Sequence[str] = PARTS
+) -> Mapping[str, Float[Tensor, "head pair"]]:
+    """How much of its attention a token of `dst` gives to the tokens of each segment or role.
+
+    By name, for every head; the mean over the tokens of `dst`, nan where there is none.
+    """
+    masks = torch.stack([pairs.where(name) for name in src])
+    found = shares(model, pairs, pairs.where(dst)[None], masks)
+    return dict(zip(src, found, strict=True))
+
+
+@torch.no_grad()
+def attention_follows(
+    model: Hooked, pairs: Pairs, value: Float[Tensor, "pair pos"], *, among: str = "query"
+) -> Float[Tensor, "head pair"]:
+    """Pearson's r of what [CLS] gives to each token and the `value` of that token.
+
+    Over the tokens of `among`, pair by pair: the IDF of every token (`idf[pairs.token]`), or
+    how often it is matched (`soft_tf`, summed over heads). Nan where one of the two is constant
+    or there are fewer than three tokens.
+    """
+    kept = pairs.where(among).to(value)
+    n = kept.sum(dim=1)
+    found: list[Tensor] = []
+
+    def centred(row: Float[Tensor, "*head pair pos"]) -> Tensor:
+        return (row - (row * kept).sum(dim=-1, keepdim=True) / n[:, None]) * kept
+
+    wanted = centred(value)
+
+    def correlate(pattern: Tensor) -> None:
+        read = centred(pattern[:, :, 0].transpose(0, 1).to(value))
+        size = read.square().sum(dim=-1) * wanted.square().sum(dim=-1)
+        r = (read * wanted).sum(dim=-1) / size.sqrt()
+        found.append(r.masked_fill((n < 3) | (size == 0), torch.nan))
+
+    with model.tapped([(site, correlate) for site in model.sites("pattern")]):
+        model(pairs)
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
+    """What query tokens give to other query tokens, above what even attention would.
+
+    For every head; the mean over the query tokens. Heads that pass on within the query what was
+    matched on read so (Lu et al., 2025, section 4).
+    """
+    query = pairs.where("query")
+    found: list[Tensor] = []
+
+    def count(pattern: Tensor) -> None:
+        q = query.to(pattern)
+        both = einsum(pattern, q, q, "pair head dst src, pair dst, pair src -> head pair")
+        own = einsum(pattern, q, "pair head dst dst, pair dst -> head pair")
+        n = q.sum(dim=1)
+        found.append((both - own) / n - (n - 1) / pairs.lengths)
+
+    with model.tapped([(site, count) for site in model.sites("pattern")]):
+        model(pairs)
+    return torch.cat(found)
+
+
+def shares(
+    model: Hooked,
+    pairs: Pairs,
+    dst: Bool[Tensor, "#set pair dst"],
+    src: Bool[Tensor, "set pair src"],
+) -> Float[Tensor, "set head pair"]:
+    """What a token of each set of `dst` gives to all tokens of `src`, on average over `dst`."""
+    found: list[Tensor] = []
+
+    def count(pattern: Tensor) -> None:
+        d, s = dst.expand_as(src).to(pattern), src.to(pattern)
+        total = einsum(pattern, d, s, "pair head i j, set pair i, set pair j -> set head pair")
+        found.append(total / d.sum(dim=2)[:, None])
+
+    # summed as it passes: the patterns of all layers together may not fit into memory
+    with model.tapped([(site, count) for site in model.sites("pattern")]):
+        model(pairs)
+    return torch.cat(found, dim=1)

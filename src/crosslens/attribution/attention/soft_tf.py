@@ -1,0 +1,72 @@
+"""Soft term frequency: how much each query token reads of the document, head by head.
+
+    MS_h(i, d) = sum over the document's tokens j of  pattern_h[i, j]
+
+Not only copies of the query token count: a head that reads what is close in meaning counts
+soft matches (Lu et al., 2025, section 4.2).
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...contrasts.contrast import Contrast
+from ...hooks import Hooked
+from ...pairs import Pairs
+from ...sites import Names
+
+
+@torch.no_grad()
+def soft_tf(
+    model: Hooked, pairs: Pairs, *, src: Names = "document"
+) -> Float[Tensor, "layer head pair pos"]:
+    """MS_h of every head at every query token; 0 at all other tokens.
+
+    `src` is what is read: ("document", "sep2") also counts the last [SEP], as the authors'
+    code does.
+    """
+    read = pairs.where(*([src] if isinstance(src, str) else src))
+    query = pairs.where("query")
+    total: list[Tensor] = []
+
+    def count(pattern: Tensor) -> None:
+        total.append((pattern * read[:, None, None, :]).sum(dim=-1) * query[:, None, :])
+
+    # summed as it passes: the patterns of all layers together may not fit into memory
+    with model.tapped([(site, count) for site in model.sites("pattern")]):
+        model(pairs)
+    return torch.stack(total).transpose(1, 2)
+
+
+def soft_tf_of_term(
+    model: Hooked, pairs: Pairs, *, src: Names = "document", at_once: int = 16
+) -> Float[np.ndarray, "head pair"]:
+    """MS_h of the selected query term (Q+), the mean over its tokens; of every head in order.
+
+    Pairs of like length run together, `at_once` of them.
+    """
+    term = pairs.where("Q+")
+    if missing := (~term.any(dim=1)).nonzero().flatten().tolist():
+        raise ValueError(f"pairs {missing} have no selected query term (Q+): see `contrast`")
+    found = np.empty((len(model.heads()), len(pairs)))
+    for rows in pairs.lengths.argsort().split(at_once):
+        some = pairs.take(rows.tolist())
+        count = soft_tf(model, some, src=src).flatten(0, 1).double()
+        mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
+        found[:, rows.numpy(force=True)] = mean.numpy(force=True)
+    return found
+
+
+def soft_tf_gain(
+    model: Hooked, contrast: Contrast, *, at_once: int = 16
+) -> Float[np.ndarray, "head pair"]:
+    """How much MS_h of the selected query term rises with the signal of a contrast.
+
+    With one more exact match (TFC1) by more than 0 for a matching head, and by less with one
+    more soft match (STMC1).
+    """
+    base, more = (
+        soft_tf_of_term(model, side, at_once=at_once) for side in (contrast.base, contrast.more)
+    )
+    return more - base

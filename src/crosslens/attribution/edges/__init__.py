@@ -1,0 +1,1 @@
+"""Edges between the parts of a model: their names, their effects, and effects to first order."""

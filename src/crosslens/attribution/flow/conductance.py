@@ -1,0 +1,190 @@
+"""Conductance: how much of the score flows through each part of a model.
+
+The embeddings move in a straight line from a baseline to the words of the pair; a unit's
+flow is the integral of the score's slope at the unit over the unit's change
+
+    flow(y) = integral over t of  dF/dy(t)  dy(t)
+
+(Dhamdhere et al., 2018, https://arxiv.org/abs/1805.12233; the form is that of Shrikumar, Su
+and Kundaje, 2018, which vast2024 uses). Where a site carries the whole forward pass, such as
+the output of a block, its flow adds up to the change in score.
+
+One forward and one backward pass at each node of the path give the flow of every site at
+once, for many nodes and pairs in one batch; nothing but running sums is kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...engine.memory import budget_on, Footprint, hold_pages, Room
+from ...hooks import Hooked
+from ...pairs import Pairs
+from ...sites import Site
+from .quadrature import gauss_legendre, Panel
+
+
+LINEAR = ("q", "k", "v", "attn_out", "mlp_pre", "mlp_out")  # the linear maps of a block
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """So many steps as panels, each of so many steps at most."""
+
+    def __call__(self, steps: int, *, per_panel: int = ...) -> list[Panel]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """The conductance of sites, pair by pair, and how exact it is."""
+
+    sites: Mapping[Site, Float[Tensor, "pair ..."]]
+    change: Float[Tensor, " pair"]  # the score, less the baseline's
+    error: Float[Tensor, " pair"]  # worst completeness error of a full cut, over `change`
+    steps: int
+
+    def __getitem__(self, site: Site) -> Float[Tensor, "pair ..."]:
+        if site not in self.sites:
+            raise LookupError(
+                f"{site} was not asked for; this flow holds {[*map(str, self.sites)]}"
+            )
+        return self.sites[site]
+
+
+def padded(
+    model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int = 0
+) -> Float[Tensor, "pair pos d_model"]:
+    """Word embeddings of the same pairs with every token but `keep` replaced by padding.
+
+    Keep nothing for the baseline of vast2024, section 2; keep "cls", "sep1", "sep2" and
+    "document" for the empty query of zhan2020, section 2.
+    """
+    kept = pairs.where(*keep)
+    empty = replace(pairs, token=torch.where(kept, pairs.token, pad_id))
+    with torch.no_grad(), model.record("embed") as cache:
+        model(empty)
+    return cache[Site("embed")]
+
+
+def conductance(
+    model: Hooked,
+    pairs: Pairs,
+    baseline: Float[Tensor, "pair pos d_model"],
+    sites: Iterable[str | Site] = LINEAR,
+    *,
+    steps: int = 24,
+    rule: Rule = gauss_legendre,
+    tolerance: float | None = None,
+    per_token: bool = False,
+    rows: int = 12,
+    memory_budget: int | None = None,
+) -> Flow:
+    """The flow through `sites`, summed over tokens unless `per_token`.
+
+    With `tolerance`, steps are doubled from `steps` until no pair's completeness error, at
+    the embeddings or the output of a block, exceeds it (relative to the change in score).
+    `rows` is how many points of the path are one batch, fewer where `memory_budget` (in
+    bytes; by default a quarter of what is free) is short. The panels of `rule` are then shorter
+    too, and more steps may be needed for the same error.
+
+    Raises:
+        MemoryError: the budget does not hold four points of the path of one pair.
+        RuntimeError: `tolerance` is out of reach.
+    """
+    listed = [
+        site for name in sites for site in ([name] if isinstance(name, Site) else model.sites(name))
+    ]
+    whole = [Site("embed"), *model.sites("resid_pre")[1:]]  # full cuts: their flow is the change
+    watched = list(dict.fromkeys([*listed, *whole]))
+    size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
+    hold_pages(pairs.device)
+    fit = size.rows_with_gradients(
+        model, pairs, max(rows, 13), budget, beside=size.of_sites(watched)
+    )
+    if fit < 4:
+        raise size.refuse(4 * size.with_gradients, budget, "four points of a path")
+    rows, per_panel = min(rows, fit), min(12, fit - 1)  # n steps between n + 1 points
+    while True:
+        panels = rule(steps, per_panel=per_panel)
+
+        def along(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
+            some = pairs.take(chosen)
+            path = Path(baseline[list(chosen)][:, : some.token.shape[1]], panels)
+            return _flow(model, some, path, watched, per_token)
+
+        order = pairs.lengths.argsort()
+        together = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
+        parts = [part for _, part in Room(together).batches(along, order.tolist())]
+        flow = {site: _gather([part[0][site] for part in parts], order) for site in watched}
+        change = _gather([part[1] for part in parts], order)
+        off = torch.stack([flow[site].flatten(1).sum(dim=1) - change for site in whole])
+        error = off.abs().amax(dim=0) / change.abs()
+        if tolerance is None or error.max() <= tolerance:
+            break
+        if steps >= 2000:
+            raise RuntimeError(
+                f"completeness error {error.max():.1e} after {steps} steps, wanted "
+                f"{tolerance:.1e}: float32 may not reach it (try model.double()), and a path from "
+                "embeddings of zero begins where a LayerNorm has no slope (try another baseline)"
+            )
+        steps *= 2
+    return Flow({site: flow[site] for site in listed}, change, error, steps)
+
+
+class Path(NamedTuple):
+    """Where the embeddings come from, and the points on their way."""
+
+    baseline: Float[Tensor, "pair pos d_model"]
+    panels: list[Panel]
+
+
+def _flow(
+    model: Hooked, pairs: Pairs, path: Path, sites: list[Site], per_token: bool
+) -> tuple[dict[Site, Tensor], Tensor]:
+    """The flow through `sites`, and the change in score."""
+    with torch.no_grad(), model.record("embed") as cache:
+        score = model(pairs)
+    words = cache[Site("embed")]
+    with torch.no_grad(), model.tapped([(Site("embed"), lambda _: path.baseline)]):
+        change = score - model(pairs)
+
+    flow: dict[Site, Tensor] = {}
+    for panel in path.panels:
+        n = len(panel.nodes)
+        t = torch.tensor(panel.nodes, dtype=words.dtype, device=words.device)
+        exact = torch.promote_types(words.dtype, torch.float32)  # sums of halves lose too much
+        weight = torch.tensor(panel.weight, dtype=exact, device=words.device)
+        on_path = torch.lerp(path.baseline, words, t[:, None, None, None]).flatten(0, 1)
+        on_path.requires_grad_()
+        enter = (Site("embed"), lambda _, value=on_path: value)
+        with (
+            torch.enable_grad(),
+            model.cls_only(),
+            model.tapped([enter]),
+            model.record(*sites) as y,
+        ):
+            total = model(pairs.repeat(n)).sum()
+        slopes = torch.autograd.grad(total, [y[site] for site in sites])
+        for site, slope in zip(sites, slopes, strict=True):
+            g, value = (
+                rearrange(x.detach().to(weight.dtype), "(n pair) ... -> n pair ...", n=n)
+                for x in (slope, y[site])
+            )
+            terms = torch.tensordot(weight, value, dims=1).mul_(g)
+            here = terms.sum(dim=0 if per_token or "pos" not in site.axes else (0, 2))
+            flow[site] = flow[site] + here if site in flow else here
+    return flow, change
+
+
+def _gather(parts: list[Tensor], order: Int[Tensor, " pair"]) -> Tensor:
+    """The bundles as one tensor in the pairs' own order, shorter ones padded with no flow."""
+    longest = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+    whole = parts[0].new_zeros(len(order), *longest[1:])
+    for rows, part in zip(order.split([len(part) for part in parts]), parts, strict=True):
+        whole[(rows, *(slice(size) for size in part.shape[1:]))] = part
+    return whole

@@ -1,0 +1,1 @@
+"""What a unit, patched, restores of a contrast: exactly, in sets, and to first order."""

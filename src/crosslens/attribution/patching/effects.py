@@ -1,0 +1,127 @@
+"""Effects: what each unit restores of a contrast, pair by pair, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...contrasts.contrast import Contrast
+from ...sites import Unit
+from ...statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from .recovery import recovery, smallest_contrast
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What each unit restores of a contrast, pair by pair, and how sure that is.
+
+    `recovered` is nan where a pair has no contrast to recover, or has no token of the role
+    that the unit names.
+    """
+
+    signal: str
+    units: tuple[Unit, ...]
+    recovered: Float[Tensor, "unit pair"]
+    base: Float[Tensor, " pair"]  # the score without the signal
+    target: Float[Tensor, " pair"]  # the score with it
+    is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
+
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        units: Sequence[Unit],
+        change: Float[Tensor, "unit pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
+    ) -> "Effects":
+        """The effects of units each of which changes the score of the base by `change`.
+
+        `least` is the smallest difference of a pair's two scores that has a share to speak of;
+        see `smallest_contrast`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
+        none = torch.zeros_like(base)
+        recovered = recovery(change, none, target - base, least=least)
+        for i, unit in enumerate(units):
+            absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
+            for missing in absent:
+                recovered[i, missing] = torch.nan
+        is_flat = recovery(none, none, target - base, least=least).isnan()
+        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+
+    @property
+    def n_skipped(self) -> int:
+        """How many pairs have no contrast to recover."""
+        return sum(self.is_flat)
+
+    def of(self, unit: Unit) -> Float[Tensor, " pair"]:
+        """The effects of one unit."""
+        if unit not in self.units:
+            raise LookupError(f"{unit} was not swept; {len(self.units)} other units were")
+        return self.recovered[self.units.index(unit)]
+
+    @cached_property
+    def mean(self) -> Float[Tensor, " unit"]:
+        """The mean effect of each unit over the pairs that have one."""
+        return self.recovered.nanmean(dim=1)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per pair and unit: never only a mean."""
+        n_units, n_pairs = self.recovered.shape
+        return pd.DataFrame(
+            {
+                **{name: values.repeat(n_pairs) for name, values in self._names().items()},
+                "pair": np.tile(np.arange(n_pairs), n_units),
+                "base": np.tile(self.base.numpy(force=True), n_units),
+                "target": np.tile(self.target.numpy(force=True), n_units),
+                "recovered": self.recovered.flatten().numpy(force=True),
+            }
+        )
+
+    def summary(self, *, seed: int = 0) -> pd.DataFrame:
+        """One row per unit: mean, 95 % bootstrap interval, pairs, p and FDR-adjusted q.
+
+        p is that of a two-sided t-test against no effect; q is p by Benjamini and Hochberg
+        over the units of this sweep.
+        """
+        values = self.recovered.double().numpy(force=True)
+        there = (~np.isnan(values)).sum(axis=1)
+        interval = bootstrap_interval(values, seed=seed)
+        p = np.array(
+            [
+                paired_test(row, np.zeros_like(row)).p_value if n > 1 else np.nan
+                for row, n in zip(values, there, strict=True)
+            ]
+        )
+        mean = self.mean.numpy(force=True)
+        return pd.DataFrame(
+            {
+                **self._names(),
+                "mean": mean,
+                "low": interval.low,
+                "high": interval.high,
+                "n": there,
+                "p": p,
+                "q": benjamini_hochberg(p),
+            }
+        )
+
+    def _names(self) -> dict[str, np.ndarray]:
+        """What the units are, a column each."""
+        return {
+            "signal": np.array([self.signal] * len(self.units)),
+            "unit": np.array([str(unit) for unit in self.units]),
+            "site": np.array([unit.site.name for unit in self.units]),
+            "layer": np.array([unit.site.layer for unit in self.units]),
+            "part": np.array(
+                [" ".join(str(value) for _, value in unit.coordinates) for unit in self.units]
+            ),
+        }

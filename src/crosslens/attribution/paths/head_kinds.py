@@ -1,0 +1,71 @@
+"""What heads read, to tell a head that matches terms from one that gathers the query.
+
+Of a contrast that adds a word to the document: by how much more a head's query term reads
+that word because it is the term (and not the filler of the other side), and how much of what
+query tokens read is other query tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from ...contrasts.contrast import Contrast
+from ...hooks import Hooked
+from ...sites import Unit
+from ...statistics import bootstrap_interval
+from ..attention.attention_shares import attention_within_query, shares
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The attention of every head, pair by pair.
+
+    `matched` is what each token of the query term gives to the added word, more than it gives
+    to the filler there; `within` is what query tokens give to other query tokens, more than
+    if they read all tokens alike.
+    """
+
+    heads: tuple[Unit, ...]
+    matched: Float[np.ndarray, "head pair"]
+    within: Float[np.ndarray, "head pair"]
+
+    def kind(self, head: Unit) -> str:
+        """The role of a head that does not write the score itself.
+
+        "matching" where the 95 % interval of `matched` lies above 0 and its mean is at least
+        0.01 of the attention; else "contextual query representation" where that of `within`
+        lies above 0; else "other".
+        """
+        at = self.heads.index(head)
+        for values, least, name in (
+            (self.matched[at], 0.01, "matching"),
+            (self.within[at], 0.0, "contextual query representation"),
+        ):
+            if bootstrap_interval(values).low > 0 and np.nanmean(values) >= least:
+                return name
+        return "other"
+
+
+@torch.no_grad()
+def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) -> Reading:
+    """How every head reads the pairs of some contrasts."""
+    matched, within = [], []
+    for contrast in contrasts:
+        for rows in torch.arange(len(contrast)).split(at_once):
+            some = contrast.take(rows.tolist())
+            added = some.base.where("D_inj")
+            term = some.base.where("Q+")
+            term = torch.where(term.any(dim=1, keepdim=True), term, some.base.where("query"))
+            more, base = (
+                shares(model, side, term[None], added[None])[0] for side in (some.more, some.base)
+            )
+            matched.append(more - base)
+            within.append(attention_within_query(model, some.base))
+    return Reading(
+        tuple(model.heads()),
+        torch.cat(matched, dim=1).numpy(force=True),
+        torch.cat(within, dim=1).numpy(force=True),
+    )

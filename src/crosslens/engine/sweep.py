@@ -1,0 +1,223 @@
+"""Exact effects: what each cell, one hook or several at once, does to the scores.
+
+Most of the arithmetic of a sweep does not depend on the intervention. A cell begins where
+its first edit acts, from what a run without hooks held there (`entry.py`); many cells are
+rows of one batch; a row that its edits leave as it was keeps its score; and the last block
+computes the [CLS] row only. Nothing is approximated: the tests hold a sweep against one full
+hooked forward per cell.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..hooks import Cache, Hook, Hooked, sites_of, Tap
+from ..pairs import Pairs
+from ..sites import Site
+from .memory import budget_on, Footprint, hold_pages, Room
+from .resume_points import entries, Entry
+
+
+Cell = Sequence[Hook]
+Progress = Callable[[int, int], None]  # cells done, cells in all
+Recording = Callable[[Sequence[Site]], tuple[Cache, Tensor]]
+Scored = tuple[list[tuple[int, int]], Tensor]  # (cell, pair), and the score of each
+
+
+@torch.no_grad()
+def sweep(
+    model: Hooked,
+    pairs: Pairs,
+    cells: Iterable[Hook | Cell],
+    *,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+    recording: Recording | None = None,
+) -> Float[Tensor, "cell pair"]:
+    """The scores of `pairs` under each cell, one cell at a time.
+
+    A cell is a hook or several that act together. `memory_budget` is in bytes; by default a
+    quarter of what is free. `progress(done, total)` is called as cells are finished.
+    A caller who has run the pairs without hooks gives `recording`, which says what sites held,
+    and the scores.
+
+    Raises:
+        ValueError: a cell has no hook.
+        MemoryError: the budget holds not even one row, or, for cells with hooks within the
+            pass, which see all pairs together, not one cell.
+    """
+    listed: list[Cell] = [[cell] if isinstance(cell, Hook) else list(cell) for cell in cells]
+    if not all(listed):
+        raise ValueError(f"cell {listed.index([])} has no hook; score it with model(pairs)")
+    groups: dict[Entry, list[int]] = {}
+    for i, entry in enumerate(entries(model, listed)):
+        groups.setdefault(entry, []).append(i)
+
+    size = Footprint.of(model, pairs)
+    budget = budget_on(size.device, memory_budget)
+    hold_pages(size.device)
+    kept = {entry: size.of_sites(entry.needs) * len(pairs) for entry in groups}
+    most = max(kept.values(), default=0)
+    room = size.rows(budget - most, each=size.block)
+    if room < 1:
+        raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
+    run = recording or partial(recorded, model, pairs, room=room)
+    every = list(dict.fromkeys(site for entry in groups for site in entry.needs))
+    base, plain = run(every if sum(kept.values()) < budget / 2 else [])
+
+    scores = plain.new_empty(len(listed), len(pairs))
+    done = 0
+    for entry in sorted(groups, key=lambda entry: entry.depth):
+        members = groups[entry]
+        here = base if all(site in base for site in entry.needs) else run(entry.needs)[0]
+        start = Start(model, pairs, entry, here, plain)
+        alone = [i for i in members if not entry.later(listed[i])]
+        others = [i for i in members if entry.later(listed[i])]
+        if others and len(pairs) * size.block > budget - kept[entry]:
+            raise size.refuse(len(pairs) * size.block, budget, "a cell with hooks in the pass")
+        for chosen, found in (
+            (alone, start.by_row([listed[i] for i in alone], Room(room))),
+            (others, start.by_slab([listed[i] for i in others], Room(max(1, room // len(pairs))))),
+        ):
+            for places, values in found:
+                cell, pair = zip(*places, strict=True)
+                scores[[chosen[i] for i in cell], list(pair)] = values
+                done += len(places)
+                if progress is not None:
+                    progress(done // len(pairs), len(listed))
+    return scores
+
+
+class Row(NamedTuple):
+    """One pair under one cell, edited and waiting for its batch."""
+
+    cell: int
+    pair: int
+    edited: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The cells that begin at one entry, given what the run without hooks held there."""
+
+    model: Hooked
+    pairs: Pairs
+    entry: Entry
+    base: Cache
+    plain: Float[Tensor, " pair"]
+
+    def by_row(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
+        """Cells all of whose edits act at the entry: any rows of any of them are a batch."""
+        if not cells:
+            return
+        assert self.entry.site is not None
+        before = self.base[self.entry.site]
+        whole = self.pairs.token.shape[1], list(range(len(self.pairs)))
+        # one group where what stands at padding could matter
+        buckets = [whole] if self.entry.has_padding else self.pairs.like_lengths()
+        waiting: list[list[Row]] = [[] for _ in buckets]
+        for i, cell in enumerate(cells):
+            edited = before.clone()
+            for hook in self.entry.at_once(cell):
+                hook.write(edited, self.pairs, seen=edited)
+            moved = (edited != before).flatten(2).any(dim=2)
+            if not self.entry.has_padding:
+                moved = moved & self.pairs.attended
+            is_moved = moved.any(dim=1).tolist()
+            unmoved = [pair for pair, moves in enumerate(is_moved) if not moves]
+            if unmoved:
+                yield [(i, pair) for pair in unmoved], self.plain[unmoved]
+            for (width, members), queue in zip(buckets, waiting, strict=True):
+                queue += [Row(i, pair, edited[pair]) for pair in members if is_moved[pair]]
+                n_ready = len(queue) - len(queue) % room.items
+                yield from self._run_rows(queue[:n_ready], width, room)
+                del queue[:n_ready]
+        for (width, _), queue in zip(buckets, waiting, strict=True):
+            yield from self._run_rows(queue, width, room)
+
+    def _run_rows(self, rows: Sequence[Row], width: int, room: Room) -> Iterator[Scored]:
+        """The scores of edited rows, none longer than `width`."""
+
+        def run(batch: Sequence[Row]) -> Tensor:
+            pair = [row.pair for row in batch]
+            given = {
+                site.name: _cut(site, self.base[site][pair], width) for site in self.entry.beside
+            }
+            assert self.entry.site is not None
+            edited = torch.stack(
+                [_cut(self.entry.site, row.edited[None], width)[0] for row in batch]
+            )
+            given[self.entry.name] = edited
+            return self.model.suffix(self.pairs.take(pair, width=width), self.entry.layer, given)
+
+        for batch, values in room.batches(run, rows):
+            yield [(row.cell, row.pair) for row in batch], values
+
+    def by_slab(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
+        """Cells with hooks within the pass, which see a slab of all pairs for each cell."""
+
+        def run(batch: Sequence[int]) -> Tensor:
+            chosen, n = [cells[i] for i in batch], len(batch)
+            many = self.pairs.repeat(n)
+            with self.model.tapped(slab_taps([self.entry.later(c) for c in chosen], self.pairs)):
+                if self.entry.site is None:
+                    return self.model(many).reshape(n, -1)
+                edited = _repeat(self.base[self.entry.site], n)
+                for slab, cell in zip(edited.split(len(self.pairs)), chosen, strict=True):
+                    for hook in self.entry.at_once(cell):
+                        hook.write(slab, self.pairs, seen=slab)
+                given = {site.name: _repeat(self.base[site], n) for site in self.entry.beside}
+                given[self.entry.name] = edited
+                return self.model.suffix(many, self.entry.layer, given).reshape(n, -1)
+
+        for batch, values in room.batches(run, range(len(cells))):
+            yield list(product(batch, range(len(self.pairs)))), values.flatten()
+
+
+def recorded(
+    model: Hooked, pairs: Pairs, sites: Sequence[Site], room: int
+) -> tuple[Cache, Float[Tensor, " pair"]]:
+    """What `sites` hold without hooks, and the scores, `room` pairs at a time."""
+    width = pairs.token.shape[1]
+    whole: dict[Site, Tensor] = {}
+    scores = []
+    for rows in torch.arange(len(pairs)).split(room):
+        with model.record(*sites) as cache:
+            scores.append(model(pairs.take(rows.tolist(), width=width)))
+        for site, value in cache.items():
+            if site not in whole:
+                whole[site] = value.new_empty(len(pairs), *value.shape[1:])
+            whole[site][rows] = value
+    return Cache(whole), torch.cat(scores)
+
+
+def slab_taps(cells: Sequence[Cell], pairs: Pairs) -> list[tuple[Site, Tap]]:
+    """For each site one tap that lets every cell edit its own slab of rows."""
+
+    def tap(site: Site) -> Tap:
+        def edit(activation: Tensor) -> Tensor:
+            edited = activation.clone()
+            for slab, cell in zip(edited.split(len(pairs)), cells, strict=True):
+                for hook in cell:
+                    if hook.unit.site == site:
+                        hook.write(slab, pairs, seen=slab)
+            return edited
+
+        return edit
+
+    return [(site, tap(site)) for site in sites_of([hook for cell in cells for hook in cell])]
+
+
+def _cut(site: Site, values: Tensor, width: int) -> Tensor:
+    """The first `width` positions."""
+    return values[:, :width] if "pos" in site.axes else values
+
+
+def _repeat(values: Tensor, times: int) -> Tensor:
+    return values.repeat(times, *(1,) * (values.dim() - 1))

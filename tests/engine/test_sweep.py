@@ -1,0 +1,186 @@
+from contextlib import contextmanager
+
+import pytest
+import torch
+from tiny import FAMILIES, tiny
+
+from crosslens import Hook, load, Site, sweep
+from crosslens.engine.memory import Footprint
+from crosslens.sites import ATTENTION, NEURONS, PER_HEAD, STREAM
+
+
+def one_by_one(model, pairs, cells):
+    """The naive sweep: one full hooked forward pass per cell."""
+    scores = []
+    for cell in cells:
+        with torch.no_grad(), model.hooked(*cell):
+            scores.append(model(pairs))
+    return torch.stack(scores)
+
+
+def shift(unit):
+    """An edit that depends on what it sees, so that no slab can be mistaken for another."""
+    return Hook(unit, lambda x: x.flip(0) * 0.5 + 0.3)
+
+
+PARTS = {
+    STREAM: [{}, {"pos": "query"}, {"pos": 3}, {"pos": "cls"}, {"pos": ("document", "sep1")}],
+    PER_HEAD: [{}, {"head": 2}, {"head": 1, "pos": 0}, {"pos": "document"}],
+    ATTENTION: [{}, {"head": 1}, {"dst": "query", "src": "document"}, {"dst": 0, "head": 3}],
+    NEURONS: [{}, {"neuron": 5}, {"pos": "query", "neuron": 2}],
+    Site("result").axes: [{"head": 1}, {"head": 2, "pos": "query"}],
+}
+
+
+def cells_of(model, turn):
+    """Every site of every layer, one part of it at each `turn`; and hooks that act together."""
+    units = []
+    for place, site in enumerate(model.sites()):
+        parts = PARTS.get(site.axes, [{}])
+        units.append(site.at(**parts[(turn + place) % len(parts)]))
+    together = [
+        [Site("z", 0).at(head=1), Site("z", 2).at(head=3)],
+        [Site("k", 1).at(), Site("mlp_post", 1).at(neuron=5)],
+        [Site("resid_pre", 1).at(pos="query"), model.sites(model.cfg.block_output)[0].at()],
+        [Site("pattern", 1).at(head=0), Site("attn_scores", 1).at(head=1)],
+    ]
+    return [[shift(unit) for unit in cell] for cell in ([unit] for unit in units)] + [
+        [shift(unit) for unit in cell] for cell in together
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("dtype", "turn", "worst"), [(torch.float64, 0, 1e-10), (torch.float32, 1, 1e-6)]
+)
+def test_a_sweep_is_one_full_forward_pass_per_cell_only_faster(family, dtype, turn, worst):
+    model = load(*tiny(family)).to(dtype)
+    pairs = model.pair("why do cats purr", "cats purr when they rest", "the dog , a snake")
+    cells = cells_of(model, turn)
+    naive = one_by_one(model, pairs, cells)
+    spread = naive.amax(dim=0) - naive.amin(dim=0)
+    assert spread.min() > 0.1  # the cells differ, so agreement means something
+    assert ((sweep(model, pairs, cells) - naive).abs() <= worst * spread).all()
+
+
+@contextmanager
+def rows_through(model, sites):
+    """How many rows pass each of `sites`."""
+    rows = dict.fromkeys(sites, 0)
+
+    def count(site):
+        def tap(activation):
+            rows[site] += len(activation)
+
+        return tap
+
+    with model.tapped([(site, count(site)) for site in sites]):
+        yield rows
+
+
+AFTER_ATTENTION = dict.fromkeys(("attn_scores", "pattern", "z", "attn_out", "mlp_post"), (0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("resid_pre", (1, 1, 1)), ("k", (1, 1, 1)), *AFTER_ATTENTION.items(), ("mlp_out", (0, 0, 1))],
+)
+def test_nothing_before_the_edit_is_computed_again(any_model, name, expected):
+    pairs = any_model.pair("why do cats purr", "cats purr", "the dog , a snake")
+    steps = [Site("q", 0), Site("q", 1), Site("mlp_pre", 1), Site("q", 2)]
+    with rows_through(any_model, steps) as base:
+        sweep(any_model, pairs, [])
+    with rows_through(any_model, steps) as rows:
+        sweep(any_model, pairs, [shift(Site(name, 1).at())])
+    assert [rows[step] - base[step] for step in steps] == [0, *(2 * n for n in expected)]
+
+
+def test_the_output_of_a_block_is_the_input_of_the_next(any_model):
+    pairs = any_model.pair("why do cats purr", "cats purr", "the dog , a snake")
+    written = [Site(any_model.cfg.block_output, layer) for layer in (0, 2)]
+    steps = [Site("mlp_pre", 0), Site("q", 1), Site("mlp_pre", 2)]
+    with rows_through(any_model, steps) as base:
+        sweep(any_model, pairs, [])
+    with rows_through(any_model, steps) as rows:
+        sweep(any_model, pairs, [shift(site.at()) for site in written])
+    assert [rows[step] - base[step] for step in steps] == [0, 2, 2]  # the last: the head alone
+
+
+def test_a_row_that_its_edits_leave_alone_is_not_computed(model, pairs):
+    step, unit = Site("q", 2), Site("resid_pre", 1)
+    only_first = Hook(unit.at(pos=2), lambda x: x * torch.tensor([[2.0], [1.0]]))
+    beyond_first = Hook(unit.at(pos=int(pairs.lengths[0])), lambda x: x + 1)
+    assert pairs.lengths[0] < pairs.lengths[1]
+    with rows_through(model, [step]) as base:
+        plain = sweep(model, pairs, [])
+    with rows_through(model, [step]) as rows:
+        scores = sweep(model, pairs, [Hook(unit.at(), lambda x: x * 1), only_first, beyond_first])
+    assert plain.shape == (0, 2) and rows[step] - base[step] == 2
+    moved = (scores - model(pairs)).abs() > 1e-5
+    assert moved.tolist() == [[False, False], [True, False], [False, True]]
+    naive = one_by_one(model, pairs, [[only_first], [beyond_first]])
+    torch.testing.assert_close(scores[1:], naive, atol=1e-6, rtol=0)
+
+
+def test_scores_come_back_in_the_order_of_the_cells(model, pairs):
+    hooks = [Hook(unit, lambda z: z * 0) for unit in reversed(model.heads())]
+    assert torch.allclose(sweep(model, pairs, hooks), sweep(model, pairs, hooks[::-1]).flip(0))
+
+
+def test_progress_counts_every_cell_once(model, pairs):
+    seen = []
+    hooks = [Hook(unit, lambda z: z * 0) for unit in model.heads()]
+    sweep(model, pairs, hooks, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (12, 12) and seen == sorted(seen)
+
+
+def test_a_budget_splits_the_work_and_changes_nothing(model, pairs):
+    hooks = [Hook(unit, lambda z: z * 0) for unit in model.heads()]
+    size = Footprint.of(model, pairs)
+    everything = size.of_sites([*model.sites("z"), *model.sites("resid_pre")]) * len(pairs)
+    roomy = sweep(model, pairs, hooks)
+    for budget in (2 * everything + size.block, everything // 2 + size.block):
+        tight = sweep(model, pairs, hooks, memory_budget=budget)
+        torch.testing.assert_close(tight, roomy, atol=1e-6, rtol=0)
+    with pytest.raises(MemoryError, match="raise memory_budget, or take fewer or shorter pairs"):
+        sweep(model, pairs, hooks, memory_budget=1_000)
+    with pytest.raises(MemoryError, match="a cell with hooks in the pass"):
+        sweep(model, pairs, [shift(Site("q", 1).at())], memory_budget=size.block * 3 // 2)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(model, pairs, monkeypatch):
+    """As a GPU would have it: more than three rows are too many."""
+    hooks = [Hook(unit, lambda z: z * 0) for unit in model.heads()]
+    inner = [shift(Site("mlp_pre", 1).at(neuron=i)) for i in range(4)]
+    expected = sweep(model, pairs, [*hooks, *inner])
+    suffix, sizes = model.suffix, []
+
+    def small(pairs, start, given):
+        sizes.append(len(pairs))
+        if len(pairs) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return suffix(pairs, start, given)
+
+    monkeypatch.setattr(model, "suffix", small)
+    scores = sweep(model, pairs, [*hooks, *inner])
+    torch.testing.assert_close(scores, expected, atol=1e-6, rtol=0)
+    assert max(sizes) > 3 and sum(size > 3 for size in sizes) <= 8  # it learns what fits
+
+    def never(pairs, start, given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "suffix", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        sweep(model, pairs, hooks)
+
+
+def test_an_empty_cell_is_refused(model, pairs):
+    with pytest.raises(ValueError, match="cell 1 has no hook"):
+        sweep(model, pairs, [Hook(model.heads()[0], lambda z: z), []])
+
+
+def test_a_sweep_leaves_no_trace(model, pairs):
+    before = model(pairs)
+    with pytest.raises(ZeroDivisionError):
+        sweep(model, pairs, [Hook(model.heads()[0], lambda z: z / (1 // 0))])
+    assert torch.equal(model(pairs), before)
