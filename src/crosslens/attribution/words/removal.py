@@ -129,7 +129,7 @@ def _effects(
     values: list[dict[tuple[int, ...], float]] = [{} for _ in range(len(pairs))]
     queue = sorted(rows, key=lambda row: lengths[row[0]], reverse=True)  # the longest sets the size
     while queue:
-        batch = next(batches(queue, lengths[queue[0][0]], pairs.device.type))
+        batch = list(next(batches(queue, lengths[queue[0][0]], pairs.device.type)))
         queue = queue[len(batch) :]
         found = (whole[[i for i, _ in batch]] - scored(batch)).tolist()
         for (i, tokens), value in zip(batch, found, strict=True):
