@@ -1,10 +1,11 @@
 """Degradation and truncation against plain rescoring and planted truth."""
 
+import numpy as np
 import pytest
 import torch
 
 from crosslens import CrossEncoder, load, Pairs, plant
-from crosslens.attribution.words.degradation import degradation, shortened
+from crosslens.attribution.words.degradation import Degradation, degradation, shortened
 from crosslens.attribution.words.random_order import random_attribution
 from crosslens.attribution.words.removal import leave_one_out
 from crosslens.attribution.words.truncation import truncation
@@ -74,3 +75,18 @@ def test_truncation_counts_the_tokens_that_can_go() -> None:
     assert hopeless.share.tolist() == [1.0]
     with pytest.raises(ValueError, match=r"pairs \[0\] score below their rivals"):
         truncation(model, first, scores[:1] + 1)
+
+
+def test_a_degradation_comes_back_from_its_frame(model: CrossEncoder, pairs: Pairs) -> None:
+    methods = (leave_one_out, random_attribution)
+    found = degradation(model, [method(model, pairs) for method in methods])
+    again = Degradation.of(found.frame().sample(frac=1, random_state=0))
+    assert again.shares == found.shares
+    assert np.array_equal(again.original, found.original)
+    for name, values in found.kept.items():
+        assert np.array_equal(again.kept[name], values)
+    curves = again.curves()
+    assert curves.groupby("method")["p"].first().tolist() == [found.original.mean()] * 2
+    assert (curves["low"] <= curves["p"]).all() and (curves["p"] <= curves["high"]).all()
+    last = curves[curves["method"] == "leave-one-out"].iloc[-1]
+    assert last["drop"] == pytest.approx(found.original.mean() - last["p"])
