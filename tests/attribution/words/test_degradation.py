@@ -8,7 +8,7 @@ from crosslens import CrossEncoder, load, Pairs, plant
 from crosslens.attribution.words.degradation import Degradation, degradation, shortened
 from crosslens.attribution.words.random_order import random_attribution
 from crosslens.attribution.words.removal import leave_one_out
-from crosslens.attribution.words.truncation import truncation
+from crosslens.attribution.words.truncation import cut_to, truncation
 from crosslens.not_measurable import NotMeasurable
 
 
@@ -90,3 +90,18 @@ def test_a_degradation_comes_back_from_its_frame(model: CrossEncoder, pairs: Pai
     assert (curves["low"] <= curves["p"]).all() and (curves["p"] <= curves["high"]).all()
     last = curves[curves["method"] == "leave-one-out"].iloc[-1]
     assert last["drop"] == pytest.approx(found.original.mean() - last["p"])
+
+
+def test_pairs_are_cut_to_their_largest_tokens(model: CrossEncoder, pairs: Pairs) -> None:
+    found = random_attribution(model, pairs)
+    left = cut_to(found, 0.5, parts=("document",))
+    assert (left.where("query").sum(dim=1) == pairs.where("query").sum(dim=1)).all()
+    for i in range(len(pairs)):
+        inside = found.order(i, pairs.where("document"))
+        kept = {tuple(pairs.span[i, place].tolist()) for place in inside[: round(len(inside) / 2)]}
+        spans = left.span[i, left.where("document")[i]].tolist()
+        assert {tuple(span) for span in spans} == kept
+    assert cut_to(found, 1.0).lengths.tolist() == pairs.lengths.tolist()
+    assert cut_to(found, 1e-9).lengths.tolist() == [4, 4]
+    with pytest.raises(ValueError, match="share=0"):
+        cut_to(found, 0.0)
