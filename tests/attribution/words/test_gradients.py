@@ -10,6 +10,7 @@ from tiny import tiny
 from crosslens import CrossEncoder, load, Pairs
 from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
+from crosslens.engine.memory import TOKENS_PER_BATCH
 
 
 SPECIAL = ("cls", "sep1", "sep2")
@@ -81,3 +82,16 @@ def test_what_cannot_be_integrated_is_refused(model: CrossEncoder, pairs: Pairs)
     short = padding_baseline(model, pairs)[:, :-1]
     with pytest.raises(ValueError, match="the baseline has shape"):
         integrated_gradients(model, pairs, short)
+
+
+def test_pairs_of_like_length_need_not_share_a_batch(
+    model: CrossEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = "cats purr when they rest and the engine of a car is warm in winter and cold in may"
+    pairs = model.pair("why do cats purr", document, f"{document} too")
+    assert len(pairs.like_lengths()) == 1
+    methods = (gradient_times_input, integrated_gradients)
+    together = [method(model, pairs).token for method in methods]
+    monkeypatch.setitem(TOKENS_PER_BATCH, "cpu", 1)
+    for method, whole in zip(methods, together, strict=True):
+        assert torch.allclose(method(model, pairs).token, whole, atol=1e-5)

@@ -92,7 +92,7 @@ def integrated_gradients(
             for some in batches([rows[i] for i in members], width * n, pairs.device.type):
                 here = slice(width)
                 token[some, here] = _integral(
-                    model, pairs.take(some), layer, start[some, here], x[some, here], n
+                    model, pairs.take(some, width=width), layer, start[some, here], x[some, here], n
                 )
         off = (token.sum(dim=1) - change).abs() / change.abs()
         rows = [i for i in rows if tolerance is not None and off[i] > tolerance]
@@ -115,7 +115,7 @@ def gradient_times_input(model: Hooked, pairs: Pairs, *, layer: int = 0) -> Word
     token = torch.zeros(pairs.token.shape, device=pairs.device)
     for width, members in pairs.like_lengths():
         for some in batches(members, width, pairs.device.type):
-            found = slopes(model, pairs.take(some), [site])
+            found = slopes(model, pairs.take(some, width=width), [site])
             product = (found.slope[site] * found.value[site].detach()).sum(dim=-1)
             token = token.to(product.dtype)
             token[some, :width] = product
