@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crosslens import (
-    attention_to_matches,
-    auroc,
     Axioms,
     Circuit,
     collection,
@@ -24,8 +22,9 @@ from crosslens import (
     load,
     patching,
     plant,
-    spearman,
 )
+from crosslens.discovery import attention_to_matches
+from crosslens.stats import auroc, spearman
 
 from .running import options, save
 

@@ -26,19 +26,15 @@ import pandas as pd
 import torch
 
 from crosslens import (
-    auroc,
-    average_precision,
     Axioms,
-    bootstrap_interval,
     Collection,
     collection,
     discover,
-    forward_passes,
     load,
-    methods_for,
     plant,
-    r_precision,
 )
+from crosslens.discovery import forward_passes, methods_for
+from crosslens.stats import auroc, average_precision, bootstrap_interval, r_precision
 
 from .heatmap import heatmap
 from .planted_family import CONDITIONS, QUICK, SLOW, SYNONYMS, tasks

@@ -27,29 +27,31 @@ import torch
 from crosslens import (
     ablate,
     Axioms,
-    bootstrap_interval,
     Collection,
     collection,
     Contrast,
     CrossEncoder,
-    Curve,
-    curve,
     discover,
-    drawn_from,
     Edge,
-    Faithfulness,
-    Graph,
     Hook,
-    keep_edges,
-    keep_nodes,
     load,
-    mean_over,
-    methods_for,
     Pairs,
     rerank,
-    rerank_alone,
     Unit,
 )
+from crosslens.discovery import methods_for
+from crosslens.faithfulness import (
+    Curve,
+    curve,
+    drawn_from,
+    Faithfulness,
+    Graph,
+    keep_edges,
+    keep_nodes,
+    mean_over,
+    rerank_alone,
+)
+from crosslens.stats import bootstrap_interval
 
 from .running import options, save
 

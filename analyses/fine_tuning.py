@@ -20,20 +20,22 @@ import pandas as pd
 import torch
 
 from crosslens import (
-    aligned,
-    best_of,
     Collection,
     collection,
-    cross_entropy,
     CrossEncoder,
-    embeddings,
-    evaluate,
-    examples_of,
     load,
     rerank,
+)
+from crosslens.effectiveness import evaluate
+from crosslens.idf import TokenIdf
+from crosslens.tuning import (
+    aligned,
+    best_of,
+    cross_entropy,
+    examples_of,
+    is_embedding,
     split_queries,
     squared_error,
-    TokenIdf,
     tune,
     Tuning,
 )
@@ -111,7 +113,7 @@ def trace(
                     validate,
                     folder / f"{ARMS.index(arm)}-{seed}.safetensors",
                     tuning=replace(tuning, seed=seed),
-                    chosen=embeddings if arm.trains == "embeddings" else lambda _: True,
+                    chosen=is_embedding if arm.trains == "embeddings" else lambda _: True,
                     loss=LOSSES[loss],
                 )
                 kept, _, validated = best_of(history)
@@ -138,7 +140,7 @@ def effectiveness(model: CrossEncoder, judged: Collection) -> pd.DataFrame:
 def share(model: CrossEncoder, arm: Arm) -> float:
     """Which share of the parameters an arm trains."""
     sizes = {name: each.numel() for name, each in model.named_parameters()}
-    trained = {"all": sizes, "embeddings": filter(embeddings, sizes), "nothing": ()}[arm.trains]
+    trained = {"all": sizes, "embeddings": filter(is_embedding, sizes), "nothing": ()}[arm.trains]
     return sum(sizes[name] for name in trained) / sum(sizes.values())
 
 

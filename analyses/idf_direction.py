@@ -21,15 +21,17 @@ from crosslens import (
     collection,
     Contrast,
     CrossEncoder,
+    heads,
+    load,
+    Unit,
+)
+from crosslens.idf import (
     directions_of,
     dose_response,
-    heads,
     idf_correlations,
     idf_direction,
     idf_doses,
-    load,
     TokenIdf,
-    Unit,
 )
 
 from .rarity import add_options, rarity, Stored, stored

@@ -21,21 +21,19 @@ import pandas as pd
 from jaxtyping import Float
 
 from crosslens import (
-    bootstrap_interval,
     Collection,
     collection,
     CrossEncoder,
-    evaluate,
-    Frequencies,
     Hook,
-    IdfDirection,
     load,
-    relevant_from,
     rerank,
     Run,
-    scale_rows,
-    tokenize,
 )
+from crosslens.effectiveness import evaluate, relevant_from
+from crosslens.idf import IdfDirection
+from crosslens.interventions import scale_rows
+from crosslens.signals import Frequencies, tokenize
+from crosslens.stats import bootstrap_interval
 
 from .rarity import add_options, rarity, stored
 from .running import options, save

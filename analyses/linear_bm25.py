@@ -20,23 +20,25 @@ import pandas as pd
 
 from crosslens import (
     Axioms,
-    by_place,
     Collection,
     collection,
-    compare_formulas,
     Contrast,
     CrossEncoder,
-    fit_formula,
-    formulas_of,
     heads,
     load,
-    observe_candidates,
     patching,
+    Unit,
+)
+from crosslens.idf import TokenIdf
+from crosslens.surrogate import (
+    by_place,
+    compare_formulas,
+    fit_formula,
+    formulas_of,
+    observe_candidates,
     ranking_agreement,
     ridge,
     shared,
-    TokenIdf,
-    Unit,
 )
 
 from .rarity import add_options, rarity, stored

@@ -17,15 +17,13 @@ import torch
 
 from crosslens import (
     Axioms,
-    bm25,
-    bootstrap_interval,
     collection,
     Contrast,
     CrossEncoder,
-    Frequencies,
     load,
-    tokenize,
 )
+from crosslens.signals import bm25, Frequencies, tokenize
+from crosslens.stats import bootstrap_interval
 
 from .running import options, save
 

@@ -205,8 +205,8 @@ class Unit:
         return f"{self.site}[{inside}]" if inside else str(self.site)
 
 
-def each(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str]) -> list[Unit]:
-    """Every site at every coordinate: `each(model.sites("z"), "pos", ["cls", "query"])`."""
+def units_at(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str]) -> list[Unit]:
+    """Every site at every coordinate: `units_at(model.sites("z"), "pos", ["cls", "query"])`."""
     listed = list(coordinates)
     return [site.at(**{axis: coordinate}) for site in sites for coordinate in listed]
 

@@ -9,9 +9,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crosslens import (
+from crosslens import head
+from crosslens.signals import bm25, Frequencies
+from crosslens.surrogate import (
     BestColumn,
-    bm25,
     bm25_grid,
     by_pair,
     by_place,
@@ -19,8 +20,6 @@ from crosslens import (
     compare_formulas,
     Features,
     fit_score,
-    Frequencies,
-    head,
     quality,
     ranking_agreement,
     ridge,

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..attribution.patching.recovery import recovery, smallest_contrast
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 from .graph import Part
 
 

@@ -5,7 +5,7 @@ which get theirs from the source run. What is held passes nothing on; LayerNorms
 computed anew, so that a path may lead through them. Step 2 runs the base pairs and gives each
 receiver (what a head reads with: a `q`, `k` or `v`) what it had in step 1.
 
-    with model.hooked(*direct(model, base_cache, more_cache, [head(7, 9)])):
+    with model.hooked(*direct_path(model, base_cache, more_cache, [head(7, 9)])):
         scores = model(base)                                         # head to score
     with model.hooked(*path(model, base, base_cache, more_cache, [head(7, 9)],
                             [head(10, 1, "k")])):
@@ -33,7 +33,7 @@ BEHIND: Final = {
 }
 
 
-def direct(
+def direct_path(
     model: Hooked,
     base: Cache,
     source: Cache,
@@ -78,7 +78,7 @@ def path(
     it nothing.
     """
     if not receivers:
-        raise ValueError("a path needs a receiver; the path to the score itself is `direct`")
+        raise ValueError("a path needs a receiver; the path to the score itself is `direct_path`")
     for receiver in receivers:
         if receiver.site.name in held:
             raise ValueError(
@@ -88,7 +88,7 @@ def path(
     sites = sorted({receiver.site for receiver in receivers}, key=lambda site: site.depth)
     # recorded after the hooks, where a sender's site is also a receiver's
     with (
-        model.hooked(*direct(model, base, source, senders, held=held)),
+        model.hooked(*direct_path(model, base, source, senders, held=held)),
         model.record(*sites) as told,
     ):
         model(pairs)

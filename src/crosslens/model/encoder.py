@@ -304,7 +304,7 @@ class CrossEncoder(HookedRootModule):
         if self.current is None:
             raise RuntimeError(
                 "a hook would have to know its pairs where tokens run apart from them (`relay`): "
-                "path patching cannot run under other hooks; use `direct` and `path`"
+                "path patching cannot run under other hooks; use `direct_path` and `path`"
             )
         return self.current
 

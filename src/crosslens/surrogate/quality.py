@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 
 
 DRAWS: Final = 1_000

@@ -6,7 +6,7 @@ import torch
 from crosslens import CrossEncoder, load, Pairs, plant
 from crosslens.attribution.words.catalogue import method, METHODS
 from crosslens.attribution.words.rollout import attention_rollout
-from crosslens.statistics import auroc
+from crosslens.stats import auroc
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -11,6 +11,20 @@ from jaxtyping import Bool, Float, Integer
 from scipy import stats
 
 
+__all__ = [
+    "auroc",
+    "average_precision",
+    "benjamini_hochberg",
+    "bootstrap_interval",
+    "paired_test",
+    "precision_at",
+    "r_precision",
+    "recall_at",
+    "spearman",
+    "top_k_overlap",
+]
+
+
 class Interval(NamedTuple):
     """The two ends of a confidence interval."""
 
