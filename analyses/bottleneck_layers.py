@@ -12,6 +12,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+
+from crosslens import bottleneck, Pairs
 from crosslens.stats import bootstrap_interval
 from crosslens.words import (
     Degradation,
@@ -20,8 +22,6 @@ from crosslens.words import (
     noise_statistics,
     WordAttribution,
 )
-
-from crosslens import bottleneck, Pairs
 
 from .degradation import with_normalised
 from .running import Given

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
 
 from crosslens import NotMeasurable, Pairs
+from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
 
 from .running import Given
 from .samples import relevant_pairs, slices

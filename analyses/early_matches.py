@@ -11,10 +11,10 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from crosslens.stats import bootstrap_interval, paired_test
 
 from crosslens import Pairs
 from crosslens.signals.bm25 import Bm25Index
+from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given
 from .samples import pairs_of, ranked

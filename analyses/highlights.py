@@ -9,6 +9,7 @@ from html import escape
 from typing import Annotated, NamedTuple
 
 import pandas as pd
+
 from crosslens.words import method
 
 from .running import Given

@@ -11,6 +11,8 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
+
 from crosslens.stats import bootstrap_interval
 from crosslens.words import (
     cut_to,
@@ -19,7 +21,6 @@ from crosslens.words import (
     scores_of,
     shared_types,
 )
-from scipy.stats import spearmanr
 
 from .running import Given
 from .samples import pairs_of, ranked

@@ -10,12 +10,12 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
-from crosslens.stats import bootstrap_interval, paired_test
 from ir_measures import P, R, RR, ScoredDoc
 
 from crosslens import NotMeasurable, Run
 from crosslens.corpora.sentences import ORDERS, sentences
 from crosslens.effectiveness import evaluate, relevant_from
+from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-from crosslens.stats import bootstrap_interval
-from crosslens.words import passed_information, random_attribution, truncation
 
 from crosslens import NotMeasurable
+from crosslens.stats import bootstrap_interval
+from crosslens.words import passed_information, random_attribution, truncation
 
 from .running import Given
 from .samples import pairs_of, ranked
