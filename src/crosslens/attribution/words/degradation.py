@@ -17,7 +17,7 @@ from torch import Tensor
 from ...hooks import Hooked
 from ...not_measurable import NotMeasurable
 from ...pairs import Pairs
-from ...statistics import bootstrap_interval
+from ...stats import bootstrap_interval
 from .removal import without
 from .scoring import scores_of
 from .word_attribution import WordAttribution
