@@ -7,10 +7,11 @@ import pytest
 
 
 ROOT = Path(__file__).parents[1]
-LEAVES = {"signals", "statistics", "not_measurable"}  # no model anywhere
+LEAVES = {"signals", "statistics", "not_measurable", "arrays"}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
     "not_measurable": set(),
+    "arrays": set(),
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
@@ -18,8 +19,10 @@ MAY_IMPORT = {
     "signals": set(),
     "corpora": {"signals", "writing"},
     "writing": set(),
-    "provenance": {"corpora"},
-    "findings": {"provenance", "writing"},
+    "plain_data": set(),
+    "versions": set(),
+    "findings": {"plain_data", "versions", "writing"},
+    "provenance": {"corpora", "model"},
     "ranking": {"corpora", "statistics", "signals", "writing"},
     "effectiveness": {"ranking", "corpora", "statistics", "signals"},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},

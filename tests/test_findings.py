@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-import crosslens.provenance as provenance
+import crosslens.versions as versions
 from crosslens.findings import Findings
 
 
@@ -111,7 +111,7 @@ def test_a_run_resumes_only_on_the_same_checkpoint_and_collection(findings: Find
 
 def test_another_version_is_noted(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "resumed_with" not in again(findings).meta
-    monkeypatch.setattr(provenance.platform, "python_version", lambda: "3.99.0")
+    monkeypatch.setattr(versions.platform, "python_version", lambda: "3.99.0")
     assert again(findings).meta["resumed_with"]["python"] == "3.99.0"
     assert findings.meta["versions"]["python"] == platform.__dict__["sys"].version.split()[0]
 

@@ -126,13 +126,13 @@ def run(
     from ..corpora.reading import collection
     from ..findings import Findings
     from ..model.load import load
+    from ..provenance import provenance
     from ..report.circuit import gathered
-    from ..report.measure import provenance
 
     say.print(f"Loading [bold]{asked['model']}[/bold] and collection {asked['collection']}")
     texts = collection(asked["collection"])
     model = load(asked["model"], device=device)
-    findings = Findings.create(out, asked, provenance=provenance(model, texts), resume=resume)
+    findings = Findings.create(out, asked, provenance=provenance(texts, model=model), resume=resume)
     with keeping(findings), watching(say) as watch:
         evidence = gathered(model, texts, asked["tokens"], asked["pairs"], asked["seed"], watch)
         examine(claims, evidence, findings)

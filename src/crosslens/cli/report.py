@@ -84,14 +84,15 @@ def run(
     from ..corpora.reading import collection
     from ..findings import Findings
     from ..model.load import load
-    from ..report.measure import measure, provenance
+    from ..provenance import provenance
+    from ..report.measure import measure
     from ..report.page import page
 
     say.print(f"Loading [bold]{question.model}[/bold] and collection {question.collection}")
     texts = collection(question.collection)
     model = load(question.model, device=device)
     findings = Findings.create(
-        out, question.config, provenance=provenance(model, texts), resume=resume
+        out, question.config, provenance=provenance(texts, model=model), resume=resume
     )
     with keeping(findings), watching(say) as watch:
         measure(question, model, texts, findings, watch)
