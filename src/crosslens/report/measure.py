@@ -114,6 +114,7 @@ def described(model: CrossEncoder, collection: Collection) -> dict[str, Any]:
         },
         "collection_facts": {
             "name": collection.name,
+            "digest": collection.digest,
             "source": collection.source,
             "queries": len(collection.queries),
             "documents": len(collection.documents),
