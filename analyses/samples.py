@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crosslens import Collection, NotMeasurable, Pairs, relevant_from
+from crosslens import Collection, NotMeasurable, Pairs
+from crosslens.effectiveness import relevant_from
 
 from .running import Given
 

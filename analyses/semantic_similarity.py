@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crosslens import NotMeasurable
-from crosslens.signals.bm25 import Bm25Index
+from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given

@@ -13,7 +13,7 @@ import pandas as pd
 from ir_measures import P, R, RR, ScoredDoc
 
 from crosslens import NotMeasurable, Run
-from crosslens.corpora.sentences import ORDERS, sentences
+from crosslens.corpora import ORDERS, sentences
 from crosslens.effectiveness import evaluate, relevant_from
 from crosslens.stats import bootstrap_interval, paired_test
 
