@@ -8,7 +8,6 @@ import sys
 from inspect import ismodule
 from pathlib import Path
 
-import pytest
 from crosslens.analyses.__main__ import questions
 from crosslens.circuits.catalogue import CLAIMS
 
@@ -19,12 +18,6 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-
-
-@pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_every_python_block_runs_and_prints(number, capsys):
-    exec(compile(PYTHON[number], f"README.md block {number}", "exec"), {})
-    assert capsys.readouterr().out
 
 
 def test_the_script_is_fifteen_lines_and_finds_the_planted_heads(capsys):
