@@ -19,7 +19,10 @@ from crosslens.surrogate import (
     by_query,
     compare_formulas,
     Features,
+    fit_formula,
     fit_score,
+    formulas_of,
+    linear,
     quality,
     ranking_agreement,
     ridge,
@@ -44,6 +47,14 @@ def test_the_planted_score_is_soft_tf_times_idf(formulas, split) -> None:
     assert (controls["pearson"] < 0.93).all() and (controls["within_query"] < 0.98).all()
     assert abs(found["pearson"]["noise"]) < 0.3 and abs(found["within_query"]["noise"]) < 0.3
     assert abs(found["within_query"]["only IDF"]) < 0.3  # it is the same for all documents
+
+
+def test_least_squares_is_the_fit_unless_another_is_given(seen) -> None:
+    found = formulas_of(seen.observed, seen.matching, seen.rarity.values, seen.idf.filled())
+    [columns] = found["true IDF"]
+    default = fit_formula(columns, seen.observed).quality().pearson
+    assert default == fit_formula(columns, seen.observed, estimator=linear()).quality().pearson
+    assert default > 0.99 > fit_formula(found["noise"][0], seen.observed).quality().pearson
 
 
 def test_the_coefficient_of_the_product_is_all_there_is(seen) -> None:

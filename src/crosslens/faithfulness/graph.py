@@ -90,6 +90,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: Hooked) -> "Graph":
+        """The graph of `model`: the embeddings, its heads and MLPs, and the score."""
         n_layers = len(model.sites("resid_pre"))
         return cls.sized(n_layers, len(model.heads()) // n_layers)
 

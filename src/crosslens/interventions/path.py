@@ -46,6 +46,9 @@ def direct_path(
     `base` holds the sites called `held` at every layer, `source` those of the senders: heads
     (`z`), writes (`attn_out`, `mlp_out`), the stream or embeddings, at any positions.
     `held=("z", "mlp_out")` closes the paths through MLPs too.
+
+    Raises:
+        ValueError: something else than a write is held, or a sender acts only through what is held.
     """
     for name in held:
         if name not in BEHIND:
@@ -76,6 +79,9 @@ def path(
     A receiver is what a component reads with, not what it writes: a head's `q`, `k` or `v`, at
     all positions or some, or the input of an MLP. A sender that comes after a receiver tells
     it nothing.
+
+    Raises:
+        ValueError: there is no receiver, or one of them is held.
     """
     if not receivers:
         raise ValueError("a path needs a receiver; the path to the score itself is `direct_path`")

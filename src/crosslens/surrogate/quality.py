@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.stats import rankdata
 
 from ..stats import bootstrap_interval
@@ -31,7 +31,7 @@ class Quality(NamedTuple):
 def quality(
     told: Float[np.ndarray, " pair"],
     score: Float[np.ndarray, " pair"],
-    qid: np.ndarray,
+    qid: Shaped[np.ndarray, " pair"],
     *,
     seed: int = 0,
 ) -> Quality:

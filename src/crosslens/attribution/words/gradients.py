@@ -107,6 +107,9 @@ def gradient_times_input(model: Hooked, pairs: Pairs, *, layer: int = 0) -> Word
     """The slope of the score at what a layer reads, times that, summed over dimensions.
 
     The first-order value of setting a token's stream to 0; in score units.
+
+    Raises:
+        LookupError: the model lacks the layer.
     """
     streams = model.sites("resid_pre")
     if not 0 <= layer < len(streams):
