@@ -205,8 +205,7 @@ def ranked(evidence: Evidence, judged: Judged) -> Neurons:
     """The neurons of the model with their flow on these queries."""
     evidence.watch("Conductance of neurons", 0, 1)
     pairs = judged.pairs(evidence)
-    pad: Any = evidence.model.tokens.tokenizer.pad_token_id
-    baseline = padded(evidence.model, pairs, pad_id=int(pad or 0))
+    baseline = padded(evidence.model, pairs)
     flow = conductance(evidence.model, pairs, baseline, steps=STEPS)
     evidence.watch("Conductance of neurons", 1, 1)
     return Neurons.of(flow, torch.tensor(judged.rows["is_relevant"].tolist()))
