@@ -215,8 +215,7 @@ def ranked(evidence: Evidence, judged: Judged) -> Neurons:
     """The neurons of the model with their flow on these queries."""
     evidence.watch("Conductance of neurons", 0, 1)
     pairs = judged.pairs(evidence)
-    pad: Any = evidence.model.tokens.tokenizer.pad_token_id
-    baseline = padding_baseline(evidence.model, pairs, pad_id=int(pad or 0))
+    baseline = padding_baseline(evidence.model, pairs)
     flow = conductance(evidence.model, pairs, baseline, steps=STEPS)
     evidence.watch("Conductance of neurons", 1, 1)
     return Neurons.of(flow, torch.tensor(judged.rows["is_relevant"].tolist()))

@@ -33,14 +33,15 @@ PADDED: Final = 1.15  # of pairs of like length the longest is at most so much l
 class Pairs:
     """A padded batch of `[CLS] query [SEP] document [SEP]`.
 
-    Attention mask and sentence ids are derived from the segments, so no caller can forget
-    them. `word` numbers the words of each text from 0 (`NOT_A_WORD` for special tokens);
-    `span` is where the token stands in its text, in characters. A contrast adds `role`:
-    an index into `roles` for every token.
+    The attention mask is derived from the segments, so no caller can forget it. `word` numbers
+    the words of each text from 0 (`NOT_A_WORD` for special tokens); `span` is where the
+    token stands in its text, in characters. A contrast adds `role`: an index into `roles` for
+    every token.
     """
 
     token: Int[Tensor, "pair pos"]
     segment: Int[Tensor, "pair pos"]
+    token_type: Int[Tensor, "pair pos"]  # what the model's own tokenizer gives, padding included
     word: Int[Tensor, "pair pos"]
     span: Int[Tensor, "pair pos 2"]
     cut: Int[Tensor, " pair"]  # how many tokens truncation removed
@@ -61,11 +62,6 @@ class Pairs:
     def lengths(self) -> Int[Tensor, " pair"]:
         """How many tokens each pair has, special ones included."""
         return self.attended.sum(dim=1)
-
-    @property
-    def token_type(self) -> Int[Tensor, "pair pos"]:
-        """BERT's sentence ids: 1 from the first document token to the last [SEP]."""
-        return (self.segment >= Segment.DOCUMENT).long()
 
     @property
     def device(self) -> torch.device:

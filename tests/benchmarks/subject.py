@@ -104,6 +104,7 @@ def random_pairs(tokens: int, n: int) -> Pairs:
     return Pairs(
         token=token,
         segment=segment,
+        token_type=(segment >= Segment.DOCUMENT).long(),
         word=torch.arange(tokens).expand(n, -1),
         span=torch.zeros(n, tokens, 2, dtype=torch.long),
         cut=torch.zeros(n, dtype=torch.long),

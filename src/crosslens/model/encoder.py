@@ -163,6 +163,11 @@ class CrossEncoder(HookedRootModule):
         return self.W_E.device
 
     @property
+    def pad_token_id(self) -> int:
+        """The padding token of the model's own tokenizer; a ValueError where it has none."""
+        return self.tokens.pad_token_id
+
+    @property
     def W_E(self) -> Float[Tensor, "token d_embed"]:
         """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
         return self.embedding.words.weight

@@ -27,6 +27,7 @@ class PairTokenizer:
     tokenizer: PreTrainedTokenizerBase
     limit: int
     truncation: str = "longest_first"  # one of TRUNCATIONS
+    n_embeddings: int | None = None  # how many tokens the model knows
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
@@ -58,11 +59,43 @@ class PairTokenizer:
             for encoding, query, document in zip(encodings, queries, documents, strict=True)
         ]
         pairs = self._pack(rows, queries, documents, lengths)
+        self._check_embedded(pairs)
         for kind in ("query", "document"):
             none = (~pairs.where(kind).any(dim=1)).nonzero().flatten().tolist()
             if none:
                 raise ValueError(f"the {kind} of pairs {none} holds no token the model knows")
         return pairs
+
+    @property
+    def has_types(self) -> bool:
+        """Whether the tokenizer gives token types; to a model that gets none all are 0."""
+        return "token_type_ids" in self.tokenizer.model_input_names
+
+    @property
+    def pad_token_id(self) -> int:
+        """The tokenizer's own padding token.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.tokenizer.pad_token_id is None:
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} has no padding token; set "
+                "tokenizer.pad_token, or name the token that stands for no word"
+            )
+        return self.tokenizer.pad_token_id
+
+    def _check_embedded(self, pairs: Pairs) -> None:
+        """Refuse a token that the model has no embedding for."""
+        if self.n_embeddings is None or int(pairs.token.max()) < self.n_embeddings:
+            return
+        row = int((pairs.token >= self.n_embeddings).any(dim=1).nonzero()[0])
+        token = int(pairs.token[row].max())
+        raise ValueError(
+            f"pair {row} holds the token {self.tokenizer.convert_ids_to_tokens(token)!r}, number "
+            f"{token}, but the model has embeddings for {self.n_embeddings}: the tokenizer is "
+            "another model's, or tokens were added without model.resize_token_embeddings"
+        )
 
     def _encode(
         self, queries: Sequence[str], documents: Sequence[str], **options: Any
@@ -85,8 +118,8 @@ class PairTokenizer:
 
     def _row(
         self, encoding: Encoding, query: str, document: str
-    ) -> tuple[list[int], list[int], list[int], list[tuple[int, int]]]:
-        """Token ids, segments, words and spans of one pair."""
+    ) -> tuple[list[int], list[int], list[int], list[int], list[tuple[int, int]]]:
+        """Token ids, segments, token types, words and spans of one pair."""
         sides = encoding.sequence_ids
         first_document = sides.index(1) if 1 in sides else len(sides)
         segments = []
@@ -102,20 +135,23 @@ class PairTokenizer:
             trimmed((query, document)[side], span) if side is not None else (0, 0)
             for side, span in zip(sides, encoding.offsets, strict=True)
         ]
-        return encoding.ids, [int(s) for s in segments], words, spans
+        types = encoding.type_ids if self.has_types else [0] * len(encoding)
+        return encoding.ids, [int(s) for s in segments], types, words, spans
 
     def _pack(self, rows, queries, documents, lengths) -> Pairs:
         width = max(len(ids) for ids, *_ in rows)
-        pad = self.tokenizer.pad_token_id or 0
+        pad = self.tokenizer.pad_token_id or 0  # which one does not matter: no token reads it
 
-        def padded(values: list, fill: object) -> list:
-            return values + [fill] * (width - len(values))
+        def padded(part: int, fill: object) -> torch.Tensor:
+            values = [list(row[part]) for row in rows]
+            return torch.tensor([value + [fill] * (width - len(value)) for value in values])
 
         return Pairs(
-            token=torch.tensor([padded(ids, pad) for ids, *_ in rows]),
-            segment=torch.tensor([padded(s, int(Segment.PAD)) for _, s, _, _ in rows]),
-            word=torch.tensor([padded(w, NOT_A_WORD) for _, _, w, _ in rows]),
-            span=torch.tensor([padded(list(spans), (0, 0)) for *_, spans in rows]),
+            token=padded(0, pad),
+            segment=padded(1, int(Segment.PAD)),
+            token_type=padded(2, self.tokenizer.pad_token_type_id),
+            word=padded(3, NOT_A_WORD),
+            span=padded(4, (0, 0)),
             cut=torch.tensor(
                 [length - len(ids) for length, (ids, *_) in zip(lengths, rows, strict=True)]
             ),

@@ -57,15 +57,18 @@ class Flow:
 
 
 def padding_baseline(
-    model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int = 0
+    model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int | None = None
 ) -> Float[Tensor, "pair pos d_model"]:
     """Word embeddings of the same pairs with every token but `keep` replaced by padding.
+
+    `pad_id` is the token in their place, the model's own padding token unless given.
 
     Keep nothing for the baseline of vast2024, section 2; keep "cls", "sep1", "sep2" and
     "document" for the empty query of zhan2020, section 2.
     """
     kept = pairs.where(*keep)
-    empty = replace(pairs, token=torch.where(kept, pairs.token, pad_id))
+    pad = model.pad_token_id if pad_id is None else pad_id
+    empty = replace(pairs, token=torch.where(kept, pairs.token, pad))
     with torch.no_grad(), model.record("embed") as cache:
         model(empty)
     return cache[Site("embed")]

@@ -90,7 +90,7 @@ def without(pairs: Pairs, removed: Bool[Tensor, "pair pos"]) -> Pairs:
 
     changed = {
         name: moved(getattr(pairs, name))
-        for name in ("token", "segment", "word", "span", "role")
+        for name in ("token", "segment", "token_type", "word", "span", "role")
         if getattr(pairs, name) is not None
     }
     changed["segment"] = changed["segment"].masked_fill(behind, int(Segment.PAD))

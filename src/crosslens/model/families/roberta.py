@@ -12,16 +12,16 @@ from .parts import bert_block, Parts
 def parts(model: Any) -> Parts:
     """The modules of a `RobertaForSequenceClassification`, or of XLM-RoBERTa's."""
     roberta, c, classifier = model.roberta, model.config, model.classifier
-    first = roberta.embeddings.padding_idx + 1
+    padding = roberta.embeddings.padding_idx
     return Parts(
         embedding=Embedding(
             roberta.embeddings.word_embeddings,
             roberta.embeddings.LayerNorm,
             token_types=roberta.embeddings.token_type_embeddings,
             positions=roberta.embeddings.position_embeddings,
-            first_position=first,
+            padding=padding,
         ),
         blocks=[bert_block(layer, c.num_attention_heads) for layer in roberta.encoder.layer],
         head=Head(nn.Sequential(classifier.dense, nn.Tanh()), classifier.out_proj),
-        n_positions=c.max_position_embeddings - first,
+        n_positions=c.max_position_embeddings - padding - 1,
     )

@@ -1,0 +1,234 @@
+"""The original of a hooked model: read from files, or taken from memory as the user gave it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn, Tensor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from .checkpoint_files import blamed, CheckpointFiles, gist
+from .declared import check_prompt, Declared, declared, declared_activation, processing_options
+from .families import FAMILIES
+from .modular import stages_in_files, stages_of, Tail, tail
+from .weights import check_sizes, check_tensors, stored_tensors
+
+
+@dataclass(frozen=True)
+class Original:
+    """What the user gave: a classifier or a bare encoder with a tail, and its tokenizer."""
+
+    name: str
+    model: Any  # a PreTrainedModel; its own attributes differ from family to family
+    tokenizer: PreTrainedTokenizerBase
+    declared: Declared
+    tail: Tail | None = None  # of a modular cross-encoder
+    predict: Callable[[list[tuple[str, str]]], Tensor] | None = None  # its own, without activation
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """All that holds weights."""
+        return [self.model, *([] if self.tail is None else [self.tail.hidden, self.tail.out])]
+
+    @property
+    def n_labels(self) -> int:
+        return self.model.config.num_labels if self.tail is None else self.tail.out.out_features
+
+
+def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+    """The cross-encoder called `name`, with a trained head, from disk or the hub, in float32.
+
+    Raises:
+        ValueError: it is no cross-encoder of a supported family, a file is missing or damaged,
+            or a file declares what CrossLens does not follow. The message names the file.
+    """
+    files = CheckpointFiles(name)
+    if files.find("config.json") is None:
+        raise ValueError(
+            f"no checkpoint at {name!r}: neither a local folder with a config.json nor a model "
+            "the hub would give"
+        )
+    raw = files.json("config.json")
+    check_kind(f"{name}/config.json", raw)
+    says = declared(files, raw)
+    architectures = raw.get("architectures") or ["...ForSequenceClassification"]
+    if not isinstance(architectures, list):
+        raise ValueError(f"{name}/config.json: architectures is {architectures!r}, expected a list")
+    for architecture in architectures:
+        check_architecture(str(architecture), is_modular=bool(says.modules))
+    stored = stored_tensors(files)
+    check_sizes(name, raw, stored)
+    reader = AutoModel if says.modules else AutoModelForSequenceClassification
+    with blamed(f"{name}/config.json makes no {raw['model_type']} model"):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        with torch.device("meta"):
+            empty = reader.from_config(config, trust_remote_code=False)
+    check_tensors(name, empty, stored)
+    with blamed(f"the weights of {name} cannot be read"):
+        # In full precision, whatever the file holds: effects are small differences of scores.
+        model, loading = reader.from_pretrained(
+            name,
+            config=config,
+            output_loading_info=True,
+            dtype=torch.float32,
+            trust_remote_code=False,
+        )
+    # What a modular cross-encoder reads is the last hidden state, without BERT's pooler.
+    missing = sorted(
+        key for key in loading["missing_keys"] if not (says.modules and key.startswith("pooler."))
+    )
+    if missing:
+        raise ValueError(
+            f"{name} has no trained weights for {missing}: its head would "
+            "be random and its scores noise; give a checkpoint that was fine-tuned to rerank"
+        )
+    end = None
+    if says.modules:
+        end = tail(name, stages_in_files(files, says.modules), config.hidden_size)
+    tokenizer = tokenizer or its_tokenizer(files, len(model.get_input_embeddings().weight))
+    return Original(name, model.requires_grad_(False), tokenizer, says, end)
+
+
+def check_kind(where: str, config: Mapping[str, Any]) -> None:
+    """Refuse a config.json of no supported family, or of what no family file follows."""
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise ValueError(
+            f"{where}: its model_type is {family!r}; supported are {', '.join(FAMILIES)}"
+        )
+    for key, why in (
+        ("quantization_config", "its weights are quantized; give them in 16 or 32 bit"),
+        ("auto_map", "it asks for code of its own, which CrossLens never runs"),
+    ):
+        if config.get(key):
+            raise ValueError(f"{where} declares {key}: {why}")
+
+
+def check_architecture(architecture: str, *, is_modular: bool = False) -> None:
+    """Refuse what is no sequence classifier, nor the bare encoder of a modular cross-encoder."""
+    if architecture.endswith("Model" if is_modular else "ForSequenceClassification"):
+        return
+    if is_modular:
+        what = "no bare encoder, which the modules of modules.json expect"
+    elif architecture.endswith(("ForMaskedLM", "ForPreTraining")):
+        what = "a masked language model, without a relevance head"
+    elif architecture.endswith("Model"):
+        what = "a bare encoder (the kind a bi-encoder uses), without a relevance head"
+    else:
+        what = "not a sequence classifier"
+    raise ValueError(
+        f"{architecture} is {what}; a cross-encoder's config.json says ...ForSequenceClassification"
+    )
+
+
+def its_tokenizer(files: CheckpointFiles, n_vocabulary: int) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved beside a model with so many word embeddings."""
+    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        files.json(file)
+    try:
+        with blamed(f"{files.name}/tokenizer.json or tokenizer_config.json cannot be read"):
+            tokenizer = AutoTokenizer.from_pretrained(files.name, trust_remote_code=False)
+        why = f"what loads knows {len(tokenizer)} tokens, the model {n_vocabulary}"
+    except ValueError as error:
+        tokenizer, why = None, gist(error)
+    # Where the files are missing, transformers makes a tokenizer of a few special tokens.
+    if tokenizer is None or len(tokenizer) < n_vocabulary // 2:
+        raise ValueError(
+            f"{files.name} holds no tokenizer of its model ({why}); save it beside the model, or "
+            "give it: load(checkpoint, tokenizer)"
+        )
+    if getattr(tokenizer, "chat_template", None) and files.find("modules.json") is None:
+        refuse_template(files.name)
+    return tokenizer
+
+
+def refuse_template(name: str) -> None:
+    """A chat template would lay the pair out in another way."""
+    raise ValueError(
+        f"{name} declares a chat template, with which sentence-transformers renders every pair; "
+        "CrossLens reads query and document as the two texts of its tokenizer; remove the "
+        "template if the model was trained without it"
+    )
+
+
+def in_memory(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+    """A Hugging Face sequence classifier with its tokenizer; nothing of it is copied."""
+    if tokenizer is None:
+        raise ValueError("a model in memory needs its tokenizer: load(model, tokenizer)")
+    kind, c = type(model).__name__, model.config
+    if c.model_type not in FAMILIES:
+        raise ValueError(
+            f"{kind} is of the family {c.model_type!r}; supported are {', '.join(FAMILIES)}"
+        )
+    check_architecture(kind)
+    name = c._name_or_path or f"{kind} in memory"
+    says = Declared(declared_activation(name, c.to_dict(), {}))
+    return Original(name, unadapted(name, model), tokenizer, says)
+
+
+def of_sentence_transformers(encoder: Any, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+    """A `CrossEncoder` of sentence-transformers: its modules, options and own predict."""
+    model = getattr(encoder, "model", None)
+    first, *others = list(encoder.children()) if hasattr(encoder, "activation_fn") else [None]
+    if not isinstance(model, PreTrainedModel) or first is None:
+        raise TypeError(
+            f"cannot load this {type(encoder).__name__}: expected a CrossEncoder of "
+            "sentence-transformers 5.4 or later on a model of transformers"
+        )
+    name = model.config._name_or_path or "a CrossEncoder in memory"
+    check_prompt(name, encoder.prompts, encoder.default_prompt_name)
+    if not isinstance(encoder.activation_fn, nn.Module):
+        raise ValueError(
+            f"the activation_fn of {name} is {encoder.activation_fn!r}; expected a torch module, "
+            "as torch.nn.Identity()"
+        )
+    if set(first.modality_config) != {"text"}:
+        refuse_template(name)
+    length, truncation = processing_options(
+        name, first.processing_kwargs, first.tokenizer.model_max_length
+    )
+    says = Declared(encoder.activation_fn, (), length, truncation)
+    end = tail(name, stages_of(name, others), model.config.hidden_size) if others else None
+    if model.config.model_type not in FAMILIES:
+        raise ValueError(
+            f"{name} is of the family {model.config.model_type!r}; supported are "
+            f"{', '.join(FAMILIES)}"
+        )
+    check_architecture(type(model).__name__, is_modular=bool(others))
+
+    def predict(pairs: list[tuple[str, str]]) -> Tensor:
+        # One at a time: some tokenizers pad on the left, which shifts the positions of a pair.
+        scores = encoder.predict(
+            pairs, batch_size=1, activation_fn=nn.Identity(), convert_to_tensor=True
+        )
+        return scores.reshape(len(pairs), -1)
+
+    own = tokenizer is None or tokenizer is first.tokenizer
+    return Original(
+        name,
+        unadapted(name, model),
+        tokenizer or first.tokenizer,
+        says,
+        end,
+        predict if own else None,
+    )
+
+
+def unadapted(name: str, model: PreTrainedModel) -> PreTrainedModel:
+    """`model`, unless an adapter or a quantization stands in for its linear maps."""
+    for path, module in model.named_modules():
+        package = type(module).__module__.split(".")[0]
+        if package in ("peft", "adapters", "bitsandbytes", "auto_gptq", "awq"):
+            raise ValueError(
+                f"{name}: {path or 'the model'} is a {type(module).__name__} of {package}; merge "
+                "the adapter, or load the weights unquantized, first"
+            )
+    return model

@@ -1,0 +1,117 @@
+"""The comparison at load: a hooked model gives pairs the logits of its original."""
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .checkpoint_files import blamed
+from .encoder import CrossEncoder
+from .original import Original
+from .tokens import PairTokenizer
+from .weights import check_finite
+
+
+TEXTS = (
+    ("what is the capital of france", "Paris is the capital and largest city of France."),
+    ("how long do cats sleep", "Bananas are rich in potassium."),
+    ("python", "A python is a large snake. " * 6),
+    ("cats", "cats"),
+)
+
+
+@torch.no_grad()
+def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
+    """Refuse a hooked model whose logits are not the original's, on padded pairs.
+
+    The original reads what its own tokenizer lays out, token types included, also where a text
+    spells special tokens. Half of the digits of the spread between pairs have to agree, whatever
+    the size of the scores; beyond that only rounding in the last map is allowed. What can
+    predict by itself (a `CrossEncoder`) is compared by its prediction too.
+
+    `limit` is the longest pair of the original, in tokens.
+
+    Raises:
+        ValueError: the original itself fails, or gives no numbers.
+        RuntimeError: the two differ.
+    """
+    # The original's own layout, whatever length or truncation the user wished.
+    tokens = replace(model.tokens, limit=limit, truncation=original.declared.truncation)
+    special = " ".join(map(str, tokens.tokenizer.all_special_tokens))
+    texts = [*TEXTS, (f"python {special}", f"{special} a large {special} snake")]
+    pairs = tokens([query for query, _ in texts], [document for _, document in texts])
+    training = [m for whole in original.modules for m in whole.modules() if m.training]
+    try:
+        for whole in original.modules:
+            whole.eval()
+        with blamed(f"the checkpoint {original.name} itself cannot score a pair"):
+            expected = {"its own forward pass": originals_logits(original, tokens, texts)}
+            if original.predict is not None:
+                expected["its own predict"] = original.predict(texts).to(model.device)
+    finally:
+        for module in training:
+            module.training = True
+    with model.record("logits", "pooled") as cache:
+        model(pairs.to(model.device))
+    ours, pooled = (cache[site] for name in ("logits", "pooled") for site in model.sites(name))
+    for what, theirs in expected.items():
+        compare(model, original, ours, theirs.to(ours.dtype), pooled, what)
+
+
+def originals_logits(
+    original: Original, tokens: PairTokenizer, texts: list[tuple[str, str]]
+) -> Float[Tensor, "pair label"]:
+    """By the original and its own tokenizer, nothing of ours between them."""
+    inputs: Any = tokens.tokenizer(
+        [query for query, _ in texts],
+        [document for _, document in texts],
+        padding=original.tokenizer.pad_token is not None,
+        padding_side="right",
+        truncation=tokens.truncation,
+        max_length=tokens.limit,
+        return_tensors="pt",
+    ).to(original.model.device)
+    known = inspect.signature(type(original.model).forward).parameters
+    outputs = original.model(**{key: value for key, value in inputs.items() if key in known})
+    if original.tail is None:
+        return outputs.logits
+    return original.tail.logits(outputs.last_hidden_state, inputs["attention_mask"])
+
+
+def compare(
+    model: CrossEncoder,
+    original: Original,
+    ours: Float[Tensor, "pair label"],
+    theirs: Float[Tensor, "pair label"],
+    pooled: Float[Tensor, "pair d"],
+    what: str,
+) -> None:
+    """Refuse a difference above the tolerance, and logits that are no numbers."""
+    if not torch.isfinite(theirs).all():
+        check_finite(original.name, original.model.named_parameters())
+        raise ValueError(
+            f"the checkpoint {original.name} itself scores {theirs.flatten().tolist()}: its "
+            f"activations overflow {theirs.dtype}; load it in float32"
+        )
+    if ours.shape != theirs.shape:
+        raise RuntimeError(
+            f"{original.name} gives logits of shape {tuple(theirs.shape)} by {what}, the hooked "
+            f"model {tuple(ours.shape)}: please report it with the checkpoint's config.json"
+        )
+    worst = (ours - theirs).abs().max().item()
+    spread = (theirs.amax(dim=0) - theirs.amin(dim=0)).max().item()
+    out = model.head.out
+    terms = pooled.abs() @ out.weight.abs().T
+    size = (terms if out.bias is None else terms + out.bias.abs()).max().item()
+    eps = torch.finfo(theirs.dtype).eps
+    tolerance = eps**0.5 * spread + 8 * eps * size
+    if not worst <= tolerance:  # so that nan is refused as well
+        raise RuntimeError(
+            f"the hooked model differs from {original.name} ({what}) by {worst:.2g} in a logit "
+            f"(tolerance {tolerance:.2g}, for logits that spread over {spread:.2g}); this is a "
+            f"fault of CrossLens or an unknown variant of {model.cfg.family}: please report it "
+            "with the checkpoint's config.json"
+        )
