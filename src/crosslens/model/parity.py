@@ -107,7 +107,8 @@ def compare(
     terms = pooled.abs() @ out.weight.abs().T
     size = (terms if out.bias is None else terms + out.bias.abs()).max().item()
     eps = torch.finfo(theirs.dtype).eps
-    tolerance = eps**0.5 * spread + 8 * eps * size
+    # in float64 no closer than float32 rounds: originals take softmax and rotations in float32
+    tolerance = max(eps**0.5, torch.finfo(torch.float32).eps) * spread + 8 * eps * size
     if not worst <= tolerance:  # so that nan is refused as well
         raise RuntimeError(
             f"the hooked model differs from {original.name} ({what}) by {worst:.2g} in a logit "
