@@ -35,6 +35,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "circuit", "interventions", "contrasts", "engine"),
         *LEAVES,
     },
+    "neurons": {"sites", "pairs", "hooks", "engine", "attribution", "writing", *LEAVES},
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),

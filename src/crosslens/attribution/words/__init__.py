@@ -1,0 +1,1 @@
+"""Word attributions: a number for every token and word of a pair, and tests of such numbers."""

@@ -1,0 +1,113 @@
+"""Degradation: how fast a prediction falls as the tokens of the largest attribution are deleted.
+
+Jiang et al. (2021), section 4.1: of a pair of L tokens, the round(k L) with the largest numbers
+are deleted, k from 1/9 to 1; what stands behind moves up. Special tokens stay. The better an
+attribution, the faster p(relevant) falls.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...hooks import Hooked
+from ...not_measurable import NotMeasurable
+from ...pairs import Pairs
+from .removal import without
+from .scoring import scores_of
+from .word_attribution import WordAttribution
+
+
+SHARES = tuple((i + 1) / 9 for i in range(9))  # linspace(0, 1, 10) without 0
+
+
+@dataclass(frozen=True, eq=False)
+class Degradation:
+    """p(relevant) of every pair, by method and share of tokens deleted."""
+
+    shares: tuple[float, ...]
+    original: Float[np.ndarray, " pair"]
+    kept: Mapping[str, Float[np.ndarray, "share pair"]]  # p(relevant) of what is left
+
+    def normalised(self) -> dict[str, Float[np.ndarray, " share"]]:
+        """(mean p - m) / (o - m): o the mean of the originals, m the least mean at the last share.
+
+        Raises:
+            NotMeasurable: deleting everything lowers p(relevant) by no method.
+        """
+        least = min(float(values[-1].mean()) for values in self.kept.values())
+        whole = float(self.original.mean())
+        if not whole > least:
+            raise NotMeasurable(
+                f"p(relevant) is {whole:.3f} on average and {least:.3f} without its words: there "
+                "is no fall to normalise by; take pairs that the model finds relevant"
+            )
+        return {
+            name: (values.mean(axis=1) - least) / (whole - least)
+            for name, values in self.kept.items()
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """One row per method, share and pair: method, share, pair, original, p."""
+        tables = []
+        for name, values in self.kept.items():
+            n_shares, n_pairs = values.shape
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "method": name,
+                        "share": np.repeat(self.shares, n_pairs),
+                        "pair": np.tile(np.arange(n_pairs), n_shares),
+                        "original": np.tile(self.original, n_shares),
+                        "p": values.flatten(),
+                    }
+                )
+            )
+        return pd.concat(tables, ignore_index=True)
+
+
+def degradation(
+    model: Hooked,
+    attributions: Sequence[WordAttribution],
+    *,
+    shares: Sequence[float] = SHARES,
+) -> Degradation:
+    """p(relevant) of the pairs of `attributions` as each deletes its largest tokens.
+
+    p is the sigmoid of the score: of one logit, or of the log-odds of two.
+
+    Raises:
+        ValueError: no attribution, attributions of different pairs, or a share outside [0, 1].
+    """
+    if not attributions:
+        raise ValueError("no attribution to compare: give at least one")
+    pairs = attributions[0].pairs
+    if any(each.pairs is not pairs for each in attributions):
+        raise ValueError("attributions of different pairs: compute all of them for the same Pairs")
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares are {list(shares)}: each lies between 0 and 1")
+    original = _probability(scores_of(model, pairs))
+    kept = {
+        each.method: np.stack(
+            [_probability(scores_of(model, shortened(each, share))) for share in shares]
+        )
+        for each in attributions
+    }
+    return Degradation(tuple(shares), original, kept)
+
+
+def shortened(attribution: WordAttribution, share: float) -> Pairs:
+    """The pairs without the `share` of their tokens (special ones counted) of largest value."""
+    pairs = attribution.pairs
+    removed = torch.zeros_like(pairs.token, dtype=torch.bool)
+    for i, length in enumerate(pairs.lengths.tolist()):
+        removed[i, attribution.order(i)[: round(share * length)]] = True
+    return without(pairs, removed)
+
+
+def _probability(scores: Tensor) -> Float[np.ndarray, " pair"]:
+    return torch.sigmoid(scores.double()).numpy(force=True)

@@ -1,0 +1,147 @@
+"""Attributions from slopes: integrated gradients at any layer, and gradient times input.
+
+    IG(token) = (x - x') . integral over t of  dF/dx (x' + t (x - x'))      sum over dimensions
+
+x is the stream that a layer reads, x' the same of a baseline; all tokens move together. The sum
+over all tokens is F(pair) - F(baseline), up to the error of the quadrature (Sundararajan et al.,
+2017; layer by layer as in Zhan et al., 2020, section 3.2).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from numpy.polynomial import legendre
+from torch import Tensor
+
+from ...engine.gradients import slopes
+from ...hooks import Hooked
+from ...pairs import Pairs
+from ...sites import Site
+from ..flow.conductance import padded
+from .scoring import batches
+from .word_attribution import WordAttribution
+
+
+@dataclass(frozen=True, eq=False)
+class IntegratedGradients(WordAttribution):
+    """Integrated gradients with what they should add up to."""
+
+    change: Float[Tensor, " pair"] | None = None  # F(pair) - F(baseline)
+    steps: int = 0
+
+    @property
+    def error(self) -> Float[Tensor, " pair"]:
+        """How far the tokens' sum is from `change`, over `change`: the completeness error."""
+        assert self.change is not None
+        return (self.token.sum(dim=1) - self.change).abs() / self.change.abs()
+
+
+def integrated_gradients(
+    model: Hooked,
+    pairs: Pairs,
+    baseline: Float[Tensor, "pair pos d_embed"] | None = None,
+    *,
+    layer: int = 0,
+    steps: int = 32,
+    tolerance: float | None = None,
+    most_steps: int = 512,
+) -> IntegratedGradients:
+    """What each token adds to the score on the way from `baseline`, in score units.
+
+    Args:
+        baseline: the word embeddings of the baseline, as `padded` makes them; positions,
+            segments and the mask stay those of the pairs. By default every token of query and
+            document is replaced by padding, special tokens stay.
+        layer: the block whose input is integrated over; 0 is the output of the embeddings.
+        steps: Gauss-Legendre nodes on the way.
+        tolerance: the completeness error, over the change in score, at which refining stops: pairs
+            above it are run again with twice the steps, up to `most_steps`. None: no refining.
+
+    Raises:
+        LookupError: the model has no such layer.
+        ValueError: fewer than one step, or a baseline of another shape.
+    """
+    streams = model.sites("resid_pre")
+    if not 0 <= layer < len(streams):
+        raise LookupError(f"no layer {layer}: the model has layers 0 to {len(streams) - 1}")
+    if steps < 1:
+        raise ValueError(f"steps={steps}: a way has at least one node")
+    if baseline is None:
+        baseline = padded(model, pairs, keep=("cls", "sep1", "sep2"))
+    with torch.no_grad(), model.record("embed", streams[layer]) as cache:
+        score = model(pairs)
+    x, words = cache[streams[layer]], cache[Site("embed")]
+    if words.shape != baseline.shape:
+        raise ValueError(
+            f"the baseline has shape {tuple(baseline.shape)}, the word embeddings of the pairs "
+            f"{tuple(words.shape)}: build it for these pairs, as `padded` does"
+        )
+    with (
+        torch.no_grad(),
+        model.tapped([(Site("embed"), lambda _: baseline)]),
+        model.record(streams[layer]) as cache,
+    ):
+        change = score - model(pairs)
+    start = cache[streams[layer]]
+
+    token = torch.zeros_like(x[:, :, 0])
+    rows, n = list(range(len(pairs))), steps
+    while rows:
+        for width, members in pairs.take(rows).like_lengths():
+            for some in batches([rows[i] for i in members], width * n, pairs.device.type):
+                here = slice(width)
+                token[some, here] = _integral(
+                    model, pairs.take(some, width=width), layer, start[some, here], x[some, here], n
+                )
+        off = (token.sum(dim=1) - change).abs() / change.abs()
+        rows = [i for i in rows if tolerance is not None and off[i] > tolerance]
+        if 2 * n > most_steps:
+            break
+        n *= 2
+    name = f"integrated gradients (layer {layer})"
+    return IntegratedGradients(name, pairs, token, change=change, steps=n)
+
+
+def gradient_times_input(model: Hooked, pairs: Pairs, *, layer: int = 0) -> WordAttribution:
+    """The slope of the score at what a layer reads, times that, summed over dimensions.
+
+    The first-order value of setting a token's stream to 0; in score units.
+    """
+    streams = model.sites("resid_pre")
+    if not 0 <= layer < len(streams):
+        raise LookupError(f"no layer {layer}: the model has layers 0 to {len(streams) - 1}")
+    site = streams[layer]
+    token = torch.zeros(pairs.token.shape, device=pairs.device)
+    for width, members in pairs.like_lengths():
+        for some in batches(members, width, pairs.device.type):
+            found = slopes(model, pairs.take(some, width=width), [site])
+            product = (found.slope[site] * found.value[site].detach()).sum(dim=-1)
+            token = token.to(product.dtype)
+            token[some, :width] = product
+    return WordAttribution(
+        f"gradient x input (layer {layer})", pairs, token * pairs.attended.to(token)
+    )
+
+
+def _integral(
+    model: Hooked,
+    pairs: Pairs,
+    layer: int,
+    start: Float[Tensor, "pair pos d_model"],
+    end: Float[Tensor, "pair pos d_model"],
+    steps: int,
+) -> Float[Tensor, "pair pos"]:
+    """The integral of the slope along the straight line, times the line, for each token."""
+    nodes, weights = legendre.leggauss(steps)
+    total = torch.zeros_like(end)
+    at_once = max(1, 2_000 // (len(pairs) * pairs.token.shape[1]))
+    for first in range(0, steps, at_once):
+        t = torch.as_tensor((nodes[first : first + at_once] + 1) / 2).to(end)
+        weight = torch.as_tensor(weights[first : first + at_once] / 2).to(end)
+        way = torch.lerp(start, end, t[:, None, None, None]).requires_grad_()
+        with torch.enable_grad():
+            score = model.suffix(pairs.repeat(len(t)), layer, way.flatten(0, 1)).sum()
+            (slope,) = torch.autograd.grad(score, way)
+        total += torch.tensordot(weight, slope, dims=1)
+    return ((end - start) * total).sum(dim=-1) * pairs.attended.to(end)

@@ -1,0 +1,139 @@
+"""Leave-one-out: what the score loses with each word, exactly.
+
+    effect(word) = F(pair) - F(pair without the word)
+
+A word is *deleted*: all its tokens go, and what stands behind moves up, as if the text had
+been written without it. Or it is *hidden* by a token mask: it stays in its place, and no token
+reads it in any layer (Zhan et al., 2020, eq. 2). The difference between the two is what the word
+does by pushing others back.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...hooks import Hooked
+from ...interventions.mask import token_mask
+from ...pairs import Pairs, Segment
+from .scoring import batches, scores_of
+from .word_attribution import to_tokens, WordAttribution, words_of
+
+
+Rows = list[tuple[int, list[int]]]  # a pair, and the places of one of its words
+
+
+def leave_one_out(
+    model: Hooked, pairs: Pairs, *, progress: Callable[[int, int], None] | None = None
+) -> WordAttribution:
+    """The fall of the score when each word of query and document is deleted, in score units.
+
+    One plain forward row per word. All tokens of a word hold its number; special tokens, which
+    are never deleted, hold 0. `progress(done, total)` counts words.
+    """
+    rows = _words(pairs)
+
+    def scored(chosen: Rows) -> Float[Tensor, " row"]:
+        some = pairs.take([i for i, _ in chosen], width=pairs.token.shape[1])
+        return scores_of(model, without(some, _marked(some, chosen)))
+
+    return _effects("leave-one-out", model, pairs, rows, scored, progress)
+
+
+def hide_one_out(
+    model: Hooked, pairs: Pairs, *, progress: Callable[[int, int], None] | None = None
+) -> WordAttribution:
+    """The fall of the score when each word is hidden from all tokens in all layers.
+
+    As `leave_one_out`, but every other token keeps its position.
+    """
+    rows = _words(pairs)
+
+    def scored(chosen: Rows) -> Float[Tensor, " row"]:
+        some = pairs.take([i for i, _ in chosen], width=pairs.token.shape[1])
+        src = _marked(some, chosen)[:, None, :]
+        blocked = src.expand(-1, src.shape[-1], -1)
+        layers = [site.layer for site in model.sites("attn_scores")]
+        hooks = [token_mask(layer, blocked=blocked) for layer in layers if layer is not None]
+        with torch.no_grad(), model.hooked(*hooks):
+            return model(some)
+
+    return _effects("hide-one-out", model, pairs, rows, scored, progress)
+
+
+def without(pairs: Pairs, removed: Bool[Tensor, "pair pos"]) -> Pairs:
+    """The same pairs with some tokens deleted; positions of those behind move up.
+
+    Texts, words and spans stay those of the whole pair, so that every token that is left still
+    knows where it came from.
+
+    Raises:
+        ValueError: a token that is neither of the query nor of the document would go.
+    """
+    special = removed & pairs.attended & ~pairs.where("query", "document")
+    if special.any():
+        i, place = special.nonzero()[0].tolist()
+        raise ValueError(
+            f"token {place} of pair {i} is {pairs.words(i)[place]}: only tokens of the query and "
+            "the document can be deleted"
+        )
+    kept = pairs.attended & ~removed
+    order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
+    n = kept.sum(dim=1)
+    behind = torch.arange(order.shape[1], device=pairs.device)[None] >= n[:, None]
+
+    def moved(values: Tensor) -> Tensor:
+        index = order if values.dim() == 2 else order[:, :, None].expand_as(values)
+        return values.gather(1, index)
+
+    changed = {
+        name: moved(getattr(pairs, name))
+        for name in ("token", "segment", "word", "span", "role")
+        if getattr(pairs, name) is not None
+    }
+    changed["segment"] = changed["segment"].masked_fill(behind, int(Segment.PAD))
+    return replace(pairs, **changed).take(range(len(pairs)))
+
+
+def _words(pairs: Pairs) -> Rows:
+    """Every word of query and document."""
+    return [
+        (i, tokens)
+        for i in range(len(pairs))
+        for segment, _, tokens in words_of(pairs, i)
+        if segment in (Segment.QUERY, Segment.DOCUMENT)
+    ]
+
+
+def _marked(some: Pairs, rows: Rows) -> Bool[Tensor, "pair pos"]:
+    """The tokens of each row's word."""
+    marked = torch.zeros_like(some.token, dtype=torch.bool)
+    for row, (_, tokens) in enumerate(rows):
+        marked[row, tokens] = True
+    return marked
+
+
+def _effects(
+    name: str,
+    model: Hooked,
+    pairs: Pairs,
+    rows: Rows,
+    scored: Callable[[Rows], Float[Tensor, " row"]],
+    progress: Callable[[int, int], None] | None,
+) -> WordAttribution:
+    """The fall of the score with each of `rows`, batches of like length together."""
+    whole = scores_of(model, pairs)
+    lengths = pairs.lengths.tolist()
+    values: list[dict[tuple[int, ...], float]] = [{} for _ in range(len(pairs))]
+    queue = sorted(rows, key=lambda row: lengths[row[0]], reverse=True)  # the longest sets the size
+    while queue:
+        batch = list(next(batches(queue, lengths[queue[0][0]], pairs.device.type)))
+        queue = queue[len(batch) :]
+        found = (whole[[i for i, _ in batch]] - scored(batch)).tolist()
+        for (i, tokens), value in zip(batch, found, strict=True):
+            values[i][tuple(tokens)] = value
+        if progress is not None:
+            progress(sum(map(len, values)), len(rows))
+    return WordAttribution(name, pairs, to_tokens(pairs, values).to(whole), is_additive=False)

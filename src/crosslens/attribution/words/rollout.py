@@ -1,0 +1,40 @@
+"""Attention rollout: what the scored row reads of each token, through all layers.
+
+    rollout_l = (A_l + I) / 2 . rollout_(l - 1),   A_l the mean pattern over heads
+
+(Abnar & Zuidema, 2020, https://arxiv.org/abs/2005.00928). It follows attention alone, not what
+heads write: a head that reads and writes nothing counts as much as any other.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...hooks import Hooked
+from ...pairs import Pairs
+from .scoring import batches
+from .word_attribution import WordAttribution
+
+
+@torch.no_grad()
+def attention_rollout(model: Hooked, pairs: Pairs) -> WordAttribution:
+    """The share of the scored row that attention traces back to each token; shares add up to 1."""
+    token = torch.zeros(pairs.token.shape, device=pairs.device)
+    for width, members in pairs.like_lengths():
+        for some in batches(members, width, pairs.device.type):
+            token[some, :width] = _rolled(model, pairs.take(some)).to(token)
+    return WordAttribution("attention rollout", pairs, token)
+
+
+def _rolled(model: Hooked, pairs: Pairs) -> Float[Tensor, "pair pos"]:
+    """The row of the rollout that is scored."""
+    own = torch.eye(pairs.token.shape[1], device=pairs.device)
+    product: list[Tensor] = []
+
+    def roll(pattern: Float[Tensor, "pair head dst src"]) -> None:
+        step = (pattern.mean(dim=1) + own.to(pattern)) / 2
+        product[:] = [step @ product[0] if product else step]
+
+    with model.tapped([(site, roll) for site in model.sites("pattern")]):
+        model(pairs)
+    return product[0][:, 0]

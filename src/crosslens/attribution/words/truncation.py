@@ -1,0 +1,65 @@
+"""Truncation: how many tokens the first of a ranking can lose before it is first no more.
+
+Jiang et al. (2021), section 4.3: tokens go in ascending order of attribution, while all other
+documents keep their scores. Attributions are not computed anew on the way.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...hooks import Hooked
+from .removal import without
+from .scoring import scores_of
+from .word_attribution import WordAttribution
+
+
+class Truncation(NamedTuple):
+    """Tokens that can go, and of how many: query and document, or the document alone."""
+
+    removable: Int[Tensor, " pair"]
+    of: Int[Tensor, " pair"]
+
+    @property
+    def share(self) -> Float[Tensor, " pair"]:
+        """The share of the tokens that can go."""
+        return self.removable / self.of
+
+
+def truncation(
+    model: Hooked,
+    attribution: WordAttribution,
+    rivals: Float[Tensor, " pair"],
+    *,
+    parts: Sequence[str] = ("query", "document"),
+) -> Truncation:
+    """How many tokens of each pair can go, the least important first, before it falls behind.
+
+    `rivals` holds the score of each pair's next document. A pair has fallen behind at the first
+    number of deleted tokens that leaves its score below its rival's; a later return does not
+    count. `parts` names the segments that lose tokens: ("document",) spares the query.
+
+    Raises:
+        ValueError: a pair scores below its rival from the beginning.
+    """
+    pairs = attribution.pairs
+    scores = scores_of(model, pairs)
+    behind = (scores < rivals.to(scores)).nonzero().flatten().tolist()
+    if behind:
+        raise ValueError(f"pairs {behind} score below their rivals: they are not the first")
+    among = pairs.where(*parts)
+    removable, of = [], []
+    for i in range(len(pairs)):
+        order = attribution.order(i, among)[::-1]
+        rows = pairs.take([i] * len(order))
+        gone = torch.zeros_like(rows.token, dtype=torch.bool)
+        for row in range(len(order)):
+            gone[row, order[: row + 1]] = True
+        left = scores_of(model, without(rows, gone))
+        lost = (left < rivals[i].to(left)).nonzero().flatten()
+        removable.append(int(lost[0]) if len(lost) else len(order))
+        of.append(len(order))
+    return Truncation(torch.tensor(removable), torch.tensor(of))

@@ -1,0 +1,62 @@
+"""What every word attribution of the catalogue owes its users."""
+
+import pytest
+import torch
+
+from crosslens import CrossEncoder, load, Pairs, plant
+from crosslens.attribution.words.catalogue import method, METHODS
+from crosslens.attribution.words.rollout import attention_rollout
+from crosslens.statistics import auroc
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_padding_has_no_value_and_the_batch_does_not_matter(
+    name: str, model: CrossEncoder, pairs: Pairs
+) -> None:
+    found = method(name)(model, pairs)
+    assert found.token[~pairs.attended].eq(0).all()
+    assert found.token.isfinite().all()
+    if name != "bottleneck":  # its noise is that of the pairs it is given
+        alone = method(name)(model, pairs.take([0])).token
+        assert torch.allclose(found.token[:1, : alone.shape[1]], alone, atol=1e-5)
+
+
+def test_an_unknown_method_is_answered_with_near_names() -> None:
+    with pytest.raises(LookupError, match="did you mean leave-one-out"):
+        method("leave-on-out")
+
+
+def test_words_add_up_their_tokens_or_share_their_number(model: CrossEncoder) -> None:
+    pairs = model.pair("cats", "xyz purr")  # three pieces, one piece
+    summed = method("gradient x input")(model, pairs)
+    shared = method("leave-one-out")(model, pairs)
+    places = (pairs.where("document")[0] & (pairs.word[0] == 0)).nonzero().flatten()
+    assert len(places) == 3
+    for found, value in (
+        (summed, summed.token[0, places].sum()),
+        (shared, shared.token[0, places[0]]),
+    ):
+        words = found.words().set_index("text")["value"]
+        assert words["xyz"] == pytest.approx(float(value), abs=1e-6)
+        assert list(found.words()["text"]) == ["[CLS]", "cats", "[SEP1]", "xyz", "purr", "[SEP2]"]
+
+
+def test_rollout_shares_add_up_to_one(any_model: CrossEncoder) -> None:
+    pairs = any_model.pair("why do cats purr", "cats purr when they rest", "the engine of a car")
+    total = attention_rollout(any_model, pairs).token.sum(dim=1)
+    assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["leave-one-out", "hide-one-out", "integrated gradients", "LIME"])
+def test_planted_terms_come_first_and_random_numbers_find_nothing(name: str) -> None:
+    model = load(plant("bm25"))
+    pairs = model.pair(
+        "canoe paddle", "a canoe needs a paddle and a road", "the paddle of the bus is in a canoe"
+    )
+    matched = torch.isin(pairs.token, pairs.token[0][pairs.where("query")[0]])
+    matched &= pairs.where("document")
+    among = pairs.where("document")
+    value = method(name)(model, pairs).token.abs()
+    control = method("random")(model, pairs).token
+    assert auroc(value[among].numpy(), matched[among].numpy()) == 1.0
+    assert auroc(control[among].numpy(), matched[among].numpy()) < 0.95
