@@ -11,10 +11,11 @@ import crosslens
 
 ROOT = Path(__file__).parents[1]
 NAMESPACES = {name for name in crosslens.__all__ if ismodule(getattr(crosslens, name))}
-LEAVES = {"signals", "stats", "not_measurable"}  # no model anywhere
+LEAVES = {"signals", "stats", "not_measurable", "arrays"}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
     "not_measurable": set(),
+    "arrays": set(),
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
@@ -22,8 +23,10 @@ MAY_IMPORT = {
     "signals": set(),
     "corpora": {"signals", "writing"},
     "writing": set(),
-    "provenance": {"corpora"},
-    "findings": {"provenance", "writing"},
+    "plain_data": set(),
+    "versions": set(),
+    "findings": {"plain_data", "versions", "writing"},
+    "provenance": {"corpora", "model"},
     "ranking": {"corpora", "stats", "signals", "writing"},
     "effectiveness": {"ranking", "corpora", "stats", "signals"},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},

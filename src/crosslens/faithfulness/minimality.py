@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from .graph import called, in_order, Part, parts
@@ -49,7 +50,7 @@ class Minimality:
             {
                 **{name: np.repeat(of, n_pairs) for name, of in self._names().items()},
                 "pair": np.tile(np.arange(n_pairs), n_members),
-                "adds": self.adds.flatten().numpy(force=True),
+                "adds": array(self.adds.flatten()),
             }
         )
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -57,7 +58,7 @@ def soft_tf_of_term(
         some = pairs.take(rows.tolist())
         count = soft_tf(model, some, src=src).flatten(0, 1).double()
         mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
-        found[:, rows.numpy(force=True)] = mean.numpy(force=True)
+        found[:, rows.numpy(force=True)] = array(mean)
     return found
 
 
