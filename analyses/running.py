@@ -1,7 +1,5 @@
 """What every analysis is given, and how its answer is kept."""
 
-import runpy
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -21,13 +19,19 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 class Given:
     """A model, texts and options; and the run into which parts are kept as they are finished."""
 
-    model: CrossEncoder
+    given_model: CrossEncoder | None
     collections: tuple[Collection, ...]
     pairs: int
     seed: int
     options: Any  # the analysis's own `Options`
     run: Findings
     watch: Watch
+
+    @property
+    def model(self) -> CrossEncoder:
+        """The model, of analyses that are given one."""
+        assert self.given_model is not None
+        return self.given_model
 
     @property
     def texts(self) -> Collection:
@@ -41,11 +45,6 @@ class Given:
         return self.run.chunk
 
 
-def compute_only(table: str, key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """A `Keep` without a run."""
-    return compute()
-
-
 def answer_into(name: str, given: Given) -> pd.DataFrame:
     """The tables, and pages if any, of the analysis called `name` into its run; its last table."""
     module = import_module(f"{__package__}.{name}")
@@ -57,9 +56,3 @@ def answer_into(name: str, given: Given) -> pd.DataFrame:
         for page, text in module.draw(answer).items():
             given.run.text(page, text)
     return list(tables.values())[-1]
-
-
-def main(name: str) -> None:
-    """`python -m crosslens.analyses.NAME` is the command `crosslens analyse NAME`."""
-    sys.argv[1:1] = ["analyse", name.rpartition(".")[2]]
-    runpy.run_module("crosslens", run_name="__main__")

@@ -1,14 +1,15 @@
 """How a command ends: exit codes, one clear line for what is wrong, signals.
 
-    0    done
-    2    something that the user can set right: one line names it and the way out
-    3    a fault of CrossLens: one line to report; --debug shows the traceback
-    130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
+0    done
+2    something that the user can set right: one line names it and the way out
+3    a fault of CrossLens: one line to report; --debug shows the traceback
+130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
 """
 
 import dis
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-import click
 import typer
 
 from ..not_measurable import NotMeasurable
@@ -25,6 +25,7 @@ from ..not_measurable import NotMeasurable
 
 WRONG: Final = 2
 FAULT: Final = 3
+LONGEST: Final = 1_000  # characters of an error that are shown without --debug
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 # whatever raises them: files, the network, memory, texts of another encoding
@@ -42,7 +43,7 @@ def gate(debug: bool) -> Iterator[None]:
     with _terminable():
         try:
             yield
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt as error:
             raise typer.Exit(interrupted(error)) from None
@@ -97,7 +98,7 @@ def gist(error: BaseException) -> str:
         text = f"a process at work was killed, often for lack of memory ({error}); use fewer --jobs"
     else:
         text = str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return textwrap.shorten(text, LONGEST, placeholder=" …") or type(error).__name__
 
 
 def _place(error: BaseException) -> str:
