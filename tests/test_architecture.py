@@ -59,6 +59,11 @@ MAY_IMPORT = {
     "attention": {"attribution"},
     "words": {"attribution"},
     "circuits": NAMESPACES,  # what they need is public
+    "report": {
+        *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),
+        *("attribution", "faithfulness", "surrogate", "ranking", "effectiveness", "findings"),
+        *LEAVES,
+    },
     "analyses": {"circuits", *NAMESPACES},
 }
 EVERYTHING = {"cli", "__main__"}  # what a user runs may use every part

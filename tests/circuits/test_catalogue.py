@@ -8,8 +8,9 @@ import pytest
 from crosslens.circuits import bm25, contextual, embedded, matching, neurons, relevance
 from crosslens.circuits.catalogue import CLAIMS, named
 from crosslens.circuits.claim import Claim, Known, Verdict
-from crosslens.circuits.evidence import Evidence, mean_over_heads
+from crosslens.circuits.evidence import Evidence
 from crosslens.circuits.examine import as_json, beside_known, examine, judged
+from crosslens.circuits.head_figures import mean_over_heads
 from ir_measures import Qrel
 from tiny import tiny
 
@@ -139,8 +140,8 @@ def test_members_stand_beside_the_known_ones():
     claim: Claim = replace(
         matching.CLAIM, known={"x": Known(heads("1.1 2.8 2.9 3.3"), "paper", "sure")}
     )
-    told = beside_known(claim, Verdict("matching", "x", True, "", members=members))
-    assert [each.value for each in told.figures] == [0.5, 1.0]
+    found = beside_known(claim, Verdict("matching", "x", True, "", members=members))
+    assert [each.value for each in found.figures] == [0.5, 1.0]
     assert beside_known(claim, Verdict("matching", "y", True, "", members=members)).figures == ()
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from crosslens.circuits.claim import Figure, mean_of, number, Verdict
+from crosslens.circuits.claim import Verdict
+from crosslens.circuits.figure import Figure, mean_of, number
 
 
 HIGH = mean_of("high", np.array([1.0, 1.1, 0.9, 1.0]), holds=lambda low, high, control: low > 0.5)
@@ -13,14 +14,14 @@ LOW = mean_of(
     expected="above 0.5",
     holds=lambda low, high, control: low > control,
 )
-TOLD = Figure("beside", 3.0)
+BESIDE = Figure("beside", 3.0)
 
 
 def test_a_claim_holds_if_every_figure_that_decides_does():
-    assert Verdict.by("c", "m", [HIGH, TOLD]).holds is True
-    found = Verdict.by("c", "m", [HIGH, LOW, TOLD])
+    assert Verdict.by("c", "m", [HIGH, BESIDE]).holds is True
+    found = Verdict.by("c", "m", [HIGH, LOW, BESIDE])
     assert found.holds is False and found.deciding is LOW
-    assert Verdict.by("c", "m", [TOLD]).holds is None
+    assert Verdict.by("c", "m", [BESIDE]).holds is None
     assert str(found).startswith("c does not hold in m: low 0.05")
     assert "control 0.50, expected above 0.5" in found.says
 
@@ -37,7 +38,7 @@ def test_skipped_items_do_not_count():
 
 
 def test_a_frame_has_a_row_per_figure_and_none_is_an_answer():
-    frame = Verdict.by("c", "m", [HIGH, TOLD]).frame()
+    frame = Verdict.by("c", "m", [HIGH, BESIDE]).frame()
     assert frame["holds"].tolist()[0] is True and frame["holds"].isna().tolist() == [False, True]
     assert (frame["claim"] == "c").all()
 

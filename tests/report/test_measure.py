@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 import torch
 from crosslens.circuits.catalogue import CLAIMS
+from crosslens.circuits.evidence import Evidence
 from tiny import tiny
 
 from crosslens import Findings, load
+from crosslens.contrasts import Shortened
 from crosslens.planted import plant
 from crosslens.provenance import provenance
-from crosslens.report.measure import built, measure, ROLES
+from crosslens.report.measure import measure
 from crosslens.report.page import page
 from crosslens.report.question import CONTROL, Question
-from crosslens.report.shortened import Shortened
+from crosslens.report.signals import possible
 from crosslens.report.summary import claimed
+from crosslens.report.units import ROLES
 
 
 def test_the_heads_that_may_be_named_are_the_planted_ones(finished):
@@ -103,7 +106,7 @@ def test_saturation_shows_in_the_levels(finished):
 def test_an_interrupted_run_resumes_and_ends_the_same(
     tmp_path, finished, planted, few, question, monkeypatch
 ):
-    import crosslens.report.measure as module
+    import crosslens.report.units as module
 
     plain, calls, question = module.patching, [], replace(question, circuit=False)
 
@@ -165,8 +168,9 @@ def test_a_signal_that_no_pair_allows_is_said_not_hidden(tmp_path, planted, few)
     )
     asked = Question("p", "c", pairs=2, scored=5, signals=("TDC",), circuit=False)
     findings = Findings.create(tmp_path, asked.config)
-    contrasts = built(asked, planted, one, findings)
-    assert "TDC" not in contrasts and "no pair for TDC" in findings.meta["impossible"]["TDC"]
+    evidence = Evidence.of(planted, one, 2, scored=5)
+    assert "TDC" not in possible(asked, evidence, findings)
+    assert "no pair for TDC" in findings.meta["impossible"]["TDC"]
 
 
 def test_pairs_of_contrasts_are_no_longer_than_asked(finished, question):
