@@ -12,7 +12,9 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. 10.1 stan
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from crosslens import heads, Unit
 from crosslens.attention import attention_follows, attention_shares
@@ -39,7 +41,7 @@ def detect(evidence: Evidence) -> Verdict:
     every = evidence.model.heads()
     pairs = evidence.tfc1.more
     idf = evidence.token_idf.filled().to(pairs.device)[pairs.token]
-    rarity = attention_follows(evidence.model, pairs, idf).double().cpu().numpy()
+    rarity = varied(attention_follows(evidence.model, pairs, idf).double().cpu().numpy())
     share = attention_shares(evidence.model, pairs)["query"]
     figures = [
         *figures,
@@ -70,6 +72,15 @@ def detect(evidence: Evidence) -> Verdict:
         tables={"heads": table},
         pairs=len(evidence.tfc1),
     )
+
+
+def varied(correlation: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, "head pair"]:
+    """The correlations, 0 for a head that attends to all query tokens alike.
+
+    Where no head has one, the tokens themselves are equally rare: such a pair stays nan.
+    """
+    is_known = ~np.isnan(correlation).all(axis=0)
+    return np.where(is_known, np.nan_to_num(correlation), np.nan)
 
 
 def from_the_query(evidence: Evidence, members: list[Unit]) -> Figure:

@@ -97,7 +97,7 @@ def test_a_signal_without_a_reaction_gets_no_layers(changes, begins):
 
 
 def test_the_control_is_never_put_into_claims():
-    found = of_signal(CONTROL, pd.Series(REACTION | {"reacts": False}), pd.DataFrame([SURE]))
+    found = of_signal(CONTROL, REACTION | {"reacts": False}, pd.DataFrame([SURE]))
     assert len(found) == 1 and "neither query nor document" in found[0].text
 
 
