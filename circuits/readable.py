@@ -95,4 +95,4 @@ def most_query_tokens(model: CrossEncoder) -> float:
     if model.tokens.truncation != "only_second":
         return float("inf")
     tokenizer: Any = model.tokens.tokenizer
-    return model.tokens.limit - tokenizer.num_special_tokens_to_add(pair=True)
+    return float(model.tokens.limit - tokenizer.num_special_tokens_to_add(pair=True))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from crosslens.circuits.reaction import CONTROL
+from crosslens.circuits.thresholds import SCORED
 
 
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
@@ -49,7 +50,7 @@ class Question:
     model: str
     collection: str
     pairs: int = 10
-    scored: int = 40
+    scored: int = SCORED
     seed: int = 0
     ranking_pairs: int = 600
     tokens: int = 64
