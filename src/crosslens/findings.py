@@ -185,7 +185,7 @@ class Findings:
         return self._gathered(name)
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors saved under `name`.
+        """The tensors that `tensors` wrote under this name.
 
         Raises:
             FileNotFoundError: the run has none of that name.

@@ -9,7 +9,7 @@ from syntok import segmenter
 from transformers import PreTrainedTokenizerBase
 
 from ..not_measurable import NotMeasurable
-from ..signals.frequency import WORD
+from ..signals.frequency import term, WORD
 
 
 # "a" is the filler of Lu et al. (2025); the others serve queries that contain it
@@ -90,7 +90,7 @@ def places(text: str, term: str, n: int) -> Slots:
 def occurrences(text: str, terms: Iterable[str]) -> list[Span]:
     """Where words of the text are one of `terms`, whatever their case."""
     wanted = set(terms)
-    return [match.span() for match in WORD.finditer(text) if match[0].lower() in wanted]
+    return [match.span() for match in WORD.finditer(text) if term(match[0]) in wanted]
 
 
 def sentence_spans(text: str) -> list[Span]:
