@@ -5,9 +5,10 @@ Claim.   Matching heads count soft matches (`matching`); later heads gather the 
          rarity (`relevance`). The score is nearly a linear function of soft term frequency, IDF
          and their product.
 Test.    Path patching of TFC1 and STMC1, from the score back (`crosslens.trace`), finds heads that
-         write the score and heads that match; alone they restore the contrast as as many other
-         heads do not; and a formula in the matching heads' soft term frequency and IDF tells the
-         score of queries it never saw, as formulas of other heads and of noise do not.
+         write the score and heads that match; alone they restore more of the contrast than
+         equally many random heads; and a formula in the matching heads' soft term frequency and
+         IDF predicts the score of queries it was not fitted on, as formulas of other heads and of
+         noise do not.
 Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. They report r = 0.82 for the
          formula, 0.42 for BM25.
 """
@@ -21,16 +22,19 @@ from crosslens import Circuit, Unit
 from crosslens.faithfulness import Faithfulness, keep_nodes
 
 from . import contextual, embedded, matching, relevance
-from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence, mean_over_heads
+from .claim import Claim, Known, Verdict
+from .evidence import Evidence
+from .figure import Figure, mean_of, measured
+from .head_figures import found, mean_over_heads
+from .thresholds import BELOW_BM25, FORMULA, RESTORED
 
 
 NAME: Final = "bm25"
 MINILM: Final = "cross-encoder/ms-marco-MiniLM-L-12-v2"
 DRAWS: Final = 5  # circuits of random heads
-RESTORED: Final = 0.5  # of the contrast, that the circuit restores alone
-TOLD: Final = 0.5  # correlation of the formula with the score
-WORSE: Final = 0.02  # than tuned BM25, that the formula may be
+ALONE: Final = f"above {RESTORED} and above as many random heads"
+FITS: Final = "correlation of the formula with the score, on other queries"
+FITTED: Final = f"above {FORMULA} and above other heads and noise"
 
 SEMANTIC_BM25: Final = Circuit(
     name="semantic BM25",
@@ -45,16 +49,32 @@ SEMANTIC_BM25: Final = Circuit(
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether a chain of matching and scoring heads carries the score, as BM25 would."""
-    figures = list(dict.fromkeys([*evidence.found(relevance.ROLE), *evidence.found(matching.ROLE)]))
+    figures = found(evidence, relevance.ROLE)
+    if all(each.holds for each in figures):
+        figures += found(evidence, matching.ROLE)[1:]  # the reaction is the same
     if not all(each.holds for each in figures):
-        return Verdict.by(NAME, evidence.checkpoint, figures)
+        return Verdict.by(NAME, evidence.checkpoint, figures, pairs=figures[-1].n)
     tables = {"chain": evidence.chain.summary()}
 
-    alone = kept_alone(evidence)
-    tables |= {"alone": alone.frame(), "formulas": evidence.formulas}
-    figures += [*restoring(alone, evidence.seed), *fitting(evidence.formulas)]
-    found = frozenset(evidence.circuit.units)
-    return Verdict.by(NAME, evidence.checkpoint, figures, members=found, tables=tables)
+    def alone() -> list[Figure]:
+        kept = kept_alone(evidence)
+        tables["alone"] = kept.frame()
+        return restoring(kept, evidence.seed)
+
+    def formula() -> list[Figure]:
+        tables["formulas"] = evidence.formulas
+        return fitting(evidence.formulas)
+
+    figures += measured("share of the contrast that its heads restore alone", alone, expected=ALONE)
+    figures += measured(FITS, formula, expected=FITTED)
+    return Verdict.by(
+        NAME,
+        evidence.checkpoint,
+        figures,
+        members=frozenset(evidence.circuit.units),
+        tables=tables,
+        pairs=len(evidence.tfc1),
+    )
 
 
 def restoring(alone: Faithfulness, seed: int) -> list[Figure]:
@@ -66,8 +86,8 @@ def restoring(alone: Faithfulness, seed: int) -> list[Figure]:
             f"share of the contrast that its {len(alone.circuits[0])} heads restore alone",
             circuit,
             control=aside,
-            expected=f"above {RESTORED} and above as many random heads",
-            holds=lambda low, high, control: low > max(RESTORED, np.nan_to_num(control)),
+            expected=ALONE,
+            holds=lambda low, high, control: low > max(RESTORED, control),
             seed=seed,
         ),
         mean_of("share that all other heads restore without it", others, seed=seed),
@@ -75,7 +95,7 @@ def restoring(alone: Faithfulness, seed: int) -> list[Figure]:
 
 
 def fitting(formulas: pd.DataFrame) -> list[Figure]:
-    """How well the formula tells the score of other queries, beside its controls."""
+    """How well the formula predicts the score of other queries, beside its controls."""
     table = formulas[formulas["split"] == "by query"].set_index("formula")
     soft, tuned = table.loc["soft BM25"], float(table.loc["BM25, tuned", "pearson"])
     n = int(soft["pairs"])
@@ -86,14 +106,14 @@ def fitting(formulas: pd.DataFrame) -> list[Figure]:
     controls = [beside(name) for name in ("other heads", "noise")]
     return [
         Figure(
-            "correlation of the formula with the score, on other queries",
+            FITS,
             float(soft["pearson"]),
             float(soft["low"]),
             float(soft["high"]),
             control=float(np.nanmax(controls)),
             n=n,
-            expected=f"above {TOLD} and above other heads and noise",
-            holds=bool(soft["low"] > TOLD and soft["pearson"] > np.nanmax(controls)),
+            expected=FITTED,
+            holds=bool(soft["low"] > FORMULA and soft["pearson"] > np.nanmax(controls)),
         ),
         Figure(
             "correlation of the formula with the score, beside BM25 with the best k1 and b",
@@ -102,8 +122,8 @@ def fitting(formulas: pd.DataFrame) -> list[Figure]:
             float(soft["high"]),
             control=tuned,
             n=n,
-            expected=f"not surely below BM25 by {WORSE}",
-            holds=bool(soft["high"] >= tuned - WORSE),
+            expected=f"not surely below BM25 by {BELOW_BM25}",
+            holds=bool(soft["high"] >= tuned - BELOW_BM25),
         ),
         Figure(
             "its mean correlation among the documents of a query",
@@ -138,8 +158,9 @@ CLAIM: Final = Claim(
     name=NAME,
     claim="Matching heads count soft matches, later heads gather them in the query, and heads of "
     "a late layer let [CLS] add them up by rarity: a semantic variant of BM25.",
-    test="Path patching finds such a chain; alone it restores an added match as as many random "
-    "heads do not; and a linear formula in soft term frequency and IDF tells the score.",
+    test="Path patching finds such a chain; alone it restores more of an added match than "
+    "equally many random heads; and a linear formula in soft term frequency and IDF predicts the "
+    "score.",
     source="Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645",
     known={
         MINILM: Known(

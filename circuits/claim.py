@@ -4,20 +4,18 @@ A claim is refuted or confirmed by figures, each with its control; the members t
 finds in a model stand beside those that are known of published checkpoints.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from crosslens import Unit
-from crosslens.stats import bootstrap_interval
+
+from .figure import Figure
 
 
-Evidence = TypeVar("Evidence")  # what a test looks at: a model, texts, and what was measured
+Evidence = TypeVar("Evidence")  # what a test uses: a model, texts, and what was measured
 
 
 @dataclass(frozen=True)
@@ -30,57 +28,8 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measured number of a test: what it is, its interval, its control, what was expected.
-
-    `holds` is None where the figure informs and decides nothing.
-    """
-
-    name: str
-    value: float
-    low: float = float("nan")  # 95 % bootstrap interval
-    high: float = float("nan")
-    control: float = float("nan")  # the same of what should not show it
-    n: int = 0  # pairs, heads or tokens behind it
-    expected: str = ""
-    holds: bool | None = None
-
-    def __str__(self) -> str:
-        text = f"{self.name} {number(self.value)}"
-        if not math.isnan(self.low):
-            text += f" ({number(self.low)} to {number(self.high)})"
-        return text if math.isnan(self.control) else f"{text}, control {number(self.control)}"
-
-
-def mean_of(
-    name: str,
-    values: Float[np.ndarray, " item"],
-    *,
-    control: Float[np.ndarray, " other"] | float = float("nan"),
-    expected: str = "",
-    holds: Callable[[float, float, float], bool] | None = None,
-    seed: int = 0,
-) -> Figure:
-    """The figure that is a mean over items, with its bootstrap interval.
-
-    `holds(low, high, control)` decides, given the interval's ends; items that are nan were
-    skipped, and a figure of nothing is nan and does not hold.
-    """
-    there = ~np.isnan(values)
-    beside = float(np.nanmean(control)) if np.size(control) and np.any(~np.isnan(control)) else None
-    aside = float("nan") if beside is None else beside
-    if not there.any():
-        nothing = float("nan")
-        return Figure(name, nothing, control=aside, expected=expected, holds=None)
-    low, high = map(float, bootstrap_interval(values, seed=seed))
-    decides = None if holds is None else bool(holds(low, high, aside))
-    value = float(values[there].mean())
-    return Figure(name, value, low, high, aside, int(there.sum()), expected, decides)
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What a test found in one model."""
+    """What a test found in one model, and on how many pairs."""
 
     claim: str
     checkpoint: str
@@ -89,6 +38,7 @@ class Verdict:
     figures: tuple[Figure, ...] = ()
     members: frozenset[Unit] = frozenset()
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict, compare=False)
+    pairs: int = 0  # of query and document
 
     @classmethod
     def by(
@@ -100,20 +50,26 @@ class Verdict:
         says: str = "",
         members: frozenset[Unit] = frozenset(),
         tables: Mapping[str, pd.DataFrame] | None = None,
+        pairs: int = 0,
     ) -> "Verdict":
-        """The verdict that the figures come to: it holds if all that decide do, and one does.
+        """The verdict that the figures come to.
 
-        Without a sentence of its own it says the figures that decided.
+        A figure that fails refutes the claim. It holds if a figure decides, all that do hold, and
+        none that should decide is missing. Without a sentence of its own the verdict names the
+        figures that decided, or those that are missing.
         """
         decisive = [each for each in figures if each.holds is not None]
         failed = [each for each in decisive if not each.holds]
-        holds = None if not decisive else not failed
+        absent = [each for each in figures if each.is_missing]
+        holds = False if failed else None if absent or not decisive else True
         if failed:
             named = "; ".join(f"{each}, expected {each.expected}" for each in failed)
         else:
-            named = "; ".join(map(str, decisive))
+            named = "; ".join(map(str, absent or decisive))
         text = says or named or "no figure decides"
-        return cls(claim, checkpoint, holds, text, tuple(figures), members, dict(tables or {}))
+        return cls(
+            claim, checkpoint, holds, text, tuple(figures), members, dict(tables or {}), pairs
+        )
 
     @classmethod
     def undecided(cls, claim: str, checkpoint: str, why: str) -> "Verdict":
@@ -122,10 +78,11 @@ class Verdict:
 
     @property
     def deciding(self) -> Figure | None:
-        """The first figure that refutes the claim, or else the last that it had to pass."""
+        """The first figure that refutes the claim, or one that is missing, or the last passed."""
         decisive = [each for each in self.figures if each.holds is not None]
         failed = [each for each in decisive if not each.holds]
-        return next(iter(failed or decisive[-1:]), None)
+        absent = [each for each in self.figures if each.is_missing]
+        return next(iter(failed or absent or decisive[-1:]), None)
 
     def frame(self) -> pd.DataFrame:
         """One row per figure."""
@@ -141,6 +98,7 @@ class Verdict:
             "claim": self.claim,
             "checkpoint": self.checkpoint,
             "holds": self.holds,
+            "pairs": self.pairs,
             "says": self.says,
             "figure": deciding.name if deciding else "",
             **{
@@ -148,14 +106,22 @@ class Verdict:
                 for key in ("value", "low", "high", "control")
             },
             "expected": deciding.expected if deciding else "",
+            "reason": deciding.reason if deciding else self.says,
             "members": " ".join(map(str, sorted(self.members))),
         }
 
     def __str__(self) -> str:
-        return f"{self.claim} {HOLDS[self.holds]} in {self.checkpoint}: {self.says}"
+        return sentence(self.record())
 
 
 HOLDS = {True: "holds", False: "does not hold", None: "is undecided"}
+
+
+def sentence(record: Mapping[str, Any]) -> str:
+    """A row of the table of claims in words: whether it holds, on how many pairs, and why."""
+    word = HOLDS[None if pd.isna(record["holds"]) else bool(record["holds"])]
+    pairs = f" on {record['pairs']} pairs" if record["pairs"] else ""
+    return f"{record['claim']} {word} in {record['checkpoint']}{pairs}: {record['says']}"
 
 
 @dataclass(frozen=True)
@@ -167,17 +133,4 @@ class Claim(Generic[Evidence]):
     test: str
     source: str
     known: Mapping[str, Known]  # by checkpoint
-    detect: Callable[[Evidence], Verdict]  # a ValueError: these texts or this model allow no test
-
-
-def number(value: float) -> str:
-    """Two or three significant places, as tables and sentences write them."""
-    if math.isnan(value):
-        return "–"
-    return (
-        f"{value:.0f}"
-        if abs(value) >= 100
-        else f"{value:.3g}"
-        if abs(value) >= 1
-        else f"{value:.2f}"
-    )
+    detect: Callable[[Evidence], Verdict]  # NotMeasurable: these texts or this model allow no test

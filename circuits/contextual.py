@@ -16,8 +16,10 @@ from crosslens import heads
 from crosslens.attention import attention_within_query
 
 from . import embedded
-from .claim import Claim, Figure, Known, Verdict
+from .claim import Claim, Known, Verdict
 from .evidence import Evidence
+from .figure import Figure
+from .head_figures import beside, carried, found
 
 
 NAME: Final = "contextual"
@@ -26,18 +28,17 @@ ROLE: Final = "contextual query representation"
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether the chain has such heads, and whether they carry anything."""
-    figures = evidence.found(ROLE)
-    if not all(each.holds for each in figures):
-        return Verdict.by(NAME, evidence.checkpoint, figures)
-    members = evidence.members(ROLE)
-    figures = [*figures, reads_the_query(evidence), evidence.carried(ROLE)]
-    found = frozenset(members)
-    return Verdict.by(NAME, evidence.checkpoint, figures, members=found)
+    figures, members = found(evidence, ROLE), frozenset()
+    if all(each.holds for each in figures):
+        members = frozenset(evidence.members(ROLE))
+        figures += [reads_the_query(evidence), carried(evidence, ROLE)]
+    return Verdict.by(NAME, evidence.checkpoint, figures, members=members, pairs=figures[-1].n)
 
 
 def reads_the_query(evidence: Evidence) -> Figure:
     """What query tokens read of other query tokens, above what even attention would."""
-    return evidence.beside(
+    return beside(
+        evidence,
         "attention of query tokens to other query tokens, above even",
         attention_within_query(evidence.model, evidence.tfc1.more).double().cpu().numpy(),
         evidence.members(ROLE),

@@ -19,15 +19,16 @@ import torch
 
 from crosslens.idf import idf_correlations, idf_doses
 
-from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence, score
+from .claim import Claim, Known, Verdict
+from .evidence import Evidence
+from .figure import Figure, mean_of
+from .scores import score
+from .thresholds import RISE, STORED
 
 
 NAME: Final = "document-frequency"
-LEAST: Final = 0.3  # a weaker correlation is no store of IDF
 SCALES: Final = (1.0, 3.0)
 RANDOM: Final = 4  # directions that the edit is compared with
-RISE: Final = 0.05  # standard deviations of the scores
 
 
 def detect(evidence: Evidence) -> Verdict:
@@ -54,6 +55,7 @@ def detect(evidence: Evidence) -> Verdict:
         evidence.checkpoint,
         [correlation, *read(doses, deviation, evidence.seed)],
         tables={"directions": table, "doses": doses},
+        pairs=len(pairs),
     )
 
 
@@ -66,8 +68,8 @@ def stored(table: pd.DataFrame, k: int, r: float) -> Figure:
         r,
         control=chance,
         n=int(row["n"]) if "n" in table else 0,
-        expected=f"above {LEAST} and above chance",
-        holds=bool(r > max(LEAST, chance)),
+        expected=f"above {STORED} and above chance",
+        holds=bool(r > max(STORED, chance)),
     )
 
 

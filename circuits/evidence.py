@@ -1,18 +1,17 @@
-"""Evidence: what the tests of the claims share, each part measured once, when first asked for.
+"""Evidence: what the tests of the claims share, each part measured once, when first used.
 
-A claim's detector takes an `Evidence` and looks at what it needs; two claims that look at the
-same contrast look at the same pairs.
+A claim's detector takes an `Evidence` and uses what it needs; claims that need the same contrast
+use the same pairs. A report draws its tables from the same evidence, so that its verdicts are those
+of `crosslens circuits test` on the same model, texts, seed and number of pairs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 
 from crosslens import (
     Axioms,
@@ -20,11 +19,13 @@ from crosslens import (
     Collection,
     Contrast,
     CrossEncoder,
+    NotMeasurable,
     Pairs,
     trace,
     Unit,
 )
-from crosslens.attribution import Chain, patch_together
+from crosslens.attribution import Chain, smallest_contrast
+from crosslens.contrasts import AXIOMS, LISTED, Neighbours, Shortened
 from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 from crosslens.surrogate import (
     BestColumn,
@@ -36,38 +37,72 @@ from crosslens.surrogate import (
     Observed,
 )
 
-from .claim import Figure, mean_of
+from .reaction import CONTROL, reactions
+from .readable import readable
+from .scores import changes
+from .thresholds import SCORED
 
 
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
-
-SCORED: Final = 40  # pairs that show whether the model reacts at all
-FEWEST: Final = 5  # queries; with fewer a model is not said to react
-LEAST: Final = 1e-3  # a change of score below this is none
+ROOM: Final = {"TFC2": 16, "LNC2": 64}  # tokens that an edit takes beyond what others do
+STAGES: Final = 3  # of path patching from the score back, as in Lu et al. (2025), section 4
 DOCUMENTS: Final = 8  # of a query whose ranking is explained
-CARRIED: Final = 0.05  # of a contrast: a smaller share is none
-DRAWS: Final = 10  # sets of other heads beside the members
-WORTH: Final = 0.2  # of the root mean square of a contrast
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """A model, and the texts on which it is tested.
 
-    `axioms` builds contrasts of pairs short enough to sweep; `roomy` those whose edits take more
-    room (five places for a term, four sentences), by default the same. `n` is how many pairs a
-    contrast has at most; tests of rankings take twice as many queries. `soft`: the circuit is
-    traced on soft matches as well; `traced`: on so many pairs only, and in three stages.
+    `axioms` builds contrasts of pairs short enough to sweep; `roomy(tokens)` those whose edits
+    take so many tokens more, by default the same. A contrast has at most `n` pairs, chosen from
+    `scored`; tests of rankings take twice as many queries.
     """
 
     model: CrossEncoder
     axioms: Axioms
-    n: int = 24
-    roomy: Axioms | None = None
-    soft: bool = True
-    traced: int | None = None
+    n: int = 10
+    roomy: Callable[[int], Axioms] | None = None
+    scored: int = SCORED
     watch: Watch = lambda step, done, total: None
+    left_out: Mapping[str, str] = field(default_factory=dict)  # unreadable texts, and why
+    _levels: dict[str, tuple[Contrast, ...]] = field(default_factory=dict, init=False, repr=False)
+    _changes: dict[tuple[str, int], pd.DataFrame] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    @classmethod
+    def of(
+        cls,
+        model: CrossEncoder,
+        collection: Collection,
+        n: int,
+        *,
+        seed: int = 0,
+        tokens: int = 64,
+        scored: int = SCORED,
+        watch: Watch = lambda step, done, total: None,
+    ) -> "Evidence":
+        """The evidence of pairs of at most `tokens` tokens, and more where an edit needs more.
+
+        Texts that the model cannot read are left out, and listed.
+
+        Raises:
+            NotMeasurable: the model can read no query, or no document.
+        """
+        texts = readable(model, collection)
+        close = Neighbours(model.tokens.tokenizer, model.W_E)
+
+        @cache  # the collection's words are counted once for each length
+        def axioms(more: int) -> Axioms:
+            return Axioms(
+                Shortened(model, tokens + more),
+                texts.collection,
+                seed,
+                near=lambda term, words: LISTED.get(term) or close(term, words),
+            )
+
+        return cls(model, axioms(0), n, axioms, max(n, scored), watch, texts.left_out)
 
     @property
     def checkpoint(self) -> str:
@@ -81,84 +116,103 @@ class Evidence:
     def seed(self) -> int:
         return self.axioms.seed
 
-    def read(self, queries: list[str], documents: list[str]) -> Pairs:
+    def pairs(self, queries: list[str], documents: list[str]) -> Pairs:
         """Pairs as the contrasts have them: of the same length at most."""
         return self.axioms.model.pairs(queries, documents)
 
     # --- contrasts ---------------------------------------------------------------------
 
+    def levels(self, signal: str) -> tuple[Contrast, ...]:
+        """The contrast of a signal, at each of its levels, whether it changes the score or not.
+
+        Raises:
+            NotMeasurable: no pair of these texts allows it.
+        """
+        if signal not in self._levels:
+            self._levels[signal] = AXIOMS[signal].build(self._axioms(signal), self.scored)
+        return self._levels[signal]
+
+    def changes(self, signal: str, level: int = 0) -> pd.DataFrame:
+        """What `scores.changes` gives for a level of a signal, with the signal's name."""
+        if (signal, level) not in self._changes:
+            table = changes(self.model, self.levels(signal)[level])
+            self._changes[signal, level] = table.assign(signal=signal)
+        return self._changes[signal, level]
+
+    def explained(self, signal: str, level: int = 0) -> Contrast:
+        """The first `n` pairs with a change of score to explain; see `smallest_contrast`.
+
+        Raises:
+            NotMeasurable: no pair has one.
+        """
+        table = self.changes(signal, level)
+        least = self.least(signal, level)
+        kept = table.loc[table["change"].abs() >= least, "pair"].tolist()
+        if not kept:
+            raise NotMeasurable(f"no pair of {signal} changes its score by {least:.3g} or more")
+        return self.levels(signal)[level].take(kept[: self.n])
+
+    def least(self, signal: str, level: int = 0) -> float:
+        """The smallest change of score that is divided by."""
+        table = self.changes(signal, level)
+        base, target = (torch.tensor(table[side].to_numpy()) for side in ("base", "target"))
+        return smallest_contrast(base, target)
+
     @cached_property
     def tfc1(self) -> Contrast:
         """One more exact match, in pairs whose score it changes."""
-        return self._worth(self.exact)
-
-    @cached_property
-    def stmc1(self) -> Contrast:
-        """One soft match, in pairs whose score it changes."""
-        return self._worth(self.soft_matches)
-
-    @cached_property
-    def soft_matches(self) -> Contrast:
-        """One soft match, whether it changes the score or not."""
-        return self.axioms.stmc1(self.scored)
-
-    @property
-    def scored(self) -> int:
-        """How many pairs are scored, to see whether the model reacts, and to choose from."""
-        return max(self.n, SCORED)
-
-    @cached_property
-    def exact(self) -> Contrast:
-        """One more exact match, whether it changes the score or not."""
-        return self.axioms.tfc1(self.scored)
-
-    @cached_property
-    def control(self) -> Contrast:
-        """A word that is in neither query nor document, instead."""
-        return self.axioms.control(self.scored)
-
-    def _worth(self, contrast: Contrast) -> Contrast:
-        """The first `n` pairs with a change of score to explain: a fifth of the usual or more.
-
-        A share of next to nothing is any number.
-        """
-        change = np.abs(score(self.model, contrast.more) - score(self.model, contrast.base))
-        usual = float(np.sqrt(np.mean(change**2)))
-        kept = np.flatnonzero(change >= max(WORTH * usual, LEAST))[: self.n]
-        if not len(kept):
-            raise ValueError(f"no pair of {contrast.signal} changes its score by {LEAST} or more")
-        return contrast.take(kept.tolist())
+        return self.explained("TFC1")
 
     @cached_property
     def saturation(self) -> tuple[Contrast, ...]:
         """One to five occurrences of a term."""
-        return (self.roomy or self.axioms).saturation(self.n)
+        return tuple(each.take(slice(self.n)) for each in self.levels("TFC2"))
 
     @cached_property
     def lengthened(self) -> tuple[Pairs, ...]:
         """No to four irrelevant sentences, without filler."""
-        return (self.roomy or self.axioms).lengthened(self.n)
+        return self._axioms("LNC2").lengthened(self.n)
+
+    def _axioms(self, signal: str) -> Axioms:
+        return self.axioms if self.roomy is None else self.roomy(ROOM.get(signal, 0))
+
+    # --- whether there is anything to explain ----------------------------------------------
+
+    def reaction(self, signal: str) -> pd.Series:
+        """The row of `reactions` for a signal.
+
+        Raises:
+            NotMeasurable: these texts have no such pairs, or too few to tell.
+        """
+        both = pd.concat([self.changes(signal), self.changes(CONTROL)])
+        row = reactions(both, seed=self.seed).set_index("signal").loc[signal]
+        if row["untested"]:
+            raise NotMeasurable(str(row["untested"]))
+        return row
 
     # --- the circuit -----------------------------------------------------------------------
 
     @cached_property
+    def traced(self) -> tuple[Contrast, ...]:
+        """The contrasts the circuit is traced on: TFC1, and STMC1 where the model reacts to it."""
+        try:
+            soft = (self.explained("STMC1"),) if self.reaction("STMC1")["reacts"] else ()
+        except NotMeasurable:  # these texts have no soft match: exact ones are left
+            soft = ()
+        return (self.tfc1, *soft)
+
+    @cached_property
     def chain(self) -> Chain:
-        """Which heads write the score, which tell those, and so on, by path patching."""
+        """Which heads write the score, which write what those read, and so on."""
         self.watch("Tracing the circuit", 0, 1)
-        contrasts = [self.tfc1, *self._soft()]
-        if self.traced is None:
-            found = trace(self.model, contrasts)
-        else:  # no further than the paper's three stages
-            found = trace(self.model, [each.take(slice(self.traced)) for each in contrasts], most=3)
+        found = trace(self.model, self.traced, most=STAGES)
         self.watch("Tracing the circuit", 1, 1)
         return found
 
-    def _soft(self) -> list[Contrast]:
-        """The contrast of soft matches, if wanted, and if these texts and this model have one."""
-        try:
-            return [self.stmc1] if self.soft else []
-        except ValueError:
-            return []
+    @property
+    def is_traced(self) -> bool:
+        """Whether the chain was needed so far."""
+        return "chain" in vars(self)
 
     @cached_property
     def circuit(self) -> Circuit:
@@ -168,59 +222,6 @@ class Evidence:
     def members(self, role: str) -> list[Unit]:
         """The heads of the circuit with this role, layer by layer; there may be none."""
         return sorted(self.circuit.roles.get(role, ()))
-
-    def found(self, role: str) -> list[Figure]:
-        """Does the model react to a match, and are there heads with this role on the way?"""
-        if not self.reaction.holds:
-            return [self.reaction]
-        number = len(self.members(role))
-        return [
-            self.reaction,
-            Figure(
-                f"{role} heads in the chain",
-                float(number),
-                n=len(self.model.heads()),
-                expected="at least 1",
-                holds=number > 0,
-            ),
-        ]
-
-    def carried(self, role: str) -> Figure:
-        """What the heads of a role restore of an added match, patched together.
-
-        The test that no head passes by looking right: one that reads and writes nothing
-        restores nothing.
-        """
-        members = self.members(role)
-        together = patch_together(self.model, self.tfc1, members, draws=DRAWS, seed=self.seed)
-        return mean_of(
-            f"share of an added match that {len(members)} heads restore, patched together",
-            together.recovered,
-            control=mean_over_heads(together.by_chance),  # here over sets
-            expected=f"above {CARRIED} and above as many other heads",
-            holds=lambda low, high, control: low > max(CARRIED, control),
-            seed=self.seed,
-        )
-
-    def beside(
-        self,
-        name: str,
-        values: Float[np.ndarray, "head pair"],
-        members: list[Unit],
-        *,
-        expected: str = "",
-        holds: Callable[[float, float, float], bool] | None = None,
-    ) -> Figure:
-        """The mean of members over pairs, beside that of all other heads."""
-        is_member = np.array([unit in members for unit in self.model.heads()])
-        return mean_of(
-            name,
-            mean_over_heads(values[is_member]),
-            control=mean_over_heads(values[~is_member]),
-            expected=expected,
-            holds=holds,
-            seed=self.seed,
-        )
 
     # --- rankings --------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class Evidence:
         """How well a BM25-like formula of the matching heads tells the score, beside controls.
 
         Raises:
-            ValueError: the circuit has no matching head.
+            NotMeasurable: the circuit has no matching head.
         """
         return compare_formulas(
             self.observed,
@@ -265,7 +266,9 @@ class Evidence:
     def _matching(self) -> list[Unit]:
         heads = self.members("matching")
         if not heads:
-            raise ValueError("no matching head was found, whose soft term frequency could count")
+            raise NotMeasurable(
+                "no matching head was found, so that no soft term frequency can be counted"
+            )
         return heads
 
     # --- document frequency --------------------------------------------------------------
@@ -280,49 +283,3 @@ class Evidence:
     def idf(self) -> IdfDirection:
         """The singular direction of the word embeddings that goes best with IDF."""
         return idf_direction(self.model.W_E, self.token_idf, seed=self.seed)
-
-    # --- whether there is anything to explain ----------------------------------------------
-
-    @cached_property
-    def reaction(self) -> Figure:
-        """How far the score rises with an exact match, beyond what a random word does to it.
-
-        In standard deviations of the scores of the pairs; over queries, each beside its own
-        control. Without a reaction there is no mechanism to find.
-        """
-        spread = float(np.std(score(self.model, self.exact.base))) or 1.0
-        own, other = (by_query(each, self.model, spread) for each in (self.exact, self.control))
-        shared = sorted(own.keys() & other.keys())
-        beyond = np.array([own[qid] - other[qid] for qid in shared])
-        aside = np.array([other[qid] for qid in shared])
-        return mean_of(
-            "rise of the score with an exact match beyond a random word, in deviations",
-            beyond if len(beyond) else np.array([np.nan]),
-            control=aside,
-            expected="above 0.05",
-            holds=lambda low, high, control: low > 0.05 and len(shared) >= FEWEST,
-            seed=self.seed,
-        )
-
-
-def mean_over_heads(values: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, " pair"]:
-    """The mean over the heads that have a value; nan for a pair in which none has."""
-    there = ~np.isnan(values)
-    total, count = np.where(there, values, 0).sum(axis=0), there.sum(axis=0)
-    return np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
-
-
-def by_query(contrast: Contrast, model: CrossEncoder, unit: float) -> dict[str, float]:
-    """The mean change of score of each query's pairs, in units of `unit`."""
-    change = (score(model, contrast.more) - score(model, contrast.base)) / unit
-    qids = np.array([each.qid for each in contrast.minimal])
-    return {str(qid): float(change[qids == qid].mean()) for qid in np.unique(qids)}
-
-
-@torch.no_grad()
-def score(model: CrossEncoder, pairs: Pairs, *, batch: int = 32) -> Float[np.ndarray, " pair"]:
-    """The scores of `pairs`, those of like length together, in the pairs' own order."""
-    found = np.empty(len(pairs))
-    for rows in pairs.lengths.argsort().split(batch):
-        found[rows.cpu().numpy()] = model(pairs.take(rows.tolist())).double().cpu().numpy()
-    return found

@@ -2,7 +2,7 @@
 
     claims       one row per claim: whether it holds, what decided, the members found
     figures      one row per figure of a claim, with interval, control and expectation
-    NAME-TABLE   what a test looked at, where it has tables
+    NAME-TABLE   what a test measured, where it has tables
     circuit.json the circuit that was traced, where one was; members.py the same, as the lines
                  that `embedded` has
 
@@ -17,11 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from crosslens import Circuit, Findings
+from crosslens import Circuit, Findings, NotMeasurable
 
-from .claim import Claim, Figure, Verdict
+from .claim import Claim, Verdict
 from .embedded import as_code
 from .evidence import Evidence
+from .figure import Figure
 
 
 def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings) -> None:
@@ -34,7 +35,7 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
             found = judged(claim, evidence)
             for name, table in found.tables.items():
                 findings.table(f"{claim.name}-{name}", table)
-            if "chain" in vars(evidence):  # a claim asked for it
+            if evidence.is_traced:
                 keep_circuit(evidence, findings)
             return found
 
@@ -58,9 +59,7 @@ def judged(claim: Claim[Any], evidence: Evidence) -> Verdict:
     """The claim's verdict; undecided, and why, where these texts or this model allow no test."""
     try:
         return beside_known(claim, claim.detect(evidence))
-    except (KeyError, IndexError):  # a mistake of ours, not a limit of the model
-        raise
-    except (ValueError, LookupError) as error:
+    except NotMeasurable as error:
         return Verdict.undecided(claim.name, evidence.checkpoint, str(error))
 
 

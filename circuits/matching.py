@@ -11,18 +11,24 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645, section 4
          those of the authors' code, later version.
 """
 
+from functools import partial
 from typing import Final
 
 from crosslens import heads
 from crosslens.attention import attention_similarity, length_curve, saturation_curve, soft_tf_gain
 
 from . import embedded
-from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence, mean_over_heads
+from .claim import Claim, Known, Verdict
+from .evidence import Evidence
+from .figure import Figure, mean_of, measured
+from .head_figures import beside, carried, found, mean_over_heads
 
 
 NAME: Final = "matching"
 ROLE: Final = "matching"
+BEND: Final = "T3: what the first match adds above the fifth"
+BENDS: Final = "above 0"
+FALL: Final = "T4: change of MS with four irrelevant sentences"
 
 # The 13 heads of the authors' code, later version, for this checkpoint.
 KNOWN = {
@@ -34,58 +40,59 @@ KNOWN = {
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether heads on the way to the score count matches as soft term frequency does."""
-    figures = evidence.found(ROLE)
+    figures = found(evidence, ROLE)
     if not all(each.holds for each in figures):
-        return Verdict.by(NAME, evidence.checkpoint, figures)
+        return Verdict.by(NAME, evidence.checkpoint, figures, pairs=figures[-1].n)
+    members = evidence.members(ROLE)
     figures += [
-        evidence.beside(
+        beside(
+            evidence,
             "T1: rise of MS with one more match",
             soft_tf_gain(evidence.model, evidence.tfc1),
-            evidence.members(ROLE),
+            members,
             expected="above 0 and above other heads",
             holds=lambda low, high, control: low > max(0.0, control),
         ),
-        *soft(evidence),
-        *saturating(evidence),
-        *shortening(evidence),
-        evidence.carried(ROLE),
+        *measured("T2: rise of MS with one soft match", partial(soft, evidence)),
+        alike(evidence),
+        *measured(BEND, partial(saturating, evidence), expected=BENDS),
+        *measured(FALL, partial(shortening, evidence)),
+        carried(evidence, ROLE),
     ]
-    found = frozenset(evidence.members(ROLE))
-    return Verdict.by(NAME, evidence.checkpoint, figures, members=found)
+    return Verdict.by(
+        NAME,
+        evidence.checkpoint,
+        figures,
+        members=frozenset(members),
+        pairs=len(evidence.tfc1),
+    )
 
 
 def soft(evidence: Evidence) -> list[Figure]:
-    """T2: a soft match raises MS as well, and attention goes with the likeness of embeddings."""
-    members = evidence.members(ROLE)
-    figures = []
-    try:
-        gain = soft_tf_gain(evidence.model, evidence.soft_matches)
-        figures.append(evidence.beside("T2: rise of MS with one soft match", gain, members))
-    except ValueError:  # these texts have no soft matches, which refutes nothing
-        pass
-    alike = attention_similarity(evidence.model, evidence.tfc1.more).cpu().double().numpy()
-    figures.append(
-        evidence.beside("T2: correlation of attention and embedding similarity", alike, members)
-    )
-    return figures
+    """T2: a soft match raises MS as well."""
+    (contrast,) = evidence.levels("STMC1")
+    gain = soft_tf_gain(evidence.model, contrast)
+    return [beside(evidence, "T2: rise of MS with one soft match", gain, evidence.members(ROLE))]
+
+
+def alike(evidence: Evidence) -> Figure:
+    """T2: attention goes with the likeness of embeddings."""
+    similar = attention_similarity(evidence.model, evidence.tfc1.more).cpu().double().numpy()
+    name = "T2: correlation of attention and embedding similarity"
+    return beside(evidence, name, similar, evidence.members(ROLE))
 
 
 def saturating(evidence: Evidence) -> list[Figure]:
     """T3: the first of five matches adds more than the last."""
-    try:
-        curve = saturation_curve(
-            evidence.model, evidence.saturation, evidence.members(ROLE)
-        ).increments
-    except ValueError:  # these texts have no such pairs
-        return []
-    bend = mean_over_heads(curve[:, 0] - curve[:, -1])
+    members = evidence.members(ROLE)
+    curve = saturation_curve(evidence.model, evidence.saturation, members).increments
     rise = mean_over_heads(curve.sum(axis=1))
     return [
         mean_of("T3: rise of MS with five matches", rise, seed=evidence.seed),
         mean_of(
-            "T3: what the first match adds above the fifth",
-            bend,
-            expected="above 0",
+            BEND,
+            mean_over_heads(curve[:, 0] - curve[:, -1]),
+            expected=BENDS,
             holds=lambda low, high, control: low > 0,
             seed=evidence.seed,
         ),
@@ -94,12 +101,9 @@ def saturating(evidence: Evidence) -> list[Figure]:
 
 def shortening(evidence: Evidence) -> list[Figure]:
     """T4: MS falls as irrelevant sentences are added."""
-    try:
-        curve = length_curve(evidence.model, evidence.lengthened, evidence.members(ROLE))
-    except ValueError:  # these texts have no such pairs
-        return []
+    curve = length_curve(evidence.model, evidence.lengthened, evidence.members(ROLE))
     change = mean_over_heads(curve.value[:, -1] - curve.value[:, 0])
-    return [mean_of("T4: change of MS with four irrelevant sentences", change, seed=evidence.seed)]
+    return [mean_of(FALL, change, seed=evidence.seed)]
 
 
 CLAIM: Final = Claim(

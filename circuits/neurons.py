@@ -11,172 +11,31 @@ Source.  Vast, Van Cooten, Soulier & Piwowarski (2024), https://arxiv.org/abs/24
          fused scheme. They name no neuron; what they report are effects on nDCG@10.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import torch
 from ir_measures import ScoredDoc
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Float
 
-from crosslens import (
-    Collection,
-    conductance,
-    Hook,
-    Pairs,
-    Run,
-    Site,
-    Unit,
-)
-from crosslens.attribution import Flow, padding_baseline
+from crosslens import Run
+from crosslens.attribution import padding_baseline
 from crosslens.effectiveness import evaluate
+from crosslens.neurons import neuron_flow, Scheme, silence
 
-from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence, FEWEST, score
+from .claim import Claim, Known, Verdict
+from .evidence import Evidence
+from .figure import Figure, mean_of
+from .judged import Judged
+from .scores import score
+from .thresholds import LOST
 
 
 NAME: Final = "neurons"
 SHARE: Final = 0.01  # of all neurons
-STEPS: Final = 8  # points on the path of the conductance; see `Flow.error`
+STEPS: Final = 8  # points on the path of the conductance; see `NeuronFlow.error`
 DRAWS: Final = 6  # sets of random neurons
-EACH: Final = 2  # documents of the highest and of the lowest grade of a query
-LEAST: Final = 0.05  # of the score gap: a smaller loss beyond the control's is none
-
-
-@dataclass(frozen=True, eq=False)
-class Neurons:
-    """The neurons of a model, the outputs of its linear maps, each with its flow."""
-
-    flow: pd.DataFrame  # layer, and flow: one row per neuron, in the order of `sites`
-    sites: dict[Site, tuple[int, ...]]  # the shape of one token's values
-
-    @classmethod
-    def of(cls, flow: Flow, is_relevant: Bool[Tensor, " pair"]) -> "Neurons":
-        """Mean flow in relevant pairs, less that in the others (vast2024, P ⊕ N)."""
-        rows = []
-        for site, values in flow.sites.items():
-            more = values[is_relevant].mean(dim=0) - values[~is_relevant].mean(dim=0)
-            rows.append(pd.DataFrame({"layer": site.layer, "flow": more.flatten().cpu().numpy()}))
-        shapes = {site: tuple(values.shape[1:]) for site, values in flow.sites.items()}
-        return cls(pd.concat(rows, ignore_index=True), shapes)
-
-    def top(self, share: float) -> Bool[np.ndarray, " neuron"]:
-        """The neurons with the largest flow."""
-        n = max(1, round(share * len(self.flow)))
-        chosen = np.zeros(len(self.flow), dtype=bool)
-        chosen[np.argsort(-self.flow["flow"].to_numpy(), kind="stable")[:n]] = True
-        return chosen
-
-    def like(
-        self, chosen: Bool[np.ndarray, " neuron"], generator: np.random.Generator
-    ) -> Bool[np.ndarray, " neuron"]:
-        """As many random neurons in each layer, none of them chosen."""
-        layer = self.flow["layer"].to_numpy()
-        drawn = np.zeros_like(chosen)
-        for each in np.unique(layer):
-            free = np.flatnonzero((layer == each) & ~chosen)
-            n = min(int((chosen & (layer == each)).sum()), len(free))
-            drawn[generator.choice(free, n, replace=False)] = True
-        return drawn
-
-    def without(self, chosen: Bool[np.ndarray, " neuron"]) -> list[Hook]:
-        """Hooks that set the chosen neurons to 0 at every token."""
-        hooks = []
-        for site, mask in self._masks(chosen):
-            if mask.any():
-                kept = torch.as_tensor(~mask)
-                hooks.append(Hook(site.at(), lambda x, kept=kept: x * kept.to(x)))
-        return hooks
-
-    def units(self, chosen: Bool[np.ndarray, " neuron"]) -> frozenset[Unit]:
-        """The chosen neurons by name: `3.q[d_head=7,head=1]`, `3.mlp_pre[neuron=12]`."""
-        return frozenset(
-            site.at(**dict(zip(site.axes[2:], map(int, place), strict=True)))
-            for site, mask in self._masks(chosen)
-            for place in np.argwhere(mask)
-        )
-
-    def _masks(self, chosen: Bool[np.ndarray, " neuron"]) -> Iterable[tuple[Site, np.ndarray]]:
-        sizes = [int(np.prod(shape)) for shape in self.sites.values()]
-        parts = np.split(chosen, np.cumsum(sizes)[:-1])
-        for (site, shape), part in zip(self.sites.items(), parts, strict=True):
-            yield site, part.reshape(shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Queries with documents of their highest and of their lowest grade."""
-
-    collection: Collection  # its candidates are the documents drawn
-    qids: tuple[str, ...]
-
-    @classmethod
-    def of(cls, collection: Collection, n: int, seed: int) -> "Judged":
-        """At most `n` queries that have documents of two grades, by seed.
-
-        Raises:
-            ValueError: too few have; says how many.
-        """
-        if not collection.qrels:
-            raise ValueError(f"collection {collection.name!r} has no judgements")
-        generator = np.random.default_rng(seed)
-        drawn = {}
-        for qid in sorted(collection.candidates):
-            graded = grades(collection, qid)
-            best, worst = max(graded.values(), default=0), min(graded.values(), default=0)
-            if best > worst:
-                ends = ([d for d, g in graded.items() if g == end] for end in (best, worst))
-                drawn[qid] = tuple(
-                    docids[i] for docids in ends for i in generator.permutation(len(docids))[:EACH]
-                )
-        if len(drawn) < 2 * FEWEST:
-            raise ValueError(
-                f"collection {collection.name!r} has {len(drawn)} queries with documents of two "
-                f"grades; {2 * FEWEST} are needed"
-            )
-        qids = [list(drawn)[i] for i in generator.permutation(len(drawn))[:n]]
-        return cls(replace(collection, candidates=drawn), tuple(qids))
-
-    def split(self, at: int) -> tuple["Judged", "Judged"]:
-        """The first `at` queries, and the rest."""
-        one, other = (replace(self, qids=part) for part in (self.qids[:at], self.qids[at:]))
-        return one, other
-
-    @property
-    def extremes(self) -> "Judged":
-        """One document of each grade per query: a flow costs much more than a score."""
-        ends = {
-            qid: (self.collection.candidates[qid][0], self.collection.candidates[qid][-1])
-            for qid in self.qids
-        }
-        return replace(self, collection=replace(self.collection, candidates=ends))
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """One row per query and document."""
-        rows = []
-        for qid in self.qids:
-            graded = grades(self.collection, qid)
-            rows += [(qid, docid, grade == max(graded.values())) for docid, grade in graded.items()]
-        return pd.DataFrame(rows, columns=["qid", "docid", "is_relevant"])
-
-    def pairs(self, evidence: Evidence) -> Pairs:
-        """The pairs of `rows`, as the model reads them."""
-        texts = self.collection
-        return evidence.read(
-            [texts.queries[qid] for qid in self.rows["qid"]],
-            [texts.documents[docid] for docid in self.rows["docid"]],
-        )
-
-
-def grades(collection: Collection, qid: str) -> dict[str, int]:
-    """The label of each of a query's candidates; what is not judged counts as 0."""
-    labels = collection.labels.get(qid, {})
-    return {docid: labels.get(docid, 0) for docid in collection.candidates[qid]}
 
 
 def detect(evidence: Evidence) -> Verdict:
@@ -185,40 +44,51 @@ def detect(evidence: Evidence) -> Verdict:
     first, second = judged.split(len(judged.qids) // 4)  # a ranking needs fewer than a test does
     pairs = second.pairs(evidence)
     whole = score(evidence.model, pairs)
-    tells = mean_of(
+    gap_there = mean_of(
         "score of relevant documents above that of others",
         gap(second.rows, whole),
         expected="above 0",
         holds=lambda low, high, control: low > 0,
         seed=evidence.seed,
     )
-    if not tells.holds:
-        return Verdict.by(NAME, evidence.checkpoint, [tells])
+    if not gap_there.holds:
+        return Verdict.by(NAME, evidence.checkpoint, [gap_there], pairs=len(pairs))
 
-    neurons = ranked(evidence, first.extremes)
-    chosen = neurons.top(SHARE)
+    top = ranked(evidence, first.extremes)
     generator = np.random.default_rng(evidence.seed)
-    sets = [chosen, *(neurons.like(chosen, generator) for _ in range(DRAWS))]
+    sets = [top, *(top.random(generator) for _ in range(DRAWS))]
     scores = [whole]
     for done, each in enumerate(sets):
         evidence.watch("Silencing neurons", done, len(sets))
-        with evidence.model.hooked(*neurons.without(each)):
+        with evidence.model.hooked(*silence(each)):
             scores.append(score(evidence.model, pairs))
     evidence.watch("Silencing neurons", len(sets), len(sets))
     table = lost(second, scores)
-    figures = [tells, *figures_of(table, evidence.seed)]
-    found = Verdict.by(NAME, evidence.checkpoint, figures, tables={NAME: table})
-    return replace(found, members=neurons.units(chosen)) if found.holds else found
+    figures = [gap_there, *figures_of(table, evidence.seed)]
+    holds = all(each.holds is not False for each in figures)
+    return Verdict.by(
+        NAME,
+        evidence.checkpoint,
+        figures,
+        members=frozenset(top.units) if holds else frozenset(),
+        tables={NAME: table},
+        pairs=len(pairs),
+    )
 
 
-def ranked(evidence: Evidence, judged: Judged) -> Neurons:
-    """The neurons of the model with their flow on these queries."""
+def ranked(evidence: Evidence, judged: Judged) -> Scheme:
+    """The neurons with the largest mean flow in relevant pairs, less that in the others.
+
+    P and N fused, as Vast et al. (2024) do.
+    """
     evidence.watch("Conductance of neurons", 0, 1)
     pairs = judged.pairs(evidence)
     baseline = padding_baseline(evidence.model, pairs)
-    flow = conductance(evidence.model, pairs, baseline, steps=STEPS)
+    flow = neuron_flow(evidence.model, pairs, baseline, steps=STEPS)
     evidence.watch("Conductance of neurons", 1, 1)
-    return Neurons.of(flow, torch.tensor(judged.rows["is_relevant"].tolist()))
+    is_relevant = judged.rows["is_relevant"].to_numpy()
+    more = flow.mean(is_relevant, "relevant") - flow.mean(~is_relevant, "other")
+    return Scheme.top(f"top {SHARE:.0%}", flow.neurons, more, SHARE)
 
 
 def lost(judged: Judged, scores: Sequence[Float[np.ndarray, " pair"]]) -> pd.DataFrame:
@@ -251,8 +121,8 @@ def figures_of(table: pd.DataFrame, seed: int) -> list[Figure]:
             f"share of the score gap lost with the top {SHARE:.0%} of neurons, beyond random ones",
             column["lost"] - column["lost_random"],
             control=column["lost_random"],
-            expected=f"above {LEAST}",
-            holds=lambda low, high, control: low > LEAST,
+            expected=f"above {LOST}",
+            holds=lambda low, high, control: low > LOST,
             seed=seed,
         ),
         mean_of("nDCG@10 lost", column["ndcg_lost"], control=column["ndcg_lost_random"], seed=seed),

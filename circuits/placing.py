@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import Cache, Contrast, Hooked, patching, Site, Unit
+from crosslens import Cache, Contrast, Hooked, NotMeasurable, patching, Site, Unit
 
 
 HEADS: Final = ("z", "pattern", "v")
@@ -36,7 +36,7 @@ def placed(
     part = {unit: role for role, units in roles.items() for unit in units}
     heads = sorted(unit for unit in part if unit.site.name == "z")
     if not heads:
-        raise ValueError("a circuit without heads has no route to draw")
+        raise NotMeasurable("a circuit without heads has no route to draw")
     names = [name for name in contrast.base.roles if contrast.base.where(name).any()]
     names = [name for name in names if name != "[PAD]"]
     places = [unit.site.at(**dict(unit.coordinates), pos=name) for unit in heads for name in names]

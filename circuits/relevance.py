@@ -14,14 +14,18 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from crosslens import heads, Unit
 from crosslens.attention import attention_follows, attention_shares
 
 from . import embedded
-from .claim import Claim, Figure, Known, mean_of, Verdict
-from .evidence import Evidence, mean_over_heads
+from .claim import Claim, Known, Verdict
+from .evidence import Evidence
+from .figure import Figure, mean_of
+from .head_figures import beside, carried, found, mean_over_heads
 from .placing import read_from
+from .thresholds import FROM_QUERY, IDF_CORRELATION
 
 
 NAME: Final = "relevance"
@@ -30,25 +34,26 @@ ROLE: Final = "relevance scoring"
 
 def detect(evidence: Evidence) -> Verdict:
     """Whether such heads write the score, and whether they read the query by rarity."""
-    figures = evidence.found(ROLE)
+    figures = found(evidence, ROLE)
     if not all(each.holds for each in figures):
-        return Verdict.by(NAME, evidence.checkpoint, figures)
+        return Verdict.by(NAME, evidence.checkpoint, figures, pairs=figures[-1].n)
     members = evidence.members(ROLE)
     every = evidence.model.heads()
     pairs = evidence.tfc1.more
     idf = evidence.token_idf.filled().to(pairs.device)[pairs.token]
-    rarity = attention_follows(evidence.model, pairs, idf).double().cpu().numpy()
+    rarity = varied(attention_follows(evidence.model, pairs, idf).double().cpu().numpy())
     share = attention_shares(evidence.model, pairs)["query"]
     figures = [
         *figures,
-        evidence.carried(ROLE),
+        carried(evidence, ROLE),
         from_the_query(evidence, members),
-        evidence.beside(
+        beside(
+            evidence,
             "correlation of [CLS]'s attention to a query token with its IDF",
             rarity,
             members,
-            expected="above 0.1 and above other heads",
-            holds=lambda low, high, control: low > max(0.1, np.nan_to_num(control)),
+            expected=f"above {IDF_CORRELATION} and above other heads",
+            holds=lambda low, high, control: low > max(IDF_CORRELATION, control),
         ),
     ]
     table = pd.DataFrame(
@@ -65,18 +70,28 @@ def detect(evidence: Evidence) -> Verdict:
         figures,
         members=frozenset(members),
         tables={"heads": table},
+        pairs=len(evidence.tfc1),
     )
 
 
+def varied(correlation: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, "head pair"]:
+    """The correlations, 0 for a head that attends to all query tokens alike.
+
+    Where no head has one, the tokens themselves are equally rare: such a pair stays nan.
+    """
+    is_known = ~np.isnan(correlation).all(axis=0)
+    return np.where(is_known, np.nan_to_num(correlation), np.nan)
+
+
 def from_the_query(evidence: Evidence, members: list[Unit]) -> Figure:
-    """How much of what a match changes in the heads' word to [CLS] they read from the query."""
+    """How much of what a match changes in the heads' writes at [CLS] they read from the query."""
     names, at = ["query"], ["[CLS]"] * len(members)
     shares = read_from(evidence.model, evidence.tfc1, members, at, names, at_once=16)[:, 0]
     return mean_of(
-        "share of what they tell [CLS] of a match that they read from the query",
+        "share of what they write at [CLS] of a match that they read from the query",
         shares,
-        expected="above 0.5",
-        holds=lambda low, high, control: low > 0.5,
+        expected=f"above {FROM_QUERY}",
+        holds=lambda low, high, control: low > FROM_QUERY,
         seed=evidence.seed,
     )
 

@@ -19,16 +19,16 @@ MAY_IMPORT = {
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
-    "stats": set(),
+    "stats": {"not_measurable"},
     "signals": set(),
-    "corpora": {"signals", "writing"},
+    "corpora": {"signals", "writing", "not_measurable"},
     "writing": set(),
     "plain_data": set(),
     "versions": set(),
     "findings": {"plain_data", "versions", "writing"},
     "provenance": {"corpora", "model"},
     "ranking": {"corpora", "stats", "signals", "writing"},
-    "effectiveness": {"ranking", "corpora", "stats", "signals"},
+    "effectiveness": {"ranking", "corpora", *LEAVES},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},
     "default": {"corpora"},
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
@@ -59,6 +59,11 @@ MAY_IMPORT = {
     "attention": {"attribution"},
     "words": {"attribution"},
     "circuits": NAMESPACES,  # what they need is public
+    "report": {
+        *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),
+        *("attribution", "faithfulness", "surrogate", "ranking", "effectiveness", "findings"),
+        *LEAVES,
+    },
     "analyses": {"circuits", *NAMESPACES},
 }
 EVERYTHING = {"cli", "__main__"}  # what a user runs may use every part

@@ -9,6 +9,7 @@ import pandas as pd
 from ir_measures import Measure, nDCG, Qrel, RR, ScoredDoc
 
 from .corpora.collection import Collection
+from .not_measurable import NotMeasurable
 from .ranking import Run
 from .stats import bootstrap_interval, paired_test
 
@@ -48,11 +49,11 @@ def evaluate(
         measures: any of ir-measures; `standard_measures` unless given.
 
     Raises:
-        ValueError: the collection has no judgements, or none for a query of the run.
+        NotMeasurable: the collection has no judgements, or none for a query of the run.
     """
     judgements = collection.judgements
     if not {qrel.query_id for qrel in judgements} & run.keys():
-        raise ValueError(
+        raise NotMeasurable(
             f"nothing to evaluate: collection {collection.name!r} judges no query of {run}"
         )
     chosen = list(measures or standard_measures(judgements))

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from scipy import stats
 
+from .not_measurable import NotMeasurable
+
 
 __all__ = [
     "auroc",
@@ -60,14 +62,15 @@ def bootstrap_interval(
         seed: an integer, or a generator to draw from.
 
     Raises:
-        ValueError: no pair at all, or a confidence outside (0, 1).
+        NotMeasurable: no pair at all.
+        ValueError: a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
     n_pairs = values.shape[-1]
     there = ~np.isnan(values)
     if not there.any():
-        raise ValueError(f"no interval of nothing: {values.shape} values, all of them skipped")
+        raise NotMeasurable(f"no interval of nothing: {values.shape} values, all of them skipped")
     generator = np.random.default_rng(seed)
     # drawing n_pairs with replacement is drawing how often each comes up: one matrix product
     # then resamples every cell
@@ -86,12 +89,12 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
     """Whether the mean of `a - b` differs from 0; pairs that either side skipped are left out.
 
     Raises:
-        ValueError: fewer than two pairs are left.
+        NotMeasurable: fewer than two pairs are left.
     """
     both = ~(np.isnan(a) | np.isnan(b))
     difference = a[both] - b[both]
     if len(difference) < 2:
-        raise ValueError(f"a paired test needs two pairs at least; {len(difference)} are left")
+        raise NotMeasurable(f"a paired test needs two pairs at least; {len(difference)} are left")
     if np.ptp(difference) == 0:
         # t is ±infinite, or 0 / 0 where both sides are the same
         mean = float(difference[0])

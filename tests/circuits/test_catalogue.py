@@ -1,5 +1,6 @@
 """The catalogue: every claim is whole, holds where it was planted, and nowhere else."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,39 +9,17 @@ import pytest
 from crosslens.circuits import bm25, contextual, embedded, matching, neurons, relevance
 from crosslens.circuits.catalogue import CLAIMS, named
 from crosslens.circuits.claim import Claim, Known, Verdict
-from crosslens.circuits.evidence import Evidence, mean_over_heads
+from crosslens.circuits.evidence import Evidence
 from crosslens.circuits.examine import as_json, beside_known, examine, judged
-from ir_measures import Qrel
+from crosslens.circuits.head_figures import mean_over_heads
 from tiny import tiny
 
 from crosslens import Axioms, Circuit, collection, Findings, heads, load, plant
 
 
-NAME = "bm25?seed=2&layers=5&decoys=2"
-
-
 @pytest.fixture(scope="module")
-def planted():
-    return plant(NAME)
-
-
-@pytest.fixture(scope="module")
-def found(planted) -> dict[str, Verdict]:
-    """Every verdict on a planted BM25, on texts in which the documents it scores high are
-    relevant."""
-    model = load(planted)
-    few = collection().sample(24, 6)
-    scores = {
-        (qid, docid): planted.bm25(few.queries[qid], few.documents[docid])
-        for qid, docids in few.candidates.items()
-        for docid in docids
-    }
-    middle = {
-        qid: np.median([scores[qid, docid] for docid in docids])
-        for qid, docids in few.candidates.items()
-    }
-    qrels = tuple(Qrel(q, d, int(score > middle[q])) for (q, d), score in scores.items())
-    evidence = Evidence(model, Axioms(model, replace(few, qrels=qrels)), n=12)
+def found(evidence) -> dict[str, Verdict]:
+    """Every verdict on the planted BM25."""
     return {name: judged(claim, evidence) for name, claim in CLAIMS.items()}
 
 
@@ -49,8 +28,8 @@ def test_of_a_planted_bm25_everything_holds_but_what_was_not_planted(found):
     assert holds == {name: name != contextual.NAME for name in CLAIMS}
 
 
-def test_the_members_are_exactly_the_planted_ones(found, planted):
-    truth = planted.circuit.roles
+def test_the_members_are_exactly_the_planted_ones(found, reference):
+    truth = reference.circuit.roles
     assert found["matching"].members == truth["matching"]
     assert found["relevance"].members == truth["relevance scoring"]
     assert found["bm25"].members == truth["matching"] | truth["relevance scoring"]
@@ -58,20 +37,20 @@ def test_the_members_are_exactly_the_planted_ones(found, planted):
 
 
 def test_a_planted_contextual_head_is_found_and_the_claim_holds():
-    planted = plant(f"{NAME}&contextual")
+    planted = plant("bm25?seed=2&layers=5&decoys=2&contextual")
     model = load(planted)
-    evidence = Evidence(model, Axioms(model, collection().sample(24, 6)), n=6)
+    evidence = Evidence(model, Axioms(model, collection().sample(12, 4)), n=5, scored=10)
     verdict = judged(contextual.CLAIM, evidence)
     assert verdict.holds, str(verdict)
     assert verdict.members == planted.circuit.roles[contextual.ROLE]
 
 
-def test_relevance_neurons_are_parts_of_what_was_planted(found, planted):
+def test_relevance_neurons_are_parts_of_what_was_planted(found, reference):
     """All that the model does goes through the planted parts and the coordinates they write."""
     members = found["neurons"].members
     inside = {
-        *(planted.placement.matching, planted.placement.scoring),
-        *planted.placement.decoy_heads,
+        *(reference.placement.matching, reference.placement.scoring),
+        *reference.placement.decoy_heads,
     }
     read = [unit for unit in members if unit.site.name in ("q", "k", "v")]
     assert members and read
@@ -90,26 +69,44 @@ def test_every_verdict_has_figures_with_controls_and_prints(found):
 @pytest.mark.parametrize("seed", range(2))
 def test_of_a_model_of_random_weights_no_claim_holds(seed):
     model = load(*tiny("bert", seed))
-    evidence = Evidence(model, Axioms(model, collection().sample(20, 6)), n=6)
+    evidence = Evidence(model, Axioms(model, collection().sample(12, 6)), n=5, scored=12)
     for claim in CLAIMS.values():
         verdict = judged(claim, evidence)
         assert not verdict.holds and not verdict.members, str(verdict)
 
 
-def test_what_these_texts_do_not_allow_is_undecided_and_says_why(planted):
-    model = load(planted)
-    bare = replace(collection().sample(8, 6), qrels=(), types={})
-    verdict = judged(neurons.CLAIM, Evidence(model, Axioms(model, bare), n=6))
+def test_what_these_texts_do_not_allow_is_undecided_and_says_why(evidence):
+    bare = replace(evidence.collection, qrels=(), types={})
+    unjudged = replace(evidence, axioms=replace(evidence.axioms, collection=bare))
+    verdict = judged(neurons.CLAIM, unjudged)
     assert verdict.holds is None and "no judgements" in verdict.says
+    assert verdict.record()["reason"] == verdict.says
 
 
-def test_our_own_mistakes_are_not_verdicts(planted):
+@pytest.mark.parametrize("error", [KeyError("a mistake"), ValueError("shapes differ")])
+def test_our_own_mistakes_are_not_verdicts(evidence, error):
     def wrong(_):
-        raise KeyError("a mistake")
+        raise error
 
-    claim = replace(matching.CLAIM, detect=wrong)
-    with pytest.raises(KeyError):
-        judged(claim, Evidence(load(planted), Axioms(load(planted), collection()), n=5))
+    with pytest.raises(type(error)):
+        judged(replace(matching.CLAIM, detect=wrong), evidence)
+
+
+def test_a_test_that_could_not_be_made_stands_in_the_table_with_its_reason(evidence):
+    """Texts without soft matches, and without sentences to add."""
+    poor = copy(evidence)
+    poor.__dict__["_levels"] = {k: v for k, v in evidence._levels.items() if k != "STMC1"}
+    poor.__dict__["axioms"] = replace(evidence.axioms, synonyms={})
+    poor.__dict__["lengthened"] = evidence.lengthened
+    verdict = judged(matching.CLAIM, poor)
+    row = verdict.frame().set_index("name").loc["T2: rise of MS with one soft match"]
+    assert "no pair for STMC1" in row["reason"] and row["n"] == 0
+    assert verdict.holds, "a figure that only informs may be missing"
+
+
+def test_a_verdict_says_on_how_many_pairs_it_rests(found, evidence):
+    assert found["matching"].pairs == len(evidence.tfc1) == 8
+    assert found["contextual"].pairs > 0 and "on 8 pairs: " in str(found["matching"])
 
 
 def test_every_claim_says_what_it_is_and_whence():
@@ -139,8 +136,8 @@ def test_members_stand_beside_the_known_ones():
     claim: Claim = replace(
         matching.CLAIM, known={"x": Known(heads("1.1 2.8 2.9 3.3"), "paper", "sure")}
     )
-    told = beside_known(claim, Verdict("matching", "x", True, "", members=members))
-    assert [each.value for each in told.figures] == [0.5, 1.0]
+    found = beside_known(claim, Verdict("matching", "x", True, "", members=members))
+    assert [each.value for each in found.figures] == [0.5, 1.0]
     assert beside_known(claim, Verdict("matching", "y", True, "", members=members)).figures == ()
 
 
@@ -154,8 +151,8 @@ def test_a_circuit_is_written_as_the_lines_of_the_module_that_holds_it():
     assert scope["FOUND"] == circuit.roles and scope["SOURCE"] == "traced, 12 pairs"
 
 
-def test_a_run_keeps_each_verdict_and_is_gone_on_with(tmp_path, planted):
-    model, calls = load(planted), []
+def test_a_run_keeps_each_verdict_and_is_resumed(tmp_path, evidence):
+    calls = []
 
     def claim(name: str, fails: bool) -> Claim:
         def detect(_: Evidence) -> Verdict:
@@ -167,7 +164,6 @@ def test_a_run_keeps_each_verdict_and_is_gone_on_with(tmp_path, planted):
 
         return replace(matching.CLAIM, name=name, detect=detect)
 
-    evidence = Evidence(model, Axioms(model, collection()), n=5)
     claims = [claim("one", False), claim("two", True)]
     with pytest.raises(KeyboardInterrupt):
         examine(claims, evidence, Findings.create(tmp_path, {}))

@@ -1,5 +1,7 @@
 """One small finished run on a planted model, which the tests of the report share."""
 
+from dataclasses import replace
+
 import pytest
 
 from crosslens import Collection, collection, CrossEncoder, Findings, load
@@ -7,6 +9,9 @@ from crosslens.provenance import provenance
 from crosslens.report.measure import measure
 from crosslens.report.page import page
 from crosslens.report.question import Question
+
+
+EVIL = "</script><script>alert(1)</script>"
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +39,33 @@ def finished(tmp_path_factory, planted, few, question) -> Findings:
     measure(question, planted, few, findings)
     findings.text("report.html", page(findings))
     return findings
+
+
+@pytest.fixture(scope="session")
+def poor(tmp_path_factory, planted, few) -> tuple[Findings, dict[str, list[tuple[int, int]]]]:
+    """A run without a circuit, on texts of which little can be had, and the steps it reported.
+
+    Nothing is judged but one query, one document holds no token, and names are hostile.
+    """
+    small = few.sample(6, 4)
+    qid = min(small.candidates)
+    documents = {key: f"{text} {EVIL}" for key, text in small.documents.items()}
+    texts = replace(
+        small,
+        name=f"[/x]{EVIL}",
+        documents=documents | {small.candidates[qid][0]: "\u200b\u200e"},
+        qrels=tuple(each for each in small.qrels if each.query_id == qid),
+        types={key: f"<a href='x'>{kind}</a>{EVIL}" for key, kind in small.types.items()},
+    )
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
+    folder = tmp_path_factory.mktemp("poor")
+    findings = Findings.create(folder, asked.config, provenance=provenance(texts, model=planted))
+    seen: dict[str, list[tuple[int, int]]] = {}
+    measure(
+        asked,
+        planted,
+        texts,
+        findings,
+        lambda step, done, total: seen.setdefault(step, []).append((done, total)),
+    )
+    return findings, seen

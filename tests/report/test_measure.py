@@ -1,22 +1,29 @@
 """The measurements of a report: what is planted is found, what is not is not said."""
 
 from dataclasses import replace
+from importlib import import_module
+from inspect import signature
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from crosslens.circuits.catalogue import CLAIMS
+from crosslens.circuits.evidence import Evidence
+from crosslens.circuits.examine import judged
+from crosslens.circuits.thresholds import SCORED
 from tiny import tiny
 
-from crosslens import Findings, load
+from crosslens import Findings, load, NotMeasurable
 from crosslens.planted import plant
 from crosslens.provenance import provenance
-from crosslens.report.measure import built, measure, ROLES
+from crosslens.report.measure import measure
 from crosslens.report.page import page
 from crosslens.report.question import CONTROL, Question
-from crosslens.report.shortened import Shortened
+from crosslens.report.ranks import rank
+from crosslens.report.signals import possible
 from crosslens.report.summary import claimed
+from crosslens.report.terminal import compared, reacting, unmeasured
+from crosslens.report.units import ROLES
 
 
 def test_the_heads_that_may_be_named_are_the_planted_ones(finished):
@@ -37,7 +44,7 @@ def test_a_planted_bm25_reacts_to_exact_matches_and_to_nothing_else(finished):
     assert reactions.loc[CONTROL, "change"] == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_of_a_model_of_random_weights_nothing_is_claimed(tmp_path, few, seed):
     """The control of every claim: such a model, too, has units that restore everything."""
     model = load(*tiny("bert", seed))
@@ -65,13 +72,6 @@ def test_the_circuit_of_a_planted_model_is_drawn_where_it_was_planted(finished):
     edges = finished.read("circuit_edges")
     assert edges["effect"].to_numpy() == pytest.approx(1, abs=1e-3) and len(edges) == 2
     assert set(edges["sender"]) == truth and "score" in set(edges["receiver"])
-
-
-def test_without_the_circuit_there_is_no_section(tmp_path, planted, few):
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(few, model=planted))
-    measure(asked, planted, few, findings)
-    assert "claims" not in findings.tables() and 'id="circuit"' not in page(findings)
 
 
 def test_patching_a_pair_from_itself_changes_nothing(finished):
@@ -103,7 +103,7 @@ def test_saturation_shows_in_the_levels(finished):
 def test_an_interrupted_run_resumes_and_ends_the_same(
     tmp_path, finished, planted, few, question, monkeypatch
 ):
-    import crosslens.report.measure as module
+    import crosslens.report.units as module
 
     plain, calls, question = module.patching, [], replace(question, circuit=False)
 
@@ -133,29 +133,81 @@ def test_an_interrupted_run_resumes_and_ends_the_same(
         pd.testing.assert_frame_equal(Findings.open(tmp_path).read(table), finished.read(table))
 
 
-def test_every_step_reports_to_its_end(tmp_path, planted, few):
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
-    seen: dict[str, list[tuple[int, int]]] = {}
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(few, model=planted))
-    measure(
-        asked,
-        planted,
-        few,
-        findings,
-        lambda step, done, total: seen.setdefault(step, []).append((done, total)),
-    )
+def test_a_report_goes_on_without_what_cannot_be_had_and_says_so(poor):
+    findings, _ = poor
+    (name,) = findings.meta["unreadable"]
+    assert name.startswith("document ") and len(findings.read("ranking")) == 23
+    comparison = findings.read("comparison")
+    assert (comparison["n"] == 1).all() and comparison["p"].isna().all()
+    assert (comparison["difference"] == comparison["model"] - comparison["bm25"]).all()
+    html = page(findings)
+    assert f"{name} holds no token" in html and "one query, no interval" in html
+    assert "a paired test needs two pairs" in html
+    assert all(table is not None for table in (compared(findings), reacting(findings)))
+
+
+def test_without_the_circuit_there_is_no_section(poor):
+    findings, _ = poor
+    assert "claims" not in findings.tables() and 'id="circuit"' not in page(findings)
+
+
+def test_every_step_reports_to_its_end(poor):
+    _, seen = poor
     assert list(seen)[:3] == ["Ranking", "Scoring contrasts", "Patching"]
     for steps in seen.values():
         assert steps == sorted(steps) and steps[-1][0] == steps[-1][1]
 
 
-def test_a_collection_without_judgements_is_ranked_and_not_evaluated(tmp_path, planted, few):
-    bare = replace(few, qrels=(), types={})
-    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
+def test_without_judgements_there_is_a_ranking_and_no_comparison(tmp_path, planted, few):
+    bare = replace(few.sample(2, 2), qrels=(), types={})
+    findings = Findings.create(tmp_path, {})
+    rank(Question("p", "c"), planted, bare, findings, lambda step, done, total: None)
+    assert findings.tables() == ["ranking"] and findings.read("ranking")["label"].isna().all()
+    assert findings.meta["not_compared"] == "no query that was ranked is judged"
+
+
+def test_without_a_candidate_there_is_nothing_to_report(tmp_path, planted, few):
+    none = replace(few, candidates={}, pool="BM25 top 100")
+    with pytest.raises(NotMeasurable, match="has a candidate document to rank"):
+        measure(Question("p", "c"), planted, none, Findings.create(tmp_path, {}))
+
+
+def test_a_report_without_any_contrast_is_a_ranking_and_the_reasons(tmp_path, planted, few):
+    """Queries of one letter have no term that a contrast could repeat."""
+    bare = replace(few.sample(6, 3), queries={qid: "a" for qid in few.sample(6, 3).queries})
+    asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",))
     findings = Findings.create(tmp_path, asked.config, provenance=provenance(bare, model=planted))
     measure(asked, planted, bare, findings)
-    assert not {"comparison", "queries", "types"} & set(findings.tables())
-    assert findings.read("ranking")["label"].isna().all()
+    assert set(findings.meta["impossible"]) == {"TFC1", CONTROL}
+    assert "reactions" not in findings.tables() and reacting(findings) is None
+    claims = findings.read("claims")
+    assert claims["holds"].isna().all() or not claims["holds"].fillna(False).any()
+    assert claims.set_index("claim").loc["matching", "reason"].startswith("no pair for TFC1")
+    html = page(findings)
+    assert "No contrast could be built" in html and "no pair for TFC1" in html
+    assert len(unmeasured(findings)) == 2
+
+
+def test_report_and_circuits_test_come_to_the_same_verdict(finished, planted, few, question):
+    """The same model, texts, seed and number of pairs, and nothing measured before."""
+    fresh = Evidence.of(
+        planted, few, question.pairs, seed=question.seed, tokens=question.tokens, scored=10
+    )
+    rows = finished.read("claims").set_index("claim")
+    for name in ("matching", "contextual"):
+        again = judged(CLAIMS[name], fresh).record()
+        assert rows.loc[name, "pairs"] == again["pairs"] == len(fresh.tfc1)
+        assert rows.loc[name, "says"] == again["says"] and rows.loc[name, "holds"] == again["holds"]
+        assert rows.loc[name, "members"] == again["members"]
+
+
+def test_both_commands_ask_for_the_same_by_default():
+    command = import_module("crosslens.cli.circuits")  # the package has a Typer by this name
+    options = signature(command.test).parameters
+    asked = Question("m", "c")
+    for name in ("pairs", "tokens", "seed"):
+        assert options[name].default == getattr(asked, name), name
+    assert asked.scored == SCORED
 
 
 def test_a_signal_that_no_pair_allows_is_said_not_hidden(tmp_path, planted, few):
@@ -165,22 +217,14 @@ def test_a_signal_that_no_pair_allows_is_said_not_hidden(tmp_path, planted, few)
     )
     asked = Question("p", "c", pairs=2, scored=5, signals=("TDC",), circuit=False)
     findings = Findings.create(tmp_path, asked.config)
-    contrasts = built(asked, planted, one, findings)
-    assert "TDC" not in contrasts and "no pair for TDC" in findings.meta["impossible"]["TDC"]
+    evidence = Evidence.of(planted, one, 2, scored=5)
+    assert "TDC" not in possible(asked, evidence, findings)
+    assert "no pair for TDC" in findings.meta["impossible"]["TDC"]
 
 
 def test_pairs_of_contrasts_are_no_longer_than_asked(finished, question):
     pairs = finished.read("pairs")
     assert (pairs.loc[pairs["signal"] == "TFC1", "tokens"] <= question.tokens).all()
-
-
-def test_a_shortened_reader_cuts_no_pair_that_fits(planted):
-    short = Shortened(planted, 64)
-    query, document = "how do cats purr", "cats purr when they rest"
-    assert torch.equal(
-        short.pairs([query], [document]).token, planted.pairs([query], [document]).token
-    )
-    assert short.pairs([query], [document * 40]).cut.item() > 0
 
 
 @pytest.mark.parametrize(

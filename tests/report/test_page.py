@@ -4,15 +4,16 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from crosslens import Findings
-from crosslens.provenance import provenance
-from crosslens.report.measure import measure
-from crosslens.report.page import marked, page, underlined
+from crosslens.report.page import page
+from crosslens.report.terminal import gist, reacting
+from crosslens.report.texts import marked, underlined
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -97,14 +98,23 @@ def test_an_edit_is_marked_and_text_stays_text():
     assert str(underlined("why", "dogs")) == "why"
 
 
-def test_hostile_texts_cannot_leave_their_place(tmp_path, planted, few, question):
-    evil = "</script><script>alert(1)</script>"
-    texts = {key: f"{text} {evil}" for key, text in few.documents.items()}
-    bad = replace(few, documents=texts, name=evil, types={k: evil for k in few.types})
-    asked = replace(question, pairs=2, signals=("TFC1",))
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(bad, model=planted))
-    measure(asked, planted, bad, findings)
-    assert "<script>alert" not in page(findings)
+def test_a_term_is_underlined_where_it_is_a_word():
+    assert str(underlined("carpets for a car", "car")) == "carpets for a <u class='term'>car</u>"
+    assert str(underlined("İİ art", "art")) == "İİ <u class='term'>art</u>"
+    twice = "<u class='term'>Car</u> or <u class='term'>CAR</u>-pool"
+    assert str(underlined("Car or CAR-pool", "car")) == twice
+
+
+def test_names_are_shown_and_never_act(poor):
+    """Plotly reads tags in labels, rich reads brackets, a browser reads both kinds of quotes."""
+    findings, _ = poor
+    html = page(findings)
+    bodies = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html, re.DOTALL)
+    labels = "".join(str(json.loads(body)["data"]) for body in bodies)
+    assert "&lt;a href=" in labels and "<a " not in labels
+    assert "[/x]&lt;/script&gt;" in html and "<a href='x'>" not in html
+    assert "<script>alert" not in html
+    Console(file=StringIO()).print(*gist(findings), reacting(findings))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")

@@ -2,23 +2,23 @@
 
 import pandas as pd
 import pytest
+from crosslens.circuits.reaction import CONTROL
 
-from crosslens.report.question import CONTROL
-from crosslens.report.summary import claimed, effects, of_layer, reacting, said, signed
+from crosslens.report.summary import claimed, effects, of_layer, of_signal, reacting, signed
 
 
-REACTION = pd.Series(
-    {
-        "change": 1.2,
-        "low": 1.0,
-        "high": 1.4,
-        "pairs": 40,
-        "control": 0.01,
-        "p": 1e-6,
-        "reacts": True,
-        "is_small": False,
-    }
-)
+REACTION = {
+    "change": 1.2,
+    "low": 1.0,
+    "high": 1.4,
+    "pairs": 40,
+    "control": 0.01,
+    "p": 1e-6,
+    "reacts": True,
+    "is_small": False,
+    "least": 0.1,
+    "untested": "",
+}
 
 
 def unit(site: str, layer: int, part: str, mean: float, **other) -> dict:
@@ -51,7 +51,7 @@ def test_a_negative_effect_may_be_named_too():
 
 def test_a_layer_in_which_nothing_stands_out_is_said_to_be_so():
     units = pd.DataFrame([SURE, unit("attn_out", 2, "Q+", 0.5, q=0.5)])
-    layers = dict(said("TFC1", REACTION, units)[-2:])
+    layers = {each.layer: each.text for each in of_signal("TFC1", REACTION, units)[-2:]}
     assert layers[1] == "Of its heads, 1.3 (0.40, 0.38 to 0.42) stands out."
     assert layers[2] == "No token role and no head of this layer stands out."
 
@@ -62,10 +62,10 @@ def test_the_input_of_layer_0_is_no_finding():
         "Its input differs at the injected tokens only. "
         "No token role and no head of this layer stands out."
     )
-    assert "restores most" not in " ".join(t for _, t in said("TFC1", REACTION, sure))
+    assert "restores most" not in " ".join(each.text for each in of_signal("TFC1", REACTION, sure))
 
 
-def test_the_journey_of_the_difference_is_told_in_stages():
+def test_the_journey_of_the_difference_has_stages():
     rows = [
         unit("resid_pre", 0, "D_inj", 1.0),
         unit("resid_pre", 1, "D_inj", 0.9),
@@ -73,11 +73,11 @@ def test_the_journey_of_the_difference_is_told_in_stages():
         unit("resid_pre", 2, "Q+", 0.6),
         unit("resid_pre", 3, "[CLS]", 0.9),
     ]
-    told = dict.fromkeys(text for _, text in said("TFC1", REACTION, pd.DataFrame(rows)))
+    texts = [each.text for each in of_signal("TFC1", REACTION, pd.DataFrame(rows))]
     assert (
         "Of all roles, the input of a layer restores most at the injected term (D_inj) (layer 1), "
         "then at the selected query term (Q+) (layer 2), then at [CLS] (layer 3)."
-    ) in told
+    ) in texts
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_the_journey_of_the_difference_is_told_in_stages():
         ({}, "The model reacts: the score changes by +1.20"),
         ({"reacts": False}, "The model does not react to this signal beyond"),
         ({"reacts": False, "is_small": True}, "The model reacts, but hardly"),
-        ({"reacts": False, "p": float("nan")}, "The score changes by +1.20"),
+        ({"reacts": False, "untested": "2 queries"}, "The score changes by +1.20"),
     ],
 )
 def test_a_signal_without_a_reaction_gets_no_layers(changes, begins):
-    reaction = pd.Series(REACTION.to_dict() | changes)
-    found = said("TFC1", reaction, pd.DataFrame([SURE]))
-    assert found[0][0] == -1 and found[0][1].startswith(begins)
+    reaction = REACTION | changes
+    found = of_signal("TFC1", reaction, pd.DataFrame([SURE]))
+    assert found[0].layer == -1 and found[0].text.startswith(begins)
     assert (len(found) > 1) == bool(reaction["reacts"])
 
 
 def test_the_control_is_never_put_into_claims():
-    found = said(CONTROL, pd.Series(REACTION.to_dict() | {"reacts": False}), pd.DataFrame([SURE]))
-    assert len(found) == 1 and "neither query nor document" in found[0][1]
+    found = of_signal(CONTROL, REACTION | {"reacts": False}, pd.DataFrame([SURE]))
+    assert len(found) == 1 and "neither query nor document" in found[0].text
 
 
 def test_at_most_four_are_named_and_the_rest_counted():

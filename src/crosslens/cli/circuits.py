@@ -40,7 +40,6 @@ circuits = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-WORDS = {True: "holds", False: "does not hold"}
 FEWEST = 5  # pairs; with fewer no claim is decided
 
 
@@ -83,9 +82,9 @@ def test(
     model: Model = None,
     collection: FromCollection = EMBEDDED,
     out: Out = Path("crosslens-circuits"),
-    pairs: Annotated[int, typer.Option(help="Pairs of each contrast, at most.")] = 24,
+    pairs: Annotated[int, typer.Option(help="Pairs of each contrast, at most.")] = 10,
     seed: Seed = 0,
-    tokens: Tokens = 96,
+    tokens: Tokens = 64,
     device: OnDevice = None,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -121,11 +120,13 @@ def test(
             resume=resume,
             say=say,
         ) as run:
-            from ..report.circuit import gathered
+            from crosslens.circuits.evidence import Evidence
 
             assert run.model is not None
             (texts,) = run.collections
-            evidence = gathered(run.model, texts, tokens, pairs, seed, run.watch)
+            evidence = Evidence.of(
+                run.model, texts, pairs, seed=seed, tokens=tokens, watch=run.watch
+            )
             examine(claims, evidence, run.findings)
         folder = run.findings.folder
         if quiet:
@@ -137,6 +138,8 @@ def test(
 
 def show(findings: "Findings", say: Console) -> None:
     """The figures of every claim as a table, and the verdict in a sentence."""
+    from crosslens.circuits.claim import sentence
+
     from ..report.frames import read
 
     figures, claims = read(findings, "figures"), read(findings, "claims")
@@ -145,18 +148,12 @@ def show(findings: "Findings", say: Console) -> None:
         own = figures[figures["claim"] == row["claim"]].to_dict("records")
         if own:
             say.print(figures_table(own))
-        say.print(sentence(row))
-
-
-def sentence(row: dict[str, Any]) -> str:
-    """One sentence: whether the claim holds, and what decided."""
-    word = WORDS.get(row["holds"], "is undecided")
-    return f"{row['claim']} {word} in {row['checkpoint']}: {row['says']}."
+        say.print(Text(sentence(row)))
 
 
 def figures_table(figures: list[dict[str, Any]]) -> Table:
     """Figure, value, interval, control, what was expected, and whether that holds."""
-    from crosslens.circuits.claim import number
+    from crosslens.circuits.figure import number
 
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("figure", ratio=1)
@@ -167,12 +164,12 @@ def figures_table(figures: list[dict[str, Any]]) -> Table:
     for each in figures:
         low, high = number(each["low"]), number(each["high"])
         table.add_row(
-            each["name"],
+            Text(each["name"]),
             number(each["value"]),
             "" if low == "–" else f"{low} to {high}",
             number(each["control"]),
             str(each["n"]),
-            each["expected"],
+            Text(each["expected"] if not each["reason"] else f"not measured: {each['reason']}"),
             {True: "yes", False: "no"}.get(each["holds"], ""),
         )
     return table

@@ -87,12 +87,11 @@ def report(
 
 def summary(findings: "Findings", say: Console) -> None:
     """The gist of a report, for the terminal."""
-    from ..report.terminal import compared, reacting
+    from ..report.terminal import compared, gist, reacting, unmeasured
 
     for table in (compared(findings), reacting(findings)):
         if table is not None:
             say.print()
             say.print(table)
-    for signal, text in findings.read("statements").query("layer < 0")[["signal", "text"]].values:
-        if text.startswith(("Of all roles", "Heads")):
-            say.print(Text.assemble((str(signal), "bold"), f"  {text}"))
+    for line in (*gist(findings), *unmeasured(findings)):
+        say.print(line)

@@ -2,13 +2,17 @@
 
 `contrast` is the value and the check that its sides align, `edits` the changes of text, `roles`
 what each token is, `candidates` the order in which a collection is used, `synonyms` words close
-in meaning, `axioms` the builders, and `catalogue` all of them by name.
+in meaning, `axioms` the builders, `catalogue` all of them by name, and `shortened` a model that
+reads shorter pairs.
 """
 
+from .catalogue import AXIOMS as AXIOMS
 from .contrast import Minimal as Minimal
-from .synonyms import Neighbours
+from .shortened import Shortened
+from .synonyms import LISTED as LISTED, Neighbours
 
 
 __all__ = [
     "Neighbours",
+    "Shortened",
 ]

@@ -63,8 +63,8 @@ class Axioms:
     Every builder takes the number of pairs wanted, and gives as many as there are up to it.
 
     Raises:
-        ValueError: no pair survives (says why, with counts), or a chosen term is not in its
-            query.
+        NotMeasurable: no pair survives (says why, with counts).
+        ValueError: a chosen term is not in its query.
     """
 
     model: Reads

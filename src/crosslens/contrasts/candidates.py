@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 from ..corpora.collection import Collection
+from ..not_measurable import NotMeasurable
 from ..signals.frequency import Frequencies, tokenize
 from .contrast import is_read, Minimal, Tokenizing
 from .edits import Editor, FILLERS, HasTokens, sentences, Slots
@@ -173,7 +174,7 @@ class Candidates:
         for filler in self.fillers:
             try:
                 editors.append(Editor(self.model.tokens, filler))
-            except ValueError as error:
+            except NotMeasurable as error:
                 wrong = error
         if not editors:
             raise wrong or ValueError("no filler is given")

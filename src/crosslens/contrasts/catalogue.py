@@ -91,7 +91,7 @@ def contrasts(
 
     Raises:
         LookupError: no signal has one of the names.
-        ValueError: a signal is left without a pair; says why, with counts.
+        NotMeasurable: a signal is left without a pair; says why, with counts.
     """
     names = list(names)
     for name in names:

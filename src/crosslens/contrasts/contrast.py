@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from ..not_measurable import NotMeasurable
 from ..pairs import Pairs, Segment
 from .edits import occurrences, Span
 from .roles import BY_SEGMENT, covering, NAMES, roles
@@ -155,7 +156,7 @@ def contrast(
     """The first `most` minimal pairs that align, as the model reads them.
 
     Raises:
-        ValueError: none does; says why, with counts.
+        NotMeasurable: none does; says why, with counts.
     """
     listed = list(minimal)
     why = Counter(skipped or {})
@@ -182,10 +183,10 @@ def contrast(
     )
 
 
-def nothing(signal: str, why: Mapping[str, int]) -> ValueError:
+def nothing(signal: str, why: Mapping[str, int]) -> NotMeasurable:
     """The error of a contrast without a pair."""
     found = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "no candidates at all"
-    return ValueError(f"no pair for {signal}: {found}")
+    return NotMeasurable(f"no pair for {signal}: {found}")
 
 
 def aligned(

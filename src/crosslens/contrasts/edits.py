@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 from syntok import segmenter
 from transformers import PreTrainedTokenizerBase
 
+from ..not_measurable import NotMeasurable
 from ..signals.frequency import term, WORD
 
 
@@ -120,7 +121,7 @@ class Editor:
     """Knows how many tokens a text takes, and writes as much filler.
 
     Raises:
-        ValueError: the filler is not a single token, so that no length can be made up with it.
+        NotMeasurable: the filler is not a single token, so that no length can be made up with it.
     """
 
     tokens: HasTokens
@@ -128,7 +129,7 @@ class Editor:
 
     def __post_init__(self) -> None:
         if (n := self._count(self.fill(2))) != 2:
-            raise ValueError(
+            raise NotMeasurable(
                 f"filler {self.filler!r} takes {n - n // 2} tokens here; choose a word that is one "
                 "token, such as 'a'"
             )

@@ -10,6 +10,8 @@ from functools import cached_property
 
 from ir_measures import Qrel
 
+from ..not_measurable import NotMeasurable
+
 
 @dataclass(frozen=True, repr=False)
 class Collection:
@@ -145,7 +147,8 @@ class Collection:
         Judgements of documents that were not drawn are left out.
 
         Raises:
-            ValueError: a size below one, or no query has candidates.
+            NotMeasurable: no query has candidates.
+            ValueError: a size below one.
         """
         if min(n_queries, n_per_query) < 1:
             raise ValueError(
@@ -154,7 +157,7 @@ class Collection:
             )
         ranked = sorted(qid for qid, docids in self.candidates.items() if docids)
         if not ranked:
-            raise ValueError(f"no query of collection {self.name!r} has candidates to sample")
+            raise NotMeasurable(f"no query of collection {self.name!r} has candidates to sample")
         if len(ranked) > n_queries:
             ranked = sorted(random.Random(f"{seed}").sample(ranked, n_queries))
         drawn = {qid: self._draw(qid, n_per_query, seed) for qid in ranked}

@@ -6,7 +6,8 @@ what is left. For an edit of
 
     resid_pre, or the output of the block before     the pass begins at the stream
     attn_scores, pattern                             there, beside v and the stream
-    z, result, attn_out                              at z, beside the stream
+    z, result                                        at z, beside the stream
+    attn_out                                         there, beside the stream
     resid_mid ... mlp_post                           at resid_mid
     mlp_out, resid_post                              at mlp_out, beside what it is added to
 
@@ -59,7 +60,14 @@ class Entry:
 
 
 # The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
-SKIPPED: Final = {"attn_scores": 0.2, "pattern": 0.2, "z": 0.25, "resid_mid": 1 / 3, "mlp_out": 1.0}
+SKIPPED: Final = {
+    "attn_scores": 0.2,
+    "pattern": 0.2,
+    "z": 0.25,
+    "attn_out": 1 / 3,
+    "resid_mid": 1 / 3,
+    "mlp_out": 1.0,
+}
 
 
 def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
@@ -102,6 +110,8 @@ def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
             name, beside = "mlp_out", (Site(adds_to, layer),)
         elif order >= ORDER["resid_mid"]:
             name, beside = "resid_mid", ()
+        elif order >= ORDER["attn_out"]:
+            name, beside = "attn_out", (stream,)
         elif order >= ORDER["z"]:
             name, beside = "z", (stream,)
         elif order >= ORDER["attn_scores"]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..arrays import array
 from ..interventions.edit import Singular, singular_vectors
+from ..not_measurable import NotMeasurable
 from .token_idf import TokenIdf
 
 
@@ -56,7 +57,7 @@ def idf_correlations(
     of the largest correlation among all `most` directions.
 
     Raises:
-        ValueError: fewer than 30 tokens have a known IDF.
+        NotMeasurable: fewer than 30 tokens have a known IDF.
     """
     known = known_tokens(directions, idf)
     U = directions.U[known].double().cpu().numpy()
@@ -101,7 +102,7 @@ def known_tokens(directions: Singular, idf: TokenIdf) -> Tensor:
         )
     known = idf.is_known.nonzero().flatten()
     if len(known) < 30:
-        raise ValueError(f"{idf}: {len(known)} tokens are too few to correlate; 30 at least")
+        raise NotMeasurable(f"{idf}: {len(known)} tokens are too few to correlate; 30 at least")
     return known
 
 

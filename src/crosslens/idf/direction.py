@@ -83,7 +83,8 @@ def idf_direction(
     half. `k` takes the choice away: k=0 and centre=False are the authors'.
 
     Raises:
-        ValueError: fewer than 30 tokens have a known IDF, or there is no direction `k`.
+        NotMeasurable: fewer than 30 tokens have a known IDF.
+        ValueError: there is no direction `k`.
     """
     directions = directions_of(W_E, centre=centre)
     known = known_tokens(directions, idf)

@@ -6,8 +6,8 @@ Tables and files:
     circuit_nodes       one row per head of it: its part, its effect, its route
     circuit_edges       one row per path between heads, or to the score
     edge_circuits       on request: what the most important edges restore, at growing sizes
-    formulas            how well a BM25-like formula tells the score, beside its controls
-    fit, coefficients   that formula: what it says of each pair of a query it never saw
+    formulas            how well a BM25-like formula predicts the score, beside its controls
+    fit, coefficients   that formula: what it predicts for each pair of a query it was not fitted on
 """
 
 import re
@@ -17,102 +17,64 @@ from typing import Any, Final
 from crosslens.circuits.catalogue import CLAIMS
 from crosslens.circuits.evidence import Evidence
 from crosslens.circuits.examine import examine
+from crosslens.circuits.head_figures import rise
 from crosslens.circuits.placing import placed
 
 from ..attribution.edges.edge_attribution import edge_attribution
 from ..attribution.paths.chain import Chain, SCORE
-from ..contrasts.axioms import Axioms
-from ..contrasts.synonyms import LISTED, Neighbours
-from ..corpora.collection import Collection
 from ..faithfulness.curve import curve
 from ..faithfulness.edges import keep_edges
 from ..faithfulness.growing import ranked, sizes
 from ..findings import Findings
-from ..model.encoder import CrossEncoder
+from ..not_measurable import NotMeasurable
 from ..sites import Unit
 from .frames import Frame, pd
-from .question import Question, Watch
-from .shortened import Shortened
 
 
 SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the edges
 STEPS: Final = 5  # of integrated gradients along which edges are ranked
-TRACED: Final = 8  # pairs of the circuit, unless --edges gives it time for all
-
-ROOM: Final = 64  # tokens that sentences and places of a term take beyond other edits
-
-
-def gathered(
-    model: CrossEncoder,
-    collection: Collection,
-    tokens: int,
-    n: int,
-    seed: int,
-    watch: Watch,
-    *,
-    soft: bool = True,
-    traced: int | None = None,
-) -> Evidence:
-    """The evidence of pairs of at most `tokens` tokens, with room where an edit needs it."""
-    close = Neighbours(model.tokens.tokenizer, model.W_E)
-
-    def axioms(limit: int) -> Axioms:
-        return Axioms(
-            Shortened(model, limit),
-            collection,
-            seed,
-            near=lambda term, words: LISTED.get(term) or close(term, words),
-        )
-
-    return Evidence(model, axioms(tokens), n, axioms(tokens + ROOM), soft, traced, watch)
 
 
 def examined(
-    question: Question,
-    model: CrossEncoder,
-    collection: Collection,
+    evidence: Evidence,
     findings: Findings,
-    watch: Watch,
     claims: Iterable[str] = CLAIMS,
+    *,
+    edges: bool = False,
 ) -> None:
-    """The verdict on every claim, and the circuit they are about, into tables."""
-    evidence = gathered(
-        model,
-        collection,
-        question.tokens,
-        question.pairs,
-        question.seed,
-        watch,
-        soft=question.edges,
-        traced=None if question.edges else TRACED,
-    )
+    """The verdict on every claim, and the circuit they are about, into tables.
+
+    With `edges`, what the most important edges restore, too: minutes.
+    """
     examine([CLAIMS[name] for name in claims], evidence, findings)
     if "circuit_nodes" in findings.tables() or findings.meta.get("no_circuit"):
-        return  # a run that is gone on with
+        return  # a run that is resumed
     try:
         why = not_traced(evidence)
-    except ValueError as error:  # no pair of these texts shows the signal
+    except NotMeasurable as error:  # no pair of these texts shows the signal
         why = str(error)
     findings.note(no_circuit=why)
     if not why:
         fitted(evidence, findings)
-        if question.edges:
+        if edges:
             grown(evidence, findings)
         findings.table("circuit_edges", paths(evidence.chain))
-        findings.table("circuit_nodes", placed(model, evidence.tfc1, evidence.circuit.roles))
+        placed_heads = placed(evidence.model, evidence.tfc1, evidence.circuit.roles)
+        findings.table("circuit_nodes", placed_heads)
 
 
 def not_traced(evidence: Evidence) -> str:
     """Why there is no circuit to draw; nothing where there is one."""
-    if not evidence.reaction.holds:
-        return f"the model does not react to an exact match ({evidence.reaction})"
+    reaction = rise(evidence)
+    if not reaction.holds:
+        return f"the score does not rise with an exact match ({reaction})"
     if not evidence.circuit.units:
         return "no head stands out on the way to the score"
     return ""
 
 
 def paths(chain: Chain) -> Frame:
-    """The paths of the chain: sender, receiver and the mean share that goes along."""
+    """The paths of the chain: sender, receiver and the mean share that the path carries."""
     rows = []
     for step in chain.steps:
         if len(step.receivers) > 1:
@@ -164,7 +126,7 @@ def fitted(evidence: Evidence, findings: Findings) -> None:
     """The formula's score of every observed pair beside the model's, if there is a formula."""
     try:
         formulas = evidence.formulas
-    except ValueError as error:  # no matching head, or too few queries to leave some out
+    except NotMeasurable as error:  # no matching head, or too few queries to leave some out
         findings.note(no_formula=str(error))
         return
     findings.table("formulas", formulas, also_json=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from crosslens.circuits.catalogue import CLAIMS
-from crosslens.circuits.claim import number
+from crosslens.circuits.figure import number
 
 from ..findings import Findings
 from ..surrogate.comparison import SOFT, TUNED
@@ -23,8 +23,8 @@ TABLES: Final[Mapping[str, str]] = {
     "circuit_nodes": "the heads of the circuit: part, effect, where they read and write",
     "circuit_edges": "the paths between heads and to the score",
     "edge_circuits": "what the most important edges restore alone, at growing sizes",
-    "formulas": "how well a BM25-like formula tells the score, and each of its controls",
-    "fit": "what the formula and tuned BM25 say of each pair, beside the model's score",
+    "formulas": "how well a BM25-like formula predicts the score, and each of its controls",
+    "fit": "what the formula and tuned BM25 predict for each pair, beside the model's score",
     "coefficients": "of the formula, fitted on all pairs",
 }
 
@@ -80,7 +80,7 @@ def fitted(findings: Findings, figure: Figures) -> dict[str, Any]:
         row = table.loc[name]
         clouds.append(
             figure(
-                figures.told(fit, name, colour),
+                figures.predicted(fit, name, colour),
                 Markup("<b>{}</b>: r = {:.2f} ({:.2f} to {:.2f})").format(
                     name, row["pearson"], row["low"], row["high"]
                 ),
@@ -108,7 +108,9 @@ def verdict(row: dict[str, Any], measured: Frame) -> dict[str, Any]:
         "source": claim.source,
         "verdict": word,
         "mark": mark,
-        "figure": row["figure"] or row["says"],
+        "figure": row["figure"],
+        "reason": row["reason"],
+        "pairs": row["pairs"] or "",
         "value": valued(row),
         "control": number(row["control"]),
         "expected": row["expected"],
@@ -119,6 +121,7 @@ def verdict(row: dict[str, Any], measured: Frame) -> dict[str, Any]:
                 "control": number(each["control"]),
                 "n": each["n"],
                 "expected": each["expected"],
+                "reason": each["reason"],
                 "holds": {True: "yes", False: "no"}.get(each["holds"], ""),
             }
             for each in own.to_dict("records")

@@ -5,6 +5,7 @@ diverging scale centred on 0, text and grid take the page's own.
 """
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any, Final
 
 import numpy as np
@@ -62,6 +63,11 @@ def heatmap(
     return laid_out(figure, height=ROW * len(layers) + 90)
 
 
+def literal(text: str) -> str:
+    """A name as Plotly shows it letter by letter: it reads tags such as <a href=…> in labels."""
+    return escape(str(text), quote=False)
+
+
 def hover(cell: Column, what: str) -> str:
     """Mean, interval, number of pairs and q of one unit."""
     if np.isnan(cell["mean"]):
@@ -99,6 +105,7 @@ def reacting(reactions: Frame, names: Sequence[str]) -> go.Figure:
 
 def by_type(types: Frame) -> go.Figure:
     """Where each type of document ends up in its query's ranking, by the model and by BM25."""
+    types = types.assign(type=[literal(kind) for kind in types["type"]])
     figure = go.Figure()
     for row in types.itertuples():
         figure.add_trace(
@@ -159,8 +166,8 @@ def levels(frame: Frame, axis: str) -> go.Figure:
     return laid_out(figure, height=260)
 
 
-def told(fit: Frame, formula: str, colour: str) -> go.Figure:
-    """The model's score of each pair against what a formula says of it."""
+def predicted(fit: Frame, formula: str, colour: str) -> go.Figure:
+    """The model's score of each pair against what a formula predicts."""
     both = np.concatenate([fit[formula], fit["score"]])
     ends = [float(both.min()), float(both.max())]
     figure = go.Figure(
@@ -178,7 +185,7 @@ def told(fit: Frame, formula: str, colour: str) -> go.Figure:
                 y=fit["score"],
                 mode="markers",
                 marker={"size": 5, "color": colour, "opacity": 0.65},
-                customdata=fit["qid"],
+                customdata=[literal(qid) for qid in fit["qid"]],
                 hovertemplate="query %{customdata}<br>formula %{x:.2f}, model %{y:.2f}"
                 "<extra></extra>",
                 showlegend=False,

@@ -124,11 +124,11 @@ def drawn(nodes: Frame, edges: Frame, n_layers: int) -> Markup:
     strongest = float(edges["effect"].abs().max()) if len(edges) else 1.0
     body = [
         *grid(plan),
-        *(reading(row, plan) for row in nodes.to_dict("records")),
+        *(reads(row, plan) for row in nodes.to_dict("records")),
         *(line(row, plan, strongest) for row in ordered(edges)),
         node(plan.score, "score", "stage-score", "The relevance score, read at [CLS]", radius=24.0),
         *(
-            node(plan.at[row["unit"]], row["name"], stages[row["role"]], told(row))
+            node(plan.at[row["unit"]], row["name"], stages[row["role"]], described(row))
             for row in nodes.to_dict("records")
         ),
     ]
@@ -199,7 +199,7 @@ def line(edge: Row, plan: Plan, strongest: float) -> Markup:
     )
 
 
-def reading(row: Row, plan: Plan) -> Markup:
+def reads(row: Row, plan: Plan) -> Markup:
     """The dotted line from the tokens a head reads, a layer below it, to the head."""
     if row["reads"] not in plan.columns:
         return Markup("")
@@ -210,7 +210,10 @@ def reading(row: Row, plan: Plan) -> Markup:
         '<path class="reads" d="{}"><title>{}</title></path><circle class="source" cx="{}" cy="{}" '
         'r="3"/>'
     ).format(
-        curve(start, Point(end.x, end.y + RADIUS)), told(row), round(start.x, 1), round(below, 1)
+        curve(start, Point(end.x, end.y + RADIUS)),
+        described(row),
+        round(start.x, 1),
+        round(below, 1),
     )
 
 
@@ -229,7 +232,7 @@ def node(at: Point, name: str, stage: str, title: str, *, radius: float = RADIUS
     ).format(stage, title, radius, round(at.y + 4, 1), name, x=round(at.x, 1), y=round(at.y, 1))
 
 
-def told(row: Row) -> str:
+def described(row: Row) -> str:
     """A member in words."""
     reads = f", reads {row['reads']} ({row['reads_share']:.0%})" if row["reads"] else ""
     effect = ""

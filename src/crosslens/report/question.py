@@ -1,15 +1,13 @@
-"""What a report asks, and what it asks it of."""
+"""What a report measures: the options of a run, and the signals that there are."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-from ..contrasts.axioms import Axioms
-from ..contrasts.catalogue import AXIOMS
-from ..contrasts.contrast import Contrast
+from crosslens.circuits.reaction import CONTROL
+from crosslens.circuits.thresholds import SCORED
 
 
-CONTROL: Final = "control"
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
@@ -17,20 +15,18 @@ class Signal(NamedTuple):
     """One contrast of the report, and the levels it comes in, if there are several."""
 
     title: str
-    build: Callable[[Axioms, int], tuple[Contrast, ...]]
     level: int = 0  # which of them is patched
     levels: str = ""
-    room: int = 0  # tokens that its edits take beyond what other pairs have
 
 
 # In the order of the report; what the two sides are, `contrasts.catalogue.AXIOMS` says.
 SIGNALS: Final[dict[str, Signal]] = {
-    "TFC1": Signal("One more exact match", AXIOMS["TFC1"].build),
-    "STMC1": Signal("One soft match", AXIOMS["STMC1"].build),
-    "TFC2": Signal("Many matches", AXIOMS["TFC2"].build, 4, "occurrences of the term", room=16),
-    "LNC2": Signal("Irrelevant content", AXIOMS["LNC2"].build, 0, "irrelevant sentences", room=64),
-    "TDC": Signal("A rare term against a common one", AXIOMS["TDC"].build),
-    CONTROL: Signal("Control: a word that means nothing here", AXIOMS[CONTROL].build),
+    "TFC1": Signal("One more exact match"),
+    "STMC1": Signal("One soft match"),
+    "TFC2": Signal("Many matches", 4, "occurrences of the term"),
+    "LNC2": Signal("Irrelevant content", 0, "irrelevant sentences"),
+    "TDC": Signal("A rare term against a common one"),
+    CONTROL: Signal("Control: a word that means nothing here"),
 }
 
 
@@ -54,7 +50,7 @@ class Question:
     model: str
     collection: str
     pairs: int = 10
-    scored: int = 40
+    scored: int = SCORED
     seed: int = 0
     ranking_pairs: int = 600
     tokens: int = 64

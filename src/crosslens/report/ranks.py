@@ -1,19 +1,93 @@
 """How a model ranks a collection beside BM25: pair by pair, and by the type of the document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from ir_measures import ScoredDoc
 
 from ..corpora.collection import Collection
+from ..effectiveness import compare, evaluate
+from ..findings import Findings
 from ..model.encoder import CrossEncoder
+from ..not_measurable import NotMeasurable
 from ..ranking import Run
 from ..signals.bm25 import Bm25Index
 from ..stats import bootstrap_interval
-from .frames import Frame, pd
+from .frames import Frame, pd, read
+from .question import Question, Watch
 
 
-SYSTEMS = ("model", "bm25")
+SYSTEMS: Final = ("model", "bm25")
+QUERIES_AT_ONCE: Final = 8  # that an interruption may cost
+
+
+def rank(
+    question: Question,
+    model: CrossEncoder,
+    collection: Collection,
+    findings: Findings,
+    watch: Watch,
+) -> None:
+    """The candidates under the model and under BM25, and how good both rankings are.
+
+    Raises:
+        NotMeasurable: no query has a candidate.
+    """
+    if not collection.n_pairs:
+        raise NotMeasurable(
+            f"no query of collection {collection.name!r} has a candidate document to rank "
+            f"(candidates: {collection.pool}). BM25 finds documents that share a word with the "
+            "query; where words are written without spaces it finds none: give the candidates, or "
+            "judge at least two documents per query"
+        )
+    sample = within(collection, question.ranking_pairs, question.seed)
+    index = Bm25Index(collection.documents)
+    qids = sorted(qid for qid, docids in sample.candidates.items() if docids)
+    parts = [
+        qids[start : start + QUERIES_AT_ONCE] for start in range(0, len(qids), QUERIES_AT_ONCE)
+    ]
+    for i, part in enumerate(parts):
+        watch("Ranking", i, len(parts))
+        findings.chunk("ranking", str(i), lambda part=part: scored(model, index, sample, part))
+    watch("Ranking", len(parts), len(parts))
+    findings.gather("ranking")
+    ranking = read(findings, "ranking")
+    findings.note(
+        ranked={
+            "queries": len(qids),
+            "pairs": len(ranking),
+            "is_sample": sample is not collection,
+            "truncated": int((ranking["cut"] > 0).sum()),
+            "pool": sample.pool,
+        }
+    )
+    judge(ranking, sample, qids, findings)
+    if (ranking["type"] != "").any():
+        findings.table("types", by_type(ranking, seed=question.seed), also_json=True)
+
+
+def judge(ranking: Frame, collection: Collection, qids: Sequence[str], findings: Findings) -> None:
+    """How good both rankings are, where a query is judged."""
+    if not any(collection.labels.get(qid) for qid in qids):
+        findings.note(not_compared="no query that was ranked is judged")
+        return
+    runs = run_of(ranking, "model"), run_of(ranking, "bm25")
+    values = pd.concat(
+        {run.name: evaluate(run, collection) for run in runs}, names=["system"]
+    ).rename_axis("measure", axis="columns")
+    findings.table("queries", values.stack().rename("value").reset_index())
+    try:
+        compared: Frame = compare(*runs, collection)
+    except NotMeasurable as error:  # one judged query: its values, without a test
+        findings.note(not_compared=str(error))
+        means = values.groupby("system").mean()
+        compared = pd.DataFrame({"a": means.loc["model"], "b": means.loc["bm25"]})
+        compared = compared.assign(
+            difference=compared["a"] - compared["b"], low=np.nan, high=np.nan, t=np.nan, p=np.nan
+        ).assign(n=len(values.loc["model"]))
+    named = compared.rename(columns={"a": "model", "b": "bm25"})
+    findings.table("comparison", named, also_json=True)
 
 
 def within(collection: Collection, most: int, seed: int) -> Collection:

@@ -2,47 +2,40 @@
 
 The rules, which the report prints beside its statements (`RULES`):
 
-1. A contrast is put into words only if the model reacts to the signal (see `reactions`).
+1. A contrast is put into words only if the model reacts to the signal (`circuits.reaction`).
 2. A unit is named only if its effect differs from 0 after correction for the number of units
-   (false discovery rate below 0.05), its 95 % interval leaves out 0, it was measured on five
-   pairs or more, and its mean is at least 0.10 (a token role) or 0.05 (a head).
+   (false discovery rate), its 95 % interval leaves out 0, it was measured on enough pairs, and
+   its mean is large enough; `circuits.thresholds` has the numbers and their reasons.
 3. What holds in any model is not a finding: that the input of layer 0 differs at the injected
    term only is said as such, not named.
-4. At most four units are named at a time, the largest first; the rest are counted.
+4. At most a few units are named at a time, the largest first; the rest are counted.
 
 A model of random weights reacts to no signal more than to any word, and gets no claim at all.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-import numpy as np
+from crosslens.circuits.reaction import CONTROL, RULE
+from crosslens.circuits.thresholds import HEAD, LEVEL, NAMED, PAIRS, ROLE
 
 from ..contrasts.roles import ROLES
 from ..findings import Findings
 from .frames import Column, Frame, pd, read
-from .question import CONTROL
 
 
-LEVEL: Final = 0.05
-FEWEST: Final = 5
-FLOOR: Final = {"resid_pre": 0.10, "attn_out": 0.10, "mlp_out": 0.10, "z": 0.05}
-NAMED: Final = 4
+FLOOR: Final = {"resid_pre": ROLE, "attn_out": ROLE, "mlp_out": ROLE, "z": HEAD}
 RULES: Final = (
-    "A contrast is put into words only if the model reacts to the signal: its change of score "
-    "differs from the change that a random word makes for the same queries (paired test, false "
-    f"discovery rate below {LEVEL:.2f} over the signals), goes further in the same direction, and "
-    "its 95 % interval leaves out 0, and it is at least a twentieth of the spread (standard "
-    "deviation) of the model's scores.",
+    f"A contrast is put into words only if the model reacts to the signal. {RULE}",
     "A token role or a head is named only if its effect differs from 0 (false discovery rate below "
     f"{LEVEL:.2f} over all units of the contrast), its 95 % bootstrap interval leaves out 0, "
-    f"at least {FEWEST} pairs have it, and its mean is at least {FLOOR['resid_pre']:.2f} (roles) "
-    f"or {FLOOR['z']:.2f} (heads).",
+    f"at least {PAIRS} pairs have it, and its mean is at least {ROLE:.2f} (roles) or {HEAD:.2f} "
+    "(heads).",
     "What holds in any model is no finding: the input of layer 0 differs at the injected tokens "
     "alone, so that patching them there restores everything.",
     f"At most {NAMED} units are named at a time, the largest effect first; the rest are counted.",
 )
-SPOKEN: Final = {
+WORDS: Final = {
     "[CLS]": "[CLS]",
     "Q+": "the selected query term (Q+)",
     "Q-": "the rest of the query (Q−)",
@@ -53,7 +46,7 @@ SPOKEN: Final = {
     "D_other": "the rest of the document",
     "[SEP]2": "the last separator",
 }
-assert SPOKEN.keys() == ROLES.keys() - {"[PAD]"}
+assert WORDS.keys() == ROLES.keys() - {"[PAD]"}
 
 
 def claimed(units: Frame) -> Column:
@@ -61,37 +54,51 @@ def claimed(units: Frame) -> Column:
     same_side = units["low"] * units["high"] > 0
     floor = units["site"].map(FLOOR)
     large = units["mean"].abs() >= floor
-    return (units["q"] < LEVEL) & same_side & large & (units["n"] >= FEWEST)
+    return (units["q"] < LEVEL) & same_side & large & (units["n"] >= PAIRS)
+
+
+class Statement(NamedTuple):
+    """A sentence about one signal."""
+
+    kind: str  # "reaction", "journey", "heads" or "layer": what it is about
+    layer: int  # -1: the whole model
+    text: str
 
 
 def statements(findings: Findings) -> Frame:
-    """Every sentence of the report's summary: signal, layer (−1: the whole model), text."""
-    reactions = read(findings, "reactions").set_index("signal")
-    units = read(findings, "units") if "units" in findings.tables() else None
+    """Every sentence of the report's summary: signal, kind, layer (−1: the whole model), text."""
+    tables = findings.tables()
+    reactions = read(findings, "reactions") if "reactions" in tables else pd.DataFrame()
+    units = read(findings, "units") if "units" in tables else None
     rows = []
-    for signal in reactions.index:
+    for reaction in reactions.to_dict("records"):
+        signal = reaction["signal"]
         found = None if units is None else units[units["signal"] == signal]
         rows += [
-            {"signal": signal, "layer": layer, "text": text}
-            for layer, text in said(signal, reactions.loc[signal], found)
+            {"signal": signal, **each._asdict()} for each in of_signal(signal, reaction, found)
         ]
-    return pd.DataFrame(rows, columns=["signal", "layer", "text"])
+    return pd.DataFrame(rows, columns=["signal", *Statement._fields])
 
 
-def said(signal: str, reaction: Column, units: Frame | None) -> list[tuple[int, str]]:
-    """What is said of one signal: of the whole model first, then layer by layer."""
-    opening = [(-1, reacting(signal, reaction))]
+def of_signal(signal: str, reaction: Mapping[str, Any], units: Frame | None) -> list[Statement]:
+    """The sentences about one signal: on the whole model first, then layer by layer."""
+    opening = [Statement("reaction", -1, reacting(signal, reaction))]
     if signal == CONTROL or not reaction["reacts"]:
         return opening
     if units is None or units.empty:
-        return [*opening, (-1, "No pair changes its score enough to ask where that comes from.")]
+        none = "No pair changes its score enough to ask where that comes from."
+        return [*opening, Statement("reaction", -1, none)]
     sure = units[claimed(units)]
     layers = sorted(units["layer"].unique().tolist())
-    whole = [(-1, text) for text in (journey(sure, layers), heads_in_all(sure)) if text]
-    return [*opening, *whole, *((layer, of_layer(sure, layer)) for layer in layers)]
+    whole = (("journey", journey(sure, layers)), ("heads", heads_in_all(sure)))
+    return [
+        *opening,
+        *(Statement(kind, -1, text) for kind, text in whole if text),
+        *(Statement("layer", layer, of_layer(sure, layer)) for layer in layers),
+    ]
 
 
-def reacting(signal: str, reaction: Column) -> str:
+def reacting(signal: str, reaction: Mapping[str, Any]) -> str:
     """Whether the model reacts to the signal, with the numbers."""
     change, low, high, random = (
         signed(reaction[name]) for name in ("change", "low", "high", "control")
@@ -99,10 +106,10 @@ def reacting(signal: str, reaction: Column) -> str:
     change = f"{change} (95 % interval {low} to {high}, {reaction['pairs']} pairs)"
     if signal == CONTROL:
         return f"A word that is in neither query nor document changes the score by {change}."
-    if np.isnan(reaction["p"]):
+    if reaction["untested"]:
         return (
-            f"The score changes by {change}; too few queries share a control to tell whether any "
-            "word would do the same, so that nothing more is said."
+            f"The score changes by {change}; whether any word would do the same is not known, as "
+            f"{reaction['untested']}."
         )
     beside = f"a random word for the same queries by {random}"
     if reaction["reacts"]:
@@ -110,7 +117,7 @@ def reacting(signal: str, reaction: Column) -> str:
     if reaction["is_small"]:
         return (
             f"The model reacts, but hardly: the score changes by {change}, {beside}; a mean below "
-            "a twentieth of the spread of its scores is not explained further."
+            f"{reaction['least']:.2g} is not explained further."
         )
     return (
         f"The model does not react to this signal beyond what a random word does: the score "
@@ -140,7 +147,7 @@ def journey(sure: Frame, layers: Sequence[int]) -> str:
         else:
             stages.append((role, layer, layer))
     parts = [
-        f"{SPOKEN[role]} (layer{'s' if first != last else ''} "
+        f"{WORDS[role]} (layer{'s' if first != last else ''} "
         f"{first if first == last else f'{first} to {last}'})"
         for role, first, last in stages
     ]
@@ -181,7 +188,7 @@ def effects(rows: Frame, *, head: bool = False) -> str:
     """The largest effects with their intervals, and how many more there are."""
     ordered = rows.reindex(rows["mean"].abs().sort_values(ascending=False).index)
     named = [
-        f"{f'{row.layer}.{row.part}' if head else SPOKEN[row.part]} "
+        f"{f'{row.layer}.{row.part}' if head else WORDS[row.part]} "
         f"({row.mean:.2f}, {row.low:.2f} to {row.high:.2f})"
         for row in ordered.head(NAMED).itertuples()
     ]

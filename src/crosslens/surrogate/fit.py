@@ -18,6 +18,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline, Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ..not_measurable import NotMeasurable
 from .features import Features
 from .observe import Observed
 from .quality import Quality, quality
@@ -48,11 +49,11 @@ def by_query(observed: Observed, *, folds: int = FOLDS) -> Folds:
     """Each query is left out once, with all of its pairs.
 
     Raises:
-        ValueError: fewer queries than folds.
+        NotMeasurable: fewer queries than folds.
     """
     n_queries = len(set(observed.qid))
     if n_queries < folds:
-        raise ValueError(
+        raise NotMeasurable(
             f"{n_queries} queries for {folds} folds: observe more queries, or ask for fewer "
             "folds, as in partial(by_query, folds=2)"
         )

@@ -21,6 +21,7 @@ from ..corpora.collection import Collection
 from ..engine.memory import budget_on, Footprint, hold_pages, TOKENS_PER_BATCH
 from ..engine.sweep import Progress
 from ..hooks import Hooked
+from ..not_measurable import NotMeasurable
 from ..pairs import Pairs
 from ..sites import Names, Site, Unit
 from .queries import first_tokens
@@ -186,7 +187,7 @@ def observe_candidates(
     that goes on where it was interrupted. `progress(done, total)` counts queries.
 
     Raises:
-        ValueError: no query has candidates, or none is as long as `n_tokens`.
+        NotMeasurable: no query has candidates, or none is as long as `n_tokens`.
     """
     qids = [qid for qid, docids in collection.candidates.items() if docids]
     frames = []
@@ -210,7 +211,7 @@ def observe_candidates(
             progress(min(start + QUERIES_PER_CHUNK, len(qids)), len(qids))
     if not any(len(frame) for frame in frames):
         long = "" if n_tokens is None else f" and {n_tokens} tokens"
-        raise ValueError(f"no query of collection {collection.name!r} has candidates{long}")
+        raise NotMeasurable(f"no query of collection {collection.name!r} has candidates{long}")
     return Observed.of_frame(pd.concat([f for f in frames if len(f)], ignore_index=True))
 
 

@@ -21,6 +21,7 @@ from scipy import optimize
 
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
+from ...not_measurable import NotMeasurable
 from ...pairs import Pairs
 from ...sites import Unit
 from ...stats import bootstrap_interval, Interval
@@ -155,7 +156,7 @@ def _resampled(
 ) -> Bm25Fit:
     """The fit to `rows`, and its spread when they are drawn again."""
     if len(rows) < 2:
-        raise ValueError(
+        raise NotMeasurable(
             f"k1 and b need two pairs with a curve at least; {len(rows)} are left: the head does "
             "not count this term, or too few pairs are given"
         )

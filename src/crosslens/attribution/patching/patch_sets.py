@@ -17,6 +17,7 @@ from ...contrasts.contrast import Contrast
 from ...engine.sweep import sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
+from ...not_measurable import NotMeasurable
 from ...sites import Unit
 from .recovery import recovery, smallest_contrast
 
@@ -57,14 +58,14 @@ def patch_together(
     `among` is all heads by default. Units and sites are as in `patching`.
 
     Raises:
-        ValueError: no member, or too few others.
+        NotMeasurable: no member, or too few others.
     """
     every = model.heads() if among is None else among
     chosen = tuple(unit for unit in every if unit in members)
     chosen += tuple(unit for unit in members if unit not in chosen)
     rest = [unit for unit in every if unit not in members]
     if not chosen or len(rest) < len(chosen):
-        raise ValueError(
+        raise NotMeasurable(
             f"{len(chosen)} members beside {len(rest)} others: a set by chance needs one other "
             "for each member, and there must be a member"
         )

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...not_measurable import NotMeasurable
+
 
 def recovery(
     patched: Float[Tensor, "... pair"],
@@ -22,12 +24,12 @@ def recovery(
     to be counted and left out of means. If none has a contrast, that is an error.
 
     Raises:
-        ValueError: no pair has a contrast.
+        NotMeasurable: no pair has a contrast.
     """
     way = target - base
     flat = way.abs() < least
     if flat.all():
-        raise ValueError(
+        raise NotMeasurable(
             f"no contrast to recover: base and target score alike (within {least:g}) in all "
             f"{len(base)} pairs"
         )

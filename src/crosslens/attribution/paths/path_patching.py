@@ -57,7 +57,8 @@ def path_patching(
         progress: called with (done, total) cells, a sender in one pair each.
 
     Raises:
-        ValueError: a sender or receiver that what is held cuts off; no pair has a contrast.
+        ValueError: a sender or receiver that what is held cuts off.
+        NotMeasurable: no pair has a contrast.
         MemoryError: the budget does not hold one pair.
     """
     paths = Paths.of(model, contrast.base, senders, [tuple(receivers)], held)

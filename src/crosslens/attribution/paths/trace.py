@@ -16,6 +16,7 @@ import numpy as np
 
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
+from ...not_measurable import NotMeasurable
 from ...sites import Site, Unit
 from ...stats import benjamini_hochberg
 from .chain import Chain, SCORE, Step
@@ -62,7 +63,7 @@ def trace(
         memory_budget: in bytes; by default a quarter of what is free.
 
     Raises:
-        ValueError: no pair has a contrast, or only one: there is no test of one.
+        NotMeasurable: no pair has a contrast, or only one: there is no test of one.
     """
     listed = [contrasts] if isinstance(contrasts, Contrast) else list(contrasts)
     senders = model.heads() if senders is None else senders
@@ -86,7 +87,7 @@ def trace(
             memory_budget=memory_budget,
         )
         if any(len(each.is_flat) - each.n_skipped == 1 for each in told):
-            raise ValueError(
+            raise NotMeasurable(
                 "1 pair: senders are chosen by a test over the pairs that have a contrast, and "
                 "only one has; take some more"
             )
