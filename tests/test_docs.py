@@ -15,6 +15,8 @@ import pytest
 import torch
 import typer
 from markdown_it import MarkdownIt
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Error
 
 import crosslens
 
@@ -81,6 +83,8 @@ def test_every_link_leads_to_a_file_or_a_heading(page, generated):
         if where.is_relative_to(DOCS / "generated"):
             where = generated / where.name
         assert where.is_file(), f"{name(page)} links to {target}"
+        is_built = page.is_relative_to(DOCS)  # a page of the site leads to pages of the site
+        assert not is_built or where.is_relative_to(DOCS) or where.parent == generated, target
         assert not heading or heading in headings(where), f"{name(page)} links to {target}"
 
 
@@ -139,12 +143,24 @@ def test_every_public_name_is_in_the_reference(generated):
         assert listed == set(re.findall(r"^## `(\w+)`$", text, flags=re.MULTILINE))
 
 
-def test_generated_pages_are_markdown_that_sphinx_takes_without_a_warning(generated):
-    for page in sorted(generated.glob("*.md")):
+def test_pages_hold_nothing_that_sphinx_would_warn_of(generated):
+    for page in (*DOCS.rglob("*.md"), *generated.glob("*.md")):
         text = page.read_text()
         check_headings(text)
         outside = re.sub(r"```.*?```|`[^`\n]+`", "", text, flags=re.DOTALL)
         assert not re.search(r"\{[\w-]+\}`", outside), f"{page.name}: read as a role"
+        assert not re.search(r"^\([\w-]+\)=|\[\^|^\[.+\]: ", outside, re.MULTILINE), page.name
+        for token in MarkdownIt().parse(text):
+            if token.type == "fence" and not token.info.startswith("{"):
+                assert token.info, f"{page.name}: a block without a language"
+                lexed = get_lexer_by_name(token.info).get_tokens(token.content)
+                wrong = [text for kind, text in lexed if kind in Error]
+                assert not wrong, f"{page.name}: {wrong} in {token.content}"
+
+
+def test_links_and_signatures_of_generated_pages_are_whole(generated):
+    for page in sorted(generated.glob("*.md")):
+        text = page.read_text()
         for target in links(text):
             assert (generated / target.partition("#")[0]).is_file(), (page.name, target)
         for code in blocks(text, "python"):
