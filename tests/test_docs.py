@@ -179,6 +179,13 @@ def test_the_hook_points_are_those_of_each_family(generated, any_model, family):
     assert marked == {site.name for site in any_model.points}
 
 
+def test_the_command_line_page_has_every_command_and_option(generated):
+    text = (generated / "command_line.md").read_text()
+    for words in ("crosslens report", "crosslens circuits test", "crosslens analyse discovery"):
+        assert f"## `{words}`" in text
+    assert "--resume" in text and "Exit codes" in text
+
+
 def test_the_map_of_the_folders_is_that_of_the_tree():
     text = (DOCS / "architecture.md").read_text().split("## Map of the folders")[1]
     rows = re.findall(r"^\| (`.*?) \|", text.split("\n## ")[0], flags=re.MULTILINE)
