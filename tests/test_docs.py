@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from inspect import ismodule
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"generated", "_build"} & set(page.parts)]
+TOOLS = r"(\.venv/bin/)?(crosslens|python|pytest|pip|ruff|pyright)\b"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -97,15 +99,32 @@ def test_headings_go_down_by_one_and_begin_with_the_title(page):
 def test_commands_are_those_of_the_command_line(page):
     from crosslens.cli import app
 
-    lines = [
-        line.partition("  #")[0].strip()
-        for token in MarkdownIt().parse(page.read_text())
-        if token.type in ("fence", "code_block") and token.info.strip() != "python"
+    for line in commands(page.read_text()):
+        tool, *words = shlex.split(line.removeprefix(".venv/bin/"))
+        if tool == "crosslens":
+            check_command(typer.main.get_command(app), words)
+        elif words[:1] == ["-m"] and words[1] not in ("venv", "sphinx"):
+            assert importlib.util.find_spec(words[1]), line
+        elif tool == "pytest":
+            assert all((ROOT / word).exists() for word in words), line
+        elif tool not in ("python", "python3"):
+            assert tool == "pip" or shutil.which(tool, path=Path(sys.executable).parent), line
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a page: of blocks of the shell, and of indented ones."""
+    found = [
+        command.strip()
+        for token in MarkdownIt().parse(text)
+        if token.type == "code_block" or token.info.strip() == "sh"
         for line in token.content.splitlines()
+        for command in line.partition("  #")[0].split("&&")
     ]
-    for line in lines:
-        if line.startswith("crosslens "):
-            check_command(typer.main.get_command(app), shlex.split(line)[1:])
+    return [
+        each
+        for each in found
+        if re.match(r"(\.venv/bin/)?(crosslens|python|pytest|pip|ruff|pyright)\b", each)
+    ]
 
 
 def check_command(command: Any, words: list[str]) -> None:
