@@ -23,8 +23,8 @@ PUBLIC = {
 DEFINED = {name: value for name, value in PUBLIC.items() if hasattr(value, "__qualname__")}
 BARE = ("Tensor", "torch.Tensor", "np.ndarray")  # a shape is missing
 UNIT = re.compile(
-    r"\b(scores?|nats|bits|share|chance|precision|recall|correlation|between 0 and 1|0 to 1|"
-    r"passes|IDF|log)\b",
+    r"\b(scores?|scale|conductance|nats|bits|share|chance|precision|recall|correlation|"
+    r"Pearson|between 0 and 1|0 to 1|passes|IDF|log)\b",
     re.IGNORECASE,
 )
 SETUP = ("__init__", "__new__", "__post_init__")  # what they raise, the class says
@@ -91,7 +91,7 @@ def faults(name: str, node: ast.FunctionDef | ast.ClassDef) -> list[str]:
         if any(part in BARE for hint in written for part in hint.split(" | ")):
             found.append(f"{each.name} has a tensor without a shape")
         returns = ast.unparse(each.node.returns) if each.node.returns else ""
-        if returns == "float" and not UNIT.search(each.text):
+        if re.match(r"float\b|Float\[", returns.strip("'\"")) and not UNIT.search(each.text):
             found.append(f"{each.name} returns a number and does not say of what unit")
         if returns == "pd.DataFrame" and not re.search(r"\b(rows?|columns?)\b", each.text, re.I):
             found.append(f"{each.name} returns a table and does not say of what rows and columns")

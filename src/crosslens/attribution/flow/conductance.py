@@ -59,7 +59,7 @@ class Flow:
 def padding_baseline(
     model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int = 0
 ) -> Float[Tensor, "pair pos d_model"]:
-    """Word embeddings of the same pairs with every token but `keep` replaced by padding.
+    """Word embeddings, in their own scale, of the pairs with all tokens but `keep` as padding.
 
     Keep nothing for the baseline of vast2024, section 2; keep "cls", "sep1", "sep2" and
     "document" for the empty query of zhan2020, section 2.
