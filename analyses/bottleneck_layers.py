@@ -29,7 +29,7 @@ from .samples import relevant_pairs, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 16
+    pairs: int = 8
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
     )

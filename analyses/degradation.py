@@ -20,7 +20,7 @@ from .samples import relevant_pairs, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 16
+    pairs: int = 12
     methods: Annotated[
         str, "Word attributions by name, separated by commas; see crosslens.words.METHODS."
     ] = "bottleneck, leave-one-out, integrated gradients, LIME, attention rollout, random"
