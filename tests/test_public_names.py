@@ -2,8 +2,10 @@
 
 import ast
 import re
+import sys
 from functools import cache
-from inspect import ismodule
+from importlib import import_module
+from inspect import isclass, ismodule
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,6 +122,18 @@ def test_every_public_name_says_its_shapes_units_and_errors(home):
     }
     found = [fault for name, value in own.items() for fault in faults(name, definition(value))]
     assert not found, "\n".join(found)
+
+
+def test_what_public_names_return_can_be_imported_from_one_level_below_the_top():
+    for name, value in DEFINED.items():
+        for each in callables(name, definition(value)):
+            returns = ast.unparse(each.node.returns) if each.node.returns else ""
+            for word in re.findall(r"\b[A-Z]\w+", returns):
+                returned = getattr(sys.modules[value.__module__], word, None)
+                if isclass(returned) and returned.__module__.startswith("crosslens."):
+                    package = import_module(".".join(returned.__module__.split(".")[:2]))
+                    homes = [vars(home).get(word) for home in (package, *NAMESPACES)]
+                    assert returned in homes or word in crosslens.__all__, (each.name, word)
 
 
 def test_every_public_name_is_used_by_a_test():

@@ -5,6 +5,7 @@ what each token is, `candidates` the order in which a collection is used, `synon
 in meaning, `axioms` the builders, and `catalogue` all of them by name.
 """
 
+from .candidates import Candidates as Candidates
 from .contrast import Minimal as Minimal
 from .synonyms import Neighbours
 
