@@ -1,4 +1,4 @@
-"""Pages that are written from the code: the reference, the hook points, the map of the tree.
+"""Pages that are written from the code: reference, hook points, command line, map of the tree.
 
     python docs/generate.py FOLDER
 
@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from importlib import import_module
 from inspect import ismodule
 from pathlib import Path
+from typing import Any
+
+import typer
 
 import crosslens
+from crosslens.cli import app
 from crosslens.sites import KINDS
 
 
@@ -25,7 +29,12 @@ Definition = ast.FunctionDef | ast.ClassDef
 def write_all(folder: Path) -> None:
     """Write every generated page into `folder`, and remove pages of names that are gone."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"hook_points": hook_points(), "map": tree_map(), **reference()}
+    pages = {
+        "hook_points": hook_points(),
+        "map": tree_map(),
+        "command_line": command_line(),
+        **reference(),
+    }
     for old in folder.glob("*.md"):
         if old.stem not in pages:
             old.unlink()
@@ -141,6 +150,25 @@ def hook_points() -> str:
         axes = ", ".join(kind.axes)
         lines.append(f"| `{name}` | `{hook}` | {axes} | {kind.meaning} | {marks} |")
     return "\n".join([*lines, "", "`L` is the number of a layer, from 0.", ""])
+
+
+# --- the command line ------------------------------------------------------------------------
+
+
+def command_line() -> str:
+    """What `--help` answers for every command."""
+    lines = ["# Command line", "", "What `--help` answers, command by command.", ""]
+    for name, text in helps(typer.main.get_command(app), "crosslens"):
+        lines += [f"## `{name}`", "", "```text", text, "```", ""]
+    return "\n".join(lines)
+
+
+def helps(command: Any, name: str) -> Iterator[tuple[str, str]]:
+    """The name and the help of a command and of those within it."""
+    context = typer.Context(command, info_name=name)
+    yield name, command.get_help(context)
+    for each in command.list_commands(context) if hasattr(command, "list_commands") else ():
+        yield from helps(command.get_command(context, each), f"{name} {each}")
 
 
 # --- the map ---------------------------------------------------------------------------------

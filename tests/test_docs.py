@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from inspect import ismodule
@@ -15,6 +16,8 @@ import pytest
 import torch
 import typer
 from markdown_it import MarkdownIt
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Error
 
 import crosslens
 
@@ -23,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"generated", "_build"} & set(page.parts)]
+TOOLS = r"(\.venv/bin/)?(crosslens|python|pytest|pip|ruff|pyright)\b"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -81,6 +85,8 @@ def test_every_link_leads_to_a_file_or_a_heading(page, generated):
         if where.is_relative_to(DOCS / "generated"):
             where = generated / where.name
         assert where.is_file(), f"{name(page)} links to {target}"
+        is_built = page.is_relative_to(DOCS)  # a page of the site leads to pages of the site
+        assert not is_built or where.is_relative_to(DOCS) or where.parent == generated, target
         assert not heading or heading in headings(where), f"{name(page)} links to {target}"
 
 
@@ -93,15 +99,32 @@ def test_headings_go_down_by_one_and_begin_with_the_title(page):
 def test_commands_are_those_of_the_command_line(page):
     from crosslens.cli import app
 
-    lines = [
-        line.partition("  #")[0].strip()
-        for token in MarkdownIt().parse(page.read_text())
-        if token.type in ("fence", "code_block") and token.info.strip() != "python"
+    for line in commands(page.read_text()):
+        tool, *words = shlex.split(line.removeprefix(".venv/bin/"))
+        if tool == "crosslens":
+            check_command(typer.main.get_command(app), words)
+        elif words[:1] == ["-m"] and words[1] not in ("venv", "sphinx"):
+            assert importlib.util.find_spec(words[1]), line
+        elif tool == "pytest":
+            assert all((ROOT / word).exists() for word in words), line
+        elif tool not in ("python", "python3"):
+            assert tool == "pip" or shutil.which(tool, path=Path(sys.executable).parent), line
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a page: of blocks of the shell, and of indented ones."""
+    found = [
+        command.strip()
+        for token in MarkdownIt().parse(text)
+        if token.type == "code_block" or token.info.strip() == "sh"
         for line in token.content.splitlines()
+        for command in line.partition("  #")[0].split("&&")
     ]
-    for line in lines:
-        if line.startswith("crosslens "):
-            check_command(typer.main.get_command(app), shlex.split(line)[1:])
+    return [
+        each
+        for each in found
+        if re.match(r"(\.venv/bin/)?(crosslens|python|pytest|pip|ruff|pyright)\b", each)
+    ]
 
 
 def check_command(command: Any, words: list[str]) -> None:
@@ -139,12 +162,24 @@ def test_every_public_name_is_in_the_reference(generated):
         assert listed == set(re.findall(r"^## `(\w+)`$", text, flags=re.MULTILINE))
 
 
-def test_generated_pages_are_markdown_that_sphinx_takes_without_a_warning(generated):
-    for page in sorted(generated.glob("*.md")):
+def test_pages_hold_nothing_that_sphinx_would_warn_of(generated):
+    for page in (*DOCS.rglob("*.md"), *generated.glob("*.md")):
         text = page.read_text()
         check_headings(text)
         outside = re.sub(r"```.*?```|`[^`\n]+`", "", text, flags=re.DOTALL)
         assert not re.search(r"\{[\w-]+\}`", outside), f"{page.name}: read as a role"
+        assert not re.search(r"^\([\w-]+\)=|\[\^|^\[.+\]: ", outside, re.MULTILINE), page.name
+        for token in MarkdownIt().parse(text):
+            if token.type == "fence" and not token.info.startswith("{"):
+                assert token.info, f"{page.name}: a block without a language"
+                lexed = get_lexer_by_name(token.info).get_tokens(token.content)
+                wrong = [text for kind, text in lexed if kind in Error]
+                assert not wrong, f"{page.name}: {wrong} in {token.content}"
+
+
+def test_links_and_signatures_of_generated_pages_are_whole(generated):
+    for page in sorted(generated.glob("*.md")):
+        text = page.read_text()
         for target in links(text):
             assert (generated / target.partition("#")[0]).is_file(), (page.name, target)
         for code in blocks(text, "python"):
@@ -163,6 +198,13 @@ def test_the_hook_points_are_those_of_each_family(generated, any_model, family):
     assert marked == {site.name for site in any_model.points}
 
 
+def test_the_command_line_page_has_every_command_and_option(generated):
+    text = (generated / "command_line.md").read_text()
+    for words in ("crosslens report", "crosslens circuits test", "crosslens analyse discovery"):
+        assert f"## `{words}`" in text
+    assert "--resume" in text and "Exit codes" in text
+
+
 def test_the_map_of_the_folders_is_that_of_the_tree():
     text = (DOCS / "architecture.md").read_text().split("## Map of the folders")[1]
     rows = re.findall(r"^\| (`.*?) \|", text.split("\n## ")[0], flags=re.MULTILINE)
@@ -171,7 +213,7 @@ def test_the_map_of_the_folders_is_that_of_the_tree():
     package = ROOT / "src/crosslens"
     there = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
     there |= {path.parent.name for path in package.glob("*/__init__.py")}
-    assert {each for each in named if "/" not in each} - {"src"} == there
+    assert set(named) == there, "docs/architecture.md has a row for each part of src/crosslens"
 
 
 def test_sphinx_builds_the_pages_without_a_warning(tmp_path):

@@ -2,8 +2,10 @@
 
 import ast
 import re
+import sys
 from functools import cache
-from inspect import ismodule
+from importlib import import_module
+from inspect import isclass, ismodule
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +25,8 @@ PUBLIC = {
 DEFINED = {name: value for name, value in PUBLIC.items() if hasattr(value, "__qualname__")}
 BARE = ("Tensor", "torch.Tensor", "np.ndarray")  # a shape is missing
 UNIT = re.compile(
-    r"\b(scores?|nats|bits|share|chance|precision|recall|correlation|between 0 and 1|0 to 1|"
-    r"passes|IDF|log)\b",
+    r"\b(scores?|scale|conductance|nats|bits|share|chance|precision|recall|correlation|"
+    r"Pearson|between 0 and 1|0 to 1|passes|IDF|log)\b",
     re.IGNORECASE,
 )
 SETUP = ("__init__", "__new__", "__post_init__")  # what they raise, the class says
@@ -91,7 +93,7 @@ def faults(name: str, node: ast.FunctionDef | ast.ClassDef) -> list[str]:
         if any(part in BARE for hint in written for part in hint.split(" | ")):
             found.append(f"{each.name} has a tensor without a shape")
         returns = ast.unparse(each.node.returns) if each.node.returns else ""
-        if returns == "float" and not UNIT.search(each.text):
+        if re.match(r"float\b|Float\[", returns.strip("'\"")) and not UNIT.search(each.text):
             found.append(f"{each.name} returns a number and does not say of what unit")
         if returns == "pd.DataFrame" and not re.search(r"\b(rows?|columns?)\b", each.text, re.I):
             found.append(f"{each.name} returns a table and does not say of what rows and columns")
@@ -120,6 +122,18 @@ def test_every_public_name_says_its_shapes_units_and_errors(home):
     }
     found = [fault for name, value in own.items() for fault in faults(name, definition(value))]
     assert not found, "\n".join(found)
+
+
+def test_what_public_names_return_can_be_imported_from_one_level_below_the_top():
+    for name, value in DEFINED.items():
+        for each in callables(name, definition(value)):
+            returns = ast.unparse(each.node.returns) if each.node.returns else ""
+            for word in re.findall(r"\b[A-Z]\w+", returns):
+                returned = getattr(sys.modules[value.__module__], word, None)
+                if isclass(returned) and returned.__module__.startswith("crosslens."):
+                    package = import_module(".".join(returned.__module__.split(".")[:2]))
+                    homes = [vars(home).get(word) for home in (package, *NAMESPACES)]
+                    assert returned in homes or word in crosslens.__all__, (each.name, word)
 
 
 def test_every_public_name_is_used_by_a_test():

@@ -12,6 +12,7 @@ from crosslens.analyses.catalogue import catalogue
 from crosslens.circuits.catalogue import CLAIMS
 
 import crosslens
+from crosslens.papers.paper import papers
 
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,11 @@ def test_every_analysis_and_circuit_is_in_the_tables():
     table = README.split("| analysis | question |")[1].split("\n\n")[0]
     listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, flags=re.MULTILINE))
     assert listed == {name: each.question for name, each in catalogue().items()}
+
+
+def test_the_papers_it_names_can_be_reproduced():
+    named = set(re.findall(r"crosslens reproduce (\w+)", README))
+    assert named and named <= set(papers())
 
 
 def test_every_name_the_readme_offers_exists_where_it_says():

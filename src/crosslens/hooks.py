@@ -99,7 +99,7 @@ class Cache(Mapping[Site, Tensor]):
         return len(self._kept)
 
     def layers(self, name: str) -> Float[Tensor, "layer ..."]:
-        """The site called `name` at every layer, stacked on a new leading axis."""
+        """The site called `name`, in its own scale, of every layer on a new leading axis."""
         found = [self._kept[site] for site in sorted(self._kept) if site.name == name]
         if not found:
             self[Site(name)]  # says what this cache holds instead
@@ -164,7 +164,7 @@ class Hooked(Protocol):
         given: Mapping[str, Tensor],
         held: Mapping[int, Mapping[str, Tensor]],
     ) -> Float[Tensor, "pair pos d_model"]:
-        """The stream that block `stop` reads, from block `start` on, some outputs held."""
+        """The stream that block `stop` reads, in its own scale; some outputs are held."""
         ...
 
 

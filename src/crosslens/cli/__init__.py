@@ -15,7 +15,6 @@ from .report import report
 
 
 app = typer.Typer(
-    help="Mechanistic interpretability of cross-encoder rerankers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

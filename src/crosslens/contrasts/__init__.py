@@ -6,6 +6,7 @@ in meaning, `axioms` the builders, `catalogue` all of them by name, and `shorten
 reads shorter pairs.
 """
 
+from .candidates import Candidates as Candidates
 from .catalogue import AXIOMS as AXIOMS
 from .contrast import Minimal as Minimal
 from .shortened import Shortened

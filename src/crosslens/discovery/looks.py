@@ -60,7 +60,8 @@ def written_of_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head
     """How large what query tokens write of their copies is: |sum of pattern * v * W_O|.
 
     Attention weighs little where the value is small or W_O drops it (Kobayashi et al., 2020,
-    https://arxiv.org/abs/2004.10102). The mean norm over query tokens that have a copy.
+    https://arxiv.org/abs/2004.10102). The mean norm, in the scale of the
+    stream, over query tokens that have a copy.
 
     Raises:
         ValueError: no query token of any pair occurs in its document.

@@ -37,7 +37,7 @@ def ablate(unit: Unit, value: Float[Tensor, "..."] | float = 0.0) -> Hook:
 def mean_of(unit: Unit, *references: Reference) -> Float[Tensor, "..."]:
     """The mean of `unit` over all pairs, and all tokens that it names, of the references.
 
-    Axes: those the unit carries, without pair and position.
+    Axes and scale: those of what the unit carries, without pair and position.
     """
     total, count = _sums(unit, references, _axes(unit))
     return total / count
@@ -48,9 +48,9 @@ def position_mean_of(
 ) -> Float[Tensor, "..."]:
     """The mean of `unit` at each position, over the pairs that have a token there.
 
-    Axes: those the unit carries, without pair. `width` is how many positions the pairs to be
-    ablated have, where that is not the width of the widest reference. A position that no
-    reference reaches gets the mean over all positions.
+    Axes and scale: those of what the unit carries, without pair. `width` is how many positions
+    the pairs to be ablated have, where that is not the width of the widest reference. A position
+    that no reference reaches gets the mean over all positions.
     """
     overall = mean_of(unit, *references)
     if "pos" not in unit.left:

@@ -1,1 +1,3 @@
 """The hooked transformer: its forward pass is the list of sites."""
+
+from .replay import Replay as Replay

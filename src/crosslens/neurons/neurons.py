@@ -49,7 +49,7 @@ class Neurons:
     def gather(
         self, values: Mapping[Site, Float[Tensor, "pair ..."]]
     ) -> Float[np.ndarray, "pair neuron"]:
-        """What sites hold for each pair, as an array of pairs by neurons, in float32."""
+        """What sites hold for each pair, pairs by neurons, in float32 and in the scale given."""
         parts = [values[site].flatten(1).float().numpy(force=True) for site in self.shapes]
         return np.concatenate(parts, axis=1)
 

@@ -64,7 +64,7 @@ def attention_follows(
 
 @torch.no_grad()
 def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
-    """What query tokens give to other query tokens, above what even attention would.
+    """The share of attention of query tokens to other query tokens, above that of even attention.
 
     For every head; the mean over the query tokens. Heads that pass on within the query what was
     matched on read so (Lu et al., 2025, section 4).

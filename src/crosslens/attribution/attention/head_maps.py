@@ -101,7 +101,8 @@ def ov_map(model: HasWeights, head: Unit) -> HeadMap:
 def keys_of_bias(model: HasWeights, head: Unit) -> Float[Tensor, " d_model"]:
     """What a head looks for whoever reads: the direction W_K b_Q of the stream.
 
-    0 where queries have no bias.
+    Its product with what a token holds is that token's attention score by the bias alone, times
+    the square root of d_head. 0 where queries have no bias.
     """
     weights = model.weights(head)
     return weights.K @ weights.q_bias

@@ -22,7 +22,7 @@ from ...sites import Names
 def soft_tf(
     model: Hooked, pairs: Pairs, *, src: Names = "document"
 ) -> Float[Tensor, "layer head pair pos"]:
-    """MS_h of every head at every query token; 0 at all other tokens.
+    """MS_h of every head at every query token, a share of its attention, 0 to 1; else 0.
 
     `src` is what is read: ("document", "sep2") also counts the last [SEP], as the authors'
     code does.
@@ -45,6 +45,8 @@ def soft_tf_of_term(
 ) -> Float[np.ndarray, "head pair"]:
     """MS_h of the selected query term (Q+), the mean over its tokens; of every head in order.
 
+    A share of attention, 0 to 1.
+
     Pairs of like length run together, `at_once` of them.
 
     Raises:
@@ -65,7 +67,7 @@ def soft_tf_of_term(
 def soft_tf_gain(
     model: Hooked, contrast: Contrast, *, at_once: int = 16
 ) -> Float[np.ndarray, "head pair"]:
-    """How much MS_h of the selected query term rises with the signal of a contrast.
+    """How much MS_h of the selected query term, a share of attention, rises with the signal.
 
     With one more exact match (TFC1) by more than 0 for a matching head, and by less with one
     more soft match (STMC1).

@@ -59,7 +59,7 @@ class Flow:
 def padding_baseline(
     model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int | None = None
 ) -> Float[Tensor, "pair pos d_model"]:
-    """Word embeddings of the same pairs with every token but `keep` replaced by padding.
+    """Word embeddings, in their own scale, of the pairs with all tokens but `keep` as padding.
 
     `pad_id` is the token in their place, the model's own padding token unless given.
 
