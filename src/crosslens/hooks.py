@@ -115,7 +115,7 @@ class Hooked(Protocol):
 
     @property
     def reads_cls(self) -> bool:
-        """Whether the score reads the last stream at [CLS] alone."""
+        """Whether the score reads the scored row of the last stream alone."""
         ...
 
     @property
@@ -125,6 +125,10 @@ class Hooked(Protocol):
 
     def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]:
         """The relevance scores: the logit of each pair, or the difference of two."""
+        ...
+
+    def block_outputs(self) -> list[Site]:
+        """The output of every block: the input of the next, and what the last one leaves."""
         ...
 
     def sites(self, name: str | None = None) -> list[Site]:
@@ -148,7 +152,7 @@ class Hooked(Protocol):
         ...
 
     def cls_only(self) -> AbstractContextManager[None]:
-        """Let the last block compute [CLS] alone, where nothing else is read, within a block."""
+        """Let the last block compute the scored row alone, where nothing else is read."""
         ...
 
     def suffix(

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from .sites import near, OR
@@ -45,6 +45,7 @@ class Pairs:
     word: Int[Tensor, "pair pos"]
     span: Int[Tensor, "pair pos 2"]
     cut: Int[Tensor, " pair"]  # how many tokens truncation removed
+    scored: Int[Tensor, " pair"]  # the scored row: the position from which the score is read
     query: tuple[str, ...]
     document: tuple[str, ...]
     role: Int[Tensor, "pair pos"] | None = None
@@ -173,5 +174,24 @@ class Pairs:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return [(name, value) for name, value in values if isinstance(value, Tensor)]
 
+    @property
+    def is_scored(self) -> Bool[Tensor, "pair pos"]:
+        """True at the scored row of each pair."""
+        place = torch.arange(self.token.shape[1], device=self.device)
+        return place == self.scored[:, None]
+
     def __repr__(self) -> str:
         return f"Pairs({len(self)} pairs, up to {self.token.shape[1]} tokens)"
+
+
+def scored_row(
+    x: Shaped[Tensor, "pair pos *part"], scored: Int[Tensor, " pair"]
+) -> Shaped[Tensor, "pair 1 *part"]:
+    """The row of each pair from which its score is read, as a tensor of one position.
+
+    `scored` is `Pairs.scored`. A tensor of one position is that row already: the last block
+    computes no other where nothing else is read.
+    """
+    if x.shape[1] == 1:
+        return x
+    return x[torch.arange(len(x), device=x.device), scored.to(x.device)][:, None]

@@ -108,6 +108,7 @@ def random_pairs(tokens: int, n: int) -> Pairs:
         word=torch.arange(tokens).expand(n, -1),
         span=torch.zeros(n, tokens, 2, dtype=torch.long),
         cut=torch.zeros(n, dtype=torch.long),
+        scored=torch.zeros(n, dtype=torch.long),
         query=("?",) * n,
         document=("?",) * n,
     )

@@ -79,7 +79,7 @@ def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
 def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
     """How many blocks patching each of `units` runs, more or less.
 
-    The last block counts for nothing where it computes the row of [CLS] alone.
+    The last block counts for nothing where it computes the scored row alone.
     """
     cells = [[Hook(unit, lambda carried: carried)] for unit in units]
     whole = len(model.sites("resid_pre")) - model.reads_cls
@@ -126,10 +126,7 @@ def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
 
 def block_outputs(model: Hooked) -> list[Site]:
     """The output of every block: the input of the next, and what the last one leaves."""
-    names = {site.name for site in model.sites()}
-    return model.sites(
-        "normalized_resid_post" if "normalized_resid_post" in names else "resid_post"
-    )
+    return model.block_outputs()
 
 
 def _at_stream(model: Hooked) -> dict[Site, Entry]:

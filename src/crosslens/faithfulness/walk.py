@@ -15,21 +15,26 @@ from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..attribution.edges.edge_names import LOGITS, READS
 from ..hooks import Cache, Hooked
-from ..pairs import Pairs
+from ..pairs import Pairs, scored_row
 from ..sites import head, Site
 from .graph import Graph
+
+
+Rows = Callable[[Tensor], Tensor]  # from all positions to those that are needed
 
 
 @runtime_checkable
 class Pieces(Protocol):
     """A model's pass over some pairs in pieces; `model.replay.Replay` says what each gives."""
 
+    @property
+    def pairs(self) -> Pairs: ...
     def is_cls_only(self, layer: int) -> bool: ...
     def is_square(self, layer: int) -> bool: ...
     def read(
@@ -106,10 +111,10 @@ class Walk:
         if not heads:
             return Step(write, [], write[None, :0], after)
 
-        asking = slice(None) if self.pieces.is_square(layer) else rows
-        at = {"q": asking, "k": slice(None), "v": slice(None)}
-        read = {name: held[Site(name, layer)][:, at[name]].clone() for name in READS}
-        for names in [READS] if asking == slice(None) else [("q",), ("k", "v")]:
+        asking = whole if self.pieces.is_square(layer) else rows
+        at = {"q": asking, "k": whole, "v": whole}
+        read = {name: at[name](held[Site(name, layer)]).clone() for name in READS}
+        for names in [READS] if asking is whole else [("q",), ("k", "v")]:
             listening = [(name, h) for name in names for h in heads if hears[name][h]]
             if not listening:
                 continue
@@ -119,8 +124,8 @@ class Walk:
                 some = [h for other, h in listening if other == name]
                 own = of[[other == name for other, _ in listening]]
                 read[name][:, :, some] = self.pieces.read(layer, name, some, streams, own)
-        z = self.pieces.attend(layer, heads, read["q"], read["k"], read["v"])[:, rows]
-        moved = z - held[Site("z", layer)][:, rows][:, :, heads]
+        z = rows(self.pieces.attend(layer, heads, read["q"], read["k"], read["v"]))
+        moved = z - rows(held[Site("z", layer)])[:, :, heads]
         change = self.pieces.writes(layer, heads, moved)
         return Step(write, [senders[h] for h in heads], change, after)
 
@@ -133,25 +138,25 @@ class Walk:
         if not (hears and self.edges[sender].any()):
             return Step(write, [], write[None, :0], after)
         streams, _ = self._streams([reader], rows)
-        change = self.pieces.mlp(layer, streams[0]) - write[:, rows]
+        change = self.pieces.mlp(layer, streams[0]) - rows(write)
         return Step(write, [sender], change[None], after)
 
     def _streams(
-        self, readers: Sequence[int], rows: slice
+        self, readers: Sequence[int], rows: Rows
     ) -> tuple[Float[Tensor, "stream pair row d_model"], Int[Tensor, " reader"]]:
         """The streams of some readers, as far as they have come, and which is whose."""
         of = torch.zeros(len(readers), dtype=torch.long)
-        streams = torch.zeros_like(self.steps[0].write[None, :, rows])
+        streams = torch.zeros_like(rows(self.steps[0].write)[None])
         for step in self.steps:
-            write = step.write[:, rows]
+            write = rows(step.write)
             if step.senders:
                 wanted = self.edges[step.senders][:, readers].T.long()
                 kinds = torch.cat([of[:, None], wanted], dim=1)
                 kinds, of = kinds.unique(dim=0, return_inverse=True)
                 told = einsum(
                     kinds[:, 1:].to(write),
-                    step.change[:, :, rows],
-                    "stream sender, sender pair row d -> stream pair row d",
+                    rows(rearrange(step.change, "sender pair pos d -> pair pos sender d")),
+                    "stream sender, pair row sender d -> stream pair row d",
                 )
                 # in place: these are the largest tensors, and what they cost is their traffic
                 parents = kinds[:, 0]
@@ -168,6 +173,13 @@ class Walk:
         moved = [sender for step in self.steps for sender in step.senders]
         return self.edges[moved][:, readers].any(dim=0)
 
-    def _rows(self, layer: int) -> slice:
+    def _rows(self, layer: int) -> Rows:
         """The positions of what a block writes that can reach the score."""
-        return slice(0, 1) if self.pieces.is_cls_only(layer) else slice(None)
+        if not self.pieces.is_cls_only(layer):
+            return whole
+        return partial(scored_row, scored=self.pieces.pairs.scored)
+
+
+def whole(x: Tensor) -> Tensor:
+    """Every position."""
+    return x

@@ -23,7 +23,7 @@ from ..arrays import array
 from ..engine.sweep import Progress, sweep
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens
-from ..pairs import Pairs
+from ..pairs import Pairs, scored_row
 from ..signals.frequency import Number
 from ..sites import Site, Unit
 from ..stats import bootstrap_interval, spearman
@@ -158,7 +158,7 @@ def _steps(direction: IdfDirection, token: Tokens, dose: float) -> Float[Tensor,
 def _read(
     model: Hooked, pairs: Pairs, hooks: Sequence[Hook], readers: Sequence[Unit]
 ) -> dict[str, np.ndarray]:
-    """The scores, and what [CLS] gives the term in each reader, pairs of like length together."""
+    """The scores, and what the scored row gives the term in each reader, by batches."""
     term = pairs.where(QUERY_TERM)
     found = {"score": np.empty(len(pairs))}
     found |= {_column(reader): np.empty(len(pairs)) for reader in readers}
@@ -170,7 +170,7 @@ def _read(
             found["score"][at] = array(model(some))
         for reader in readers:
             pattern = cache[Site("pattern", reader.site.layer).at(**dict(reader.coordinates))]
-            share = (pattern[:, 0] * here).sum(dim=1) / here.sum(dim=1)
+            share = (scored_row(pattern, some.scored)[:, 0] * here).sum(dim=1) / here.sum(dim=1)
             found[_column(reader)][at] = array(share)
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import nn, Tensor
 from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
@@ -69,7 +69,7 @@ class Attention(nn.Module):
         q = self.hook_q(self.split(self.q(dst)))
         asked = einsum(q, self.W_K, "pair dst head d, head model d -> pair head dst model")
         scores = einsum(asked, src, "pair head dst model, pair src model -> pair head dst src")
-        pattern = (scores * self.scale + rows(context["mask"], 1)).softmax(dim=-1)
+        pattern = (scores * self.scale + dst_rows(context["mask"], 1, context)).softmax(dim=-1)
         taken = einsum(pattern, src, "pair head dst src, pair src model -> pair head dst model")
         z = einsum(taken, self.W_V, "pair head dst model, head model d -> pair dst head d")
         return (
@@ -107,12 +107,12 @@ class Attention(nn.Module):
     def scores(self, q: Tensor, k: Tensor, context: Context) -> Float[Tensor, "pair head dst src"]:
         """Scaled dot products; the mask is added as the smallest finite number."""
         q, k = rearrange(q, "p i h d -> p h i d"), rearrange(k, "p j h d -> p h d j")
-        return torch.matmul(q, k) * self.scale + rows(context["mask"], q.shape[2])
+        return torch.matmul(q, k) * self.scale + dst_rows(context["mask"], q.shape[2], context)
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
         """The same z in one kernel that never holds the pattern."""
         q, k, v = (rearrange(x, "p i h d -> p h i d") for x in (q, k, v))
-        mask = rows(context["mask"], q.shape[2])
+        mask = dst_rows(context["mask"], q.shape[2], context)
         z = F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
         return rearrange(z, "p h i d -> p i h d")
 
@@ -133,9 +133,22 @@ class Attention(nn.Module):
         return rearrange(self.out.weight, "model (head d) -> head d model", head=self.n_heads)
 
 
-def rows(mask: Tensor, n: int) -> Tensor:
-    """The first `n` dst rows of a mask, or the one row that serves them all."""
-    return mask if mask.shape[-2] == 1 else mask[..., :n, :]
+def dst_rows(
+    table: Shaped[Tensor, "any ... dst last"], n: int, context: Context
+) -> Shaped[Tensor, "pair ... row last"]:
+    """The rows of a mask or a table of positions that serve `n` readers.
+
+    All of them, or one row that serves every reader; where there is one reader, the scored row.
+    The axis before `dst` that tells pairs apart is the first; a table that all pairs share has
+    one there.
+    """
+    if table.shape[-2] in (1, n):
+        return table
+    if n != 1:
+        raise ValueError(f"{n} readers of {table.shape[-2]} positions: all may read, or one row")
+    scored = context["scored"]
+    shared = table.expand(len(scored), *table.shape[1:])
+    return shared[torch.arange(len(scored), device=table.device), ..., scored, :].unsqueeze(-2)
 
 
 def padding_mask(attended: Tensor, dtype: torch.dtype) -> Float[Tensor, "pair 1 1 src"]:

@@ -5,8 +5,8 @@ each reading. Both are written in parts, so that a sweep can enter between them,
 that comes before taken from a cache: at the block's input, at the attention scores, the
 pattern, z, the stream after attention, or what the MLP writes.
 
-In the last block of a model that scores from [CLS], only that row matters. `narrow` drops
-the others at the first point from which nobody watches or edits them.
+In the last block of a model that reads its score from one row, only that row matters. The
+others are dropped at the first point from which no hook watches or edits them.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
 
-from .attention import Attention, Context, quiet
+from ..pairs import scored_row
+from .attention import Attention, Context, dst_rows, quiet
 
 
 class MLP(nn.Module):
@@ -62,8 +63,8 @@ class Block(nn.Module):
     def __init__(self, attn: Attention, mlp: MLP, norm1: nn.Module, norm2: nn.Module):
         super().__init__()
         self.attn, self.mlp, self.norm1, self.norm2 = attn, mlp, norm1, norm2
-        # On the last block, when the score reads [CLS] alone: the hook points between it
-        # and the head.
+        # On the last block, when the score reads the scored row alone: the hook points between
+        # it and the head.
         self.before_cls: tuple[HookPoint, ...] | None = None
         self.is_cls_only = False  # narrow whoever watches; see `CrossEncoder.cls_only`
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
@@ -74,7 +75,7 @@ class Block(nn.Module):
         self, resid: Float[Tensor, "pair pos d_model"], context: Context
     ) -> Float[Tensor, "pair row d_model"]:
         resid = self.hook_resid_pre(resid)
-        return self.second_half(resid, self.first_half(resid, context))
+        return self.second_half(resid, self.first_half(resid, context), context)
 
     def resume(
         self, given: Mapping[str, Tensor], context: Context, written: Tensor | None = None
@@ -87,20 +88,22 @@ class Block(nn.Module):
         MLP adds, whatever it reads, where attention is given.
         """
         if "mlp_out" in given:
-            return self.finish(given[self.mlp_adds_to], given["mlp_out"])
+            return self.finish(given[self.mlp_adds_to], given["mlp_out"], context)
         if "resid_mid" in given:
-            return self.think(self.hook_resid_mid(given["resid_mid"]), written)
+            return self.think(self.hook_resid_mid(given["resid_mid"]), context, written)
         resid = given["resid_pre"]
         if "z" in given:
-            return self.second_half(resid, given["z"], written)
+            return self.second_half(resid, given["z"], context, written)
         if "attn_out" in given:
             mid = self.hook_attn_out(given["attn_out"]) + resid
-            return self.think(self.hook_resid_mid(mid), written)
+            return self.think(self.hook_resid_mid(mid), context, written)
         if "pattern" in given or "attn_scores" in given:
-            return self.second_half(resid, self.read_from(given))
+            return self.second_half(resid, self.read_from(given, context), context)
         return self(resid, context)
 
-    def read_from(self, given: Mapping[str, Tensor]) -> Float[Tensor, "pair dst head d_head"]:
+    def read_from(
+        self, given: Mapping[str, Tensor], context: Context
+    ) -> Float[Tensor, "pair dst head d_head"]:
         """z, before its hook point, from `v` and the scores or the pattern."""
         a = self.attn
         later = (a.hook_z, a.hook_result, self.hook_attn_out, *self._after_attention())
@@ -109,10 +112,10 @@ class Block(nn.Module):
         else:
             scores = a.hook_attn_scores(given["attn_scores"])
             if self.may_narrow(a.hook_pattern, *later):
-                scores = scores[:, :, :1]
+                scores = dst_rows(scores, 1, context)
             pattern = a.hook_pattern(scores.softmax(dim=-1))
         if self.may_narrow(*later):
-            pattern = pattern[:, :, :1]
+            pattern = dst_rows(pattern, 1, context)
         return a.mix(pattern, given["v"])
 
     def first_half(
@@ -143,15 +146,16 @@ class Block(nn.Module):
         self,
         resid: Float[Tensor, "pair pos d_model"],
         z: Float[Tensor, "pair dst head d_head"],
+        context: Context,
         written: Tensor | None = None,
     ) -> Float[Tensor, "pair row d_model"]:
         """From z and the block's input to its output."""
         z = self.attn.hook_z(z)
-        if self.may_narrow(self.attn.hook_result, self.hook_attn_out, *self._after_attention()):
-            z = z[:, :1]
-        resid = resid[:, : z.shape[1]]
-        mid = self.hook_resid_mid(self.hook_attn_out(self.attn.write(z)) + resid)
-        return self.think(mid, written)
+        later = (self.attn.hook_result, self.hook_attn_out, *self._after_attention())
+        z = self.narrowed(z, context, *later)
+        written_by_heads = self.hook_attn_out(self.attn.write(z))
+        mid = self.hook_resid_mid(written_by_heads + same_rows(resid, z, context))
+        return self.think(mid, context, written)
 
     # Where the norms stand: what a reading and an addition do to the stream besides.
 
@@ -172,15 +176,18 @@ class Block(nn.Module):
         return x
 
     def think(
-        self, mid: Float[Tensor, "pair pos d_model"], written: Tensor | None = None
+        self,
+        mid: Float[Tensor, "pair pos d_model"],
+        context: Context,
+        written: Tensor | None = None,
     ) -> Float[Tensor, "pair row d_model"]:
-        """From the stream after attention to the block's output; `written` is the MLP's word."""
+        """From the stream after attention to the block's output; the MLP's may be `written`."""
         raise NotImplementedError
 
     def thought(self, x: Tensor, written: Tensor | None) -> Float[Tensor, "pair row d_model"]:
-        """What the MLP adds: what it makes of `x`, or the word it is held to.
+        """The MLP's output, or `written` when it is held fixed.
 
-        Held, it reads all the same where somebody watches.
+        Its neurons are still computed if one of their hook points is in use.
         """
         if written is None:
             return self.mlp(x)
@@ -189,25 +196,33 @@ class Block(nn.Module):
         return written
 
     def finish(
-        self, stream: Float[Tensor, "pair pos d_model"], written: Float[Tensor, "pair pos d_model"]
+        self,
+        stream: Float[Tensor, "pair pos d_model"],
+        written: Float[Tensor, "pair pos d_model"],
+        context: Context,
     ) -> Float[Tensor, "pair row d_model"]:
         """From what the MLP writes, and the stream it is added to, to the block's output."""
         raise NotImplementedError
 
-    def added(self, stream: Tensor, written: Tensor, *later: HookPoint) -> Tensor:
-        """The MLP's write added to the stream; of [CLS] alone if nobody watches from there on."""
-        written = self.hook_mlp_out(written)
-        if self.may_narrow(self.hook_resid_post, *later):
-            written = written[:, :1]
-        return self.hook_resid_post(written + stream[:, : written.shape[1]])
+    def added(self, stream: Tensor, written: Tensor, context: Context, *later: HookPoint) -> Tensor:
+        """The MLP's output added to the stream, in the rows that are needed from there on."""
+        written = self.narrowed(self.hook_mlp_out(written), context, self.hook_resid_post, *later)
+        return self.hook_resid_post(written + same_rows(stream, written, context))
 
-    def readers(self, x: Float[Tensor, "pair pos d_model"]) -> Float[Tensor, "pair row d_model"]:
+    def readers(
+        self, x: Float[Tensor, "pair pos d_model"], context: Context
+    ) -> Float[Tensor, "pair row d_model"]:
         """The positions whose attention is worth computing."""
-        narrow = not self.attn.is_square and self.may_narrow(*self._attention_points())
-        return x[:, :1] if narrow else x
+        return x if self.attn.is_square else self.narrowed(x, context, *self._attention_points())
+
+    def narrowed(self, x: Tensor, context: Context, *later: HookPoint) -> Tensor:
+        """The scored row of `x` where nothing else matters from here on, else all of it."""
+        if x.shape[1] == 1 or not self.may_narrow(*later):
+            return x
+        return scored_row(x, context["scored"])
 
     def may_narrow(self, *later: HookPoint) -> bool:
-        """Only [CLS] matters from here on, and no later hook point is in use."""
+        """Only the scored row matters from here on, and no later hook point is in use."""
         if self.before_cls is None:
             return False
         return self.is_cls_only or quiet(*later, *self.before_cls)
@@ -247,18 +262,19 @@ class PostNormBlock(Block):
         return self.norm2(x)
 
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
-        return self.attn.read(self.readers(resid), resid, context)
+        return self.attn.read(self.readers(resid, context), resid, context)
 
     def think(
-        self, mid: Tensor, written: Tensor | None = None
+        self, mid: Tensor, context: Context, written: Tensor | None = None
     ) -> Float[Tensor, "pair row d_model"]:
-        if self.may_narrow(*self._from_mlp()):
-            mid = mid[:, :1]
+        mid = self.narrowed(mid, context, *self._from_mlp())
         x = self.hook_normalized_resid_mid(self.after_attention(mid))
-        return self.finish(x, self.thought(x, written))
+        return self.finish(x, self.thought(x, written), context)
 
-    def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
-        post = self.added(stream, written, self.hook_normalized_resid_post)
+    def finish(
+        self, stream: Tensor, written: Tensor, context: Context
+    ) -> Float[Tensor, "pair row d_model"]:
+        post = self.added(stream, written, context, self.hook_normalized_resid_post)
         return self.hook_normalized_resid_post(self.after_mlp(post))
 
     def _from_mlp(self) -> tuple[HookPoint, ...]:
@@ -282,7 +298,7 @@ class PreNormBlock(Block):
 
     def first_half(self, resid: Tensor, context: Context) -> Float[Tensor, "pair dst head d_head"]:
         x = self.attention_reads(resid)
-        return self.attn.read(self.readers(x), x, context)
+        return self.attn.read(self.readers(x, context), x, context)
 
     def attention_reads(self, resid: Tensor) -> Float[Tensor, "pair pos d_model"]:
         x = self.before_attention(resid)
@@ -291,12 +307,18 @@ class PreNormBlock(Block):
         return self.hook_normalized_resid_pre(x)
 
     def think(
-        self, mid: Tensor, written: Tensor | None = None
+        self, mid: Tensor, context: Context, written: Tensor | None = None
     ) -> Float[Tensor, "pair row d_model"]:
-        if self.may_narrow(*self._from_mlp()):
-            mid = mid[:, :1]
+        mid = self.narrowed(mid, context, *self._from_mlp())
         x = self.hook_normalized_resid_mid(self.before_mlp(mid))
-        return self.finish(mid, self.thought(x, written))
+        return self.finish(mid, self.thought(x, written), context)
 
-    def finish(self, stream: Tensor, written: Tensor) -> Float[Tensor, "pair row d_model"]:
-        return self.added(stream, written)
+    def finish(
+        self, stream: Tensor, written: Tensor, context: Context
+    ) -> Float[Tensor, "pair row d_model"]:
+        return self.added(stream, written, context)
+
+
+def same_rows(x: Tensor, other: Tensor, context: Context) -> Float[Tensor, "pair row d_model"]:
+    """The rows of the stream `x` that `other` has: all, or the scored row."""
+    return x if other.shape[1] == x.shape[1] else scored_row(x, context["scored"])

@@ -15,6 +15,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
+from .attention import Context
 from .block import Block
 from .config import Config
 from .families.parts import Parts
@@ -81,7 +82,7 @@ class CrossEncoder(HookedRootModule):
         """The scores when what is `given` of block `start` is computed already.
 
         A tensor is the stream that the block reads, or the head where `start` is the number of
-        blocks: its row of [CLS] is then enough, if the model `reads_cls`. A mapping holds sites
+        blocks: its scored row is then enough, if the model `reads_cls`. A mapping holds sites
         of the block by name, as in `Block.resume`: the pass then begins at the last of them, at
         its hook point.
         """
@@ -121,20 +122,24 @@ class CrossEncoder(HookedRootModule):
     def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
         resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
         if start < self.cfg.n_layers:
-            context = self.context(pairs, resid)
+            context = self._context(pairs, resid)
             resid = self._block(start).resume(given, context)
             for layer in range(start + 1, self.cfg.n_layers):
                 resid = self._block(layer)(resid, context)
         if self.final_norm is not None:
             resid = self.hook_final_norm(self.final_norm(resid))
-        return self.relevance(self.head(resid, pairs.attended))
+        return self.relevance(self.head(resid, pairs.attended, pairs.scored))
 
     def replay(self, pairs: Pairs) -> Replay:
         """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
         pairs = pairs.to(self.device)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
-        context = self.context(pairs, self.embedding(pairs))
-        return Replay(blocks, self.final_norm, self.head, self.relevance, context, pairs.attended)
+        context = self._context(pairs, self.embedding(pairs))
+        return Replay(blocks, self.final_norm, self.head, self.relevance, context, pairs)
+
+    def _context(self, pairs: Pairs, resid: Tensor) -> Context:
+        """What blocks need besides the stream: the family's tables, and the scored row."""
+        return {**self.context(pairs, resid), "scored": pairs.scored}
 
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:
@@ -154,7 +159,7 @@ class CrossEncoder(HookedRootModule):
 
     @property
     def reads_cls(self) -> bool:
-        """The score depends on the last block's output at [CLS] alone, not on a mean of tokens."""
+        """Whether the score reads the scored row of the last stream alone, not a mean of tokens."""
         return self.head.reads_cls
 
     @property
@@ -231,6 +236,10 @@ class CrossEncoder(HookedRootModule):
             raise LookupError(f"{self.cfg.family} has no {name!r}; its sites are {known}")
         return sorted(found, key=lambda site: site.depth)
 
+    def block_outputs(self) -> list[Site]:
+        """The output of every block: the input of the next, and what the last one leaves."""
+        return self.sites(self.cfg.block_output)
+
     def heads(self, site: str = "z") -> list[Unit]:
         """Every attention head, layer by layer."""
         return [s.at(head=i) for s in self.sites(site) for i in range(self.cfg.n_heads)]
@@ -291,7 +300,7 @@ class CrossEncoder(HookedRootModule):
 
     @contextmanager
     def cls_only(self) -> Iterator[None]:
-        """Let the last block compute the row of [CLS] alone, even while hooks watch it.
+        """Let the last block compute the scored row alone, even while hooks watch it.
 
         Its sites then carry that one position as reader. A model that reads the mean of all
         tokens goes on as ever.

@@ -4,13 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
 
+from ..pairs import scored_row
+
 
 class Head(nn.Module):
-    """[CLS], or the mean of all tokens, through a hidden layer to the logits."""
+    """The scored row, or the mean of all tokens, through a hidden layer to the logits."""
 
     def __init__(self, hidden: nn.Module, out: nn.Linear, *, reads_cls: bool = True):
         super().__init__()
@@ -19,10 +21,13 @@ class Head(nn.Module):
         self.hook_pooled, self.hook_logits = HookPoint(), HookPoint()
 
     def forward(
-        self, resid: Float[Tensor, "pair pos d_model"], attended: Bool[Tensor, "pair all_pos"]
+        self,
+        resid: Float[Tensor, "pair pos d_model"],
+        attended: Bool[Tensor, "pair all_pos"],
+        scored: Int[Tensor, " pair"],
     ) -> Float[Tensor, "pair label"]:
         if self.reads_cls:
-            read = resid[:, 0]
+            read = scored_row(resid, scored)[:, 0]
         else:
             weight = attended[:, :, None].to(resid.dtype)
             read = (resid * weight).sum(dim=1) / weight.sum(dim=1)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from ..pairs import Pairs
 from .attention import Context
 from .block import Block
 from .head import Head, Relevance
@@ -31,10 +32,10 @@ class Replay:
     head: Head
     relevance: Relevance
     context: Context
-    attended: Bool[Tensor, "pair pos"]
+    pairs: Pairs
 
     def is_cls_only(self, layer: int) -> bool:
-        """Whether of what this block writes only the row of [CLS] can reach the score."""
+        """Whether of what this block writes only the scored row can reach the score."""
         return self.head.reads_cls and layer == len(self.blocks) - 1
 
     def is_square(self, layer: int) -> bool:
@@ -117,4 +118,4 @@ class Replay:
         """The relevance score that the head reads from the last block's output."""
         if self.final_norm is not None:
             stream = self.final_norm(stream)
-        return self.relevance(self.head(stream, self.attended))
+        return self.relevance(self.head(stream, self.pairs.attended, self.pairs.scored))

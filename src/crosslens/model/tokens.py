@@ -155,6 +155,7 @@ class PairTokenizer:
             cut=torch.tensor(
                 [length - len(ids) for length, (ids, *_) in zip(lengths, rows, strict=True)]
             ),
+            scored=torch.zeros(len(rows), dtype=torch.long),  # [CLS], which stands first
             query=tuple(queries),
             document=tuple(documents),
         )

@@ -8,7 +8,7 @@ matched, says what is added up (Lu et al., 2025, section 4).
 from collections.abc import Mapping, Sequence
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def attention_shares(
 def attention_follows(
     model: Hooked, pairs: Pairs, value: Float[Tensor, "pair pos"], *, among: str = "query"
 ) -> Float[Tensor, "head pair"]:
-    """Pearson's r of what [CLS] gives to each token and the `value` of that token.
+    """Pearson's r of what the scored row gives to each token and the `value` of that token.
 
     Over the tokens of `among`, pair by pair: the IDF of every token (`idf[pairs.token]`), or
     how often it is matched (`soft_tf`, summed over heads). Nan where one of the two is constant
@@ -45,6 +45,7 @@ def attention_follows(
     kept = pairs.where(among).to(value)
     n = kept.sum(dim=1)
     found: list[Tensor] = []
+    each = torch.arange(len(pairs), device=pairs.device)
 
     def centred(row: Float[Tensor, "*head pair pos"]) -> Tensor:
         return (row - (row * kept).sum(dim=-1, keepdim=True) / n[:, None]) * kept
@@ -52,7 +53,8 @@ def attention_follows(
     wanted = centred(value)
 
     def correlate(pattern: Tensor) -> None:
-        read = centred(pattern[:, :, 0].transpose(0, 1).to(value))
+        row = rearrange(pattern[each, :, pairs.scored], "pair head src -> head pair src")
+        read = centred(row.to(value))
         size = read.square().sum(dim=-1) * wanted.square().sum(dim=-1)
         r = (read * wanted).sum(dim=-1) / size.sqrt()
         found.append(r.masked_fill((n < 3) | (size == 0), torch.nan))

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...contrasts.contrast import Contrast
 from ...engine.memory import Room
 from ...hooks import Cache, Hook, Tap
-from ...pairs import Pairs
+from ...pairs import Pairs, scored_row
 from ...sites import Site, Unit
 from .path_plan import HEAD_READS, Paths, places, TABLES
 
@@ -32,6 +32,8 @@ class Rows(NamedTuple):
 
     def of(self, recorded: Tensor) -> Float[Tensor, "row 1 *part"]:
         """What these tokens have of a recorded site, each a row of one position."""
+        if recorded.shape[1] == 1:  # the scored row alone was recorded
+            return recorded[self.pair]
         return recorded[self.pair, self.pos][:, None]
 
     def into(self, whole: Tensor, own: Float[Tensor, "row 1 *part"]) -> Tensor:
@@ -105,7 +107,7 @@ class Bundle:
         """The tokens that the score or some receiver reads."""
         needed = torch.zeros_like(self.pairs.attended)
         if () in self.paths.groups:
-            needed |= self.pairs.where("cls") if self.paths.reads_cls else self.pairs.attended
+            needed |= self.pairs.is_scored if self.paths.reads_cls else self.pairs.attended
         for unit in reached:
             needed |= self.paths.read_at(unit, self.pairs)
         return needed
@@ -115,7 +117,10 @@ class Bundle:
         own = moved[(slice(None), slice(None), *sender.index[2:])]
         own = own.reshape(*own.shape[:2], -1).any(dim=2)
         there = torch.zeros_like(self.pairs.attended)
-        there[:, : own.shape[1]] = own  # [CLS] alone may have been recorded
+        if own.shape == there.shape:
+            there = own
+        else:  # the scored row alone was recorded
+            there[self.pairs.is_scored] = own[:, 0]
         return there & places(sender, self.pairs)
 
     def _said(self, site: Site, senders: Sequence[Unit], rows: Rows) -> Tensor:
@@ -174,8 +179,10 @@ class Bundle:
         """How much the score changes where these tokens leave the last block so."""
         paths, last = self.paths, self.base[self.paths.outputs[-1]]
         if paths.reads_cls:
-            is_read = rows.pos == 0
-            stream, rows, last = stream[is_read], rows.take(is_read), last[:, :1]
+            is_read = rows.pos == self.pairs.scored[rows.pair]
+            stream, last = stream[is_read], scored_row(last, self.pairs.scored)
+            rows = rows.take(is_read)
+            rows = rows._replace(pos=torch.zeros_like(rows.pos))  # the one row that is left
         left = rows.into(last[pair], stream)
         some = self.pairs.take(pair.tolist(), width=left.shape[1])
         change = paths.model.suffix(some, len(paths.outputs), left) - self.plain[pair]
@@ -217,12 +224,15 @@ def overwriting(units: Sequence[Unit], value: Tensor, pairs: Pairs) -> Callable[
     """Give units of one site their part of `value`, at the tokens they mean."""
 
     def write(activation: Tensor) -> Tensor:
-        written, n = activation.clone(), activation.shape[1]  # [CLS] alone, in the last block
+        written = activation.clone()
+        is_narrow = activation.shape[1] == 1  # the scored row alone, in the last block
+        new = scored_row(value, pairs.scored) if is_narrow else value
         for unit in units:
             own = (slice(None), slice(None), *unit.index[2:])
-            there = places(unit, pairs)[:, :n]
+            there = places(unit, pairs)
+            there = scored_row(there, pairs.scored) if is_narrow else there
             there = there.reshape(*there.shape, *(1,) * (written[own].dim() - 2))
-            written[own] = torch.where(there, value[:, :n][own], written[own])
+            written[own] = torch.where(there, new[own], written[own])
         return written
 
     return write
@@ -231,13 +241,13 @@ def overwriting(units: Sequence[Unit], value: Tensor, pairs: Pairs) -> Callable[
 def _recorded(
     paths: Paths, pairs: Pairs, sites: Sequence[Site]
 ) -> tuple[Cache, Float[Tensor, " pair"]]:
-    """What the sites hold and the scores; of [CLS] alone, where nothing else matters."""
+    """What the sites hold and the scores; of the scored row alone, where nothing else matters."""
     cache = Cache()
 
     def keep(site: Site) -> Tap:
         if not paths.is_of_cls:
             return lambda activation: cache.keep(site, activation)
-        return lambda activation: cache.keep(site, activation[:, :1].clone())
+        return lambda activation: cache.keep(site, scored_row(activation, pairs.scored).clone())
 
     narrow = paths.model.cls_only() if paths.is_of_cls else nullcontext()
     with narrow, paths.model.tapped([(site, keep(site)) for site in sites]):

@@ -33,7 +33,7 @@ class Paths:
     resumes: Mapping[Site, Entry]  # where the base run goes on, by the receiver's site
     held: tuple[str, ...]  # the writes that blocks are given
     outputs: tuple[Site, ...]  # of every block
-    reads_cls: bool  # the score reads the last stream at [CLS] alone
+    reads_cls: bool  # the score reads the scored row of the last stream alone
 
     @classmethod
     def of(
@@ -63,9 +63,6 @@ class Paths:
                     f"{receiver} is not what a part reads: receivers are {', '.join(RECEIVERS)}, "
                     "as in head(10, 1, 'q')"
                 )
-        shortest = pairs.take([int(pairs.lengths.argmin())])
-        with torch.no_grad(), model.cls_only(), model.record(outputs[-1]) as cache:
-            model(shortest)
         return cls(
             model,
             tuple(senders),
@@ -74,7 +71,7 @@ class Paths:
             _entry_of(model, receivers),
             ("attn_out", "mlp_out") if "mlp_out" in held else ("attn_out",),
             outputs,
-            reads_cls=cache[outputs[-1]].shape[1] == 1,
+            reads_cls=model.reads_cls,
         )
 
     @property
@@ -84,7 +81,7 @@ class Paths:
 
     @property
     def is_of_cls(self) -> bool:
-        """No token but [CLS] matters: all paths lead to a score that reads it alone."""
+        """No token but the scored row matters: all paths lead to a score that reads it alone."""
         return self.reads_cls and not self.receivers
 
     @property
@@ -115,7 +112,7 @@ class Paths:
         there = places(unit, pairs) & pairs.attended
         is_last = unit.site.layer == len(self.outputs) - 1
         if self.reads_cls and is_last and unit.site.name not in ("k", "v"):
-            return there & pairs.where("cls")
+            return there & pairs.is_scored
         return there
 
 

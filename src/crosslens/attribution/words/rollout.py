@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...hooks import Hooked
-from ...pairs import Pairs
+from ...pairs import Pairs, scored_row
 from .scoring import batches
 from .word_attribution import WordAttribution
 
@@ -37,4 +37,4 @@ def _rolled(model: Hooked, pairs: Pairs) -> Float[Tensor, "pair pos"]:
 
     with model.tapped([(site, roll) for site in model.sites("pattern")]):
         model(pairs)
-    return product[0][:, 0]
+    return scored_row(product[0], pairs.scored)[:, 0]

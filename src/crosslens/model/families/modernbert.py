@@ -10,7 +10,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from ...pairs import Pairs
-from ..attention import Attention, Context, padding_mask
+from ..attention import Attention, Context, dst_rows, padding_mask
 from ..block import GatedMLP, PreNormBlock
 from ..embedding import Embedding
 from ..head import Head
@@ -99,16 +99,21 @@ class RotaryAttention(Attention):
         return super().fused(*self.turned(q, k, context), v, self.masked(context))
 
     def masked(self, context: Context) -> Context:
-        return {"mask": context[f"mask {self.kind}"]}
+        return {"mask": context[f"mask {self.kind}"], "scored": context["scored"]}
 
     def turned(self, q: Tensor, k: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Rotary positions (Su et al., 2021): pairs of coordinates turned by their place."""
-        cos = rearrange(context[f"cos {self.kind}"], "1 pos d -> 1 pos 1 d")
-        sin = rearrange(context[f"sin {self.kind}"], "1 pos d -> 1 pos 1 d")
 
         def turn(x: Tensor) -> Tensor:
+            cos, sin = (
+                rearrange(
+                    dst_rows(context[f"{name} {self.kind}"], x.shape[1], context),
+                    "pair pos d -> pair pos 1 d",
+                )
+                for name in ("cos", "sin")
+            )
             first, second = x.chunk(2, dim=-1)
             turned = torch.cat((-second, first), dim=-1)
-            return x * cos[:, : x.shape[1]] + turned * sin[:, : x.shape[1]]
+            return x * cos + turned * sin
 
         return turn(q), turn(k)
