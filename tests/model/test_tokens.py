@@ -1,5 +1,7 @@
 """Pairs are what the model's own tokenizer makes, and every token knows where it stands."""
 
+import jaxtyping
+import pandas as pd
 import pytest
 import torch
 from tiny import BERT_LIKE, tiny, tokenizer
@@ -159,3 +161,47 @@ def test_a_text_of_which_no_token_is_left_is_refused():
 def test_an_unknown_truncation_is_refused():
     with pytest.raises(ValueError, match="truncation='only_first'; it is one of"):
         tokens(20, "only_first")
+
+
+@pytest.fixture
+def unchecked():
+    """As users run it: annotations are not checked, as they are in this test run."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("text", [None, float("nan"), 7, b"cats", ["cats"]])
+def test_what_is_no_text_is_named(model, text):
+    with pytest.raises(TypeError, match=r"the document of pair 1 is .*, expected a text"):
+        model.score("cats", ["cats purr", text])
+    with pytest.raises(TypeError, match=r"the query of pair 0 is .*, expected a text"):
+        model.pair(text, "cats purr")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("documents", ["cats purr", b"cats", None, 7])
+def test_one_text_in_place_of_several_is_refused(model, documents):
+    with pytest.raises(TypeError, match="the document texts are .*: give a list of texts"):
+        model.score("cats", documents)
+
+
+def test_half_of_a_surrogate_pair_is_named(model):
+    with pytest.raises(ValueError, match=r"document of pair 0 holds '\\ud83d' at character 5"):
+        model.score("cats", ["cats \ud83d"])
+
+
+def test_columns_of_a_data_frame_are_lists_of_texts(model):
+    frame = pd.DataFrame({"query": ["cats", "dogs"], "text": ["cats purr", "a car"]}, index=[5, 9])
+    assert model.pairs(frame["query"], frame["text"]).document == ("cats purr", "a car")
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200b", "\x00", "\u202ecats", "a" * 100_000, "\U0001f638 cats", "ﷺ", "\ufeff cats"]
+)
+def test_any_text_is_scored_or_refused_clearly(model, text):
+    try:
+        assert torch.isfinite(model.score("cats purr", [text])).all()
+    except ValueError as error:
+        assert "document" in str(error)

@@ -21,7 +21,7 @@ from .config import Config
 from .families.parts import Parts
 from .head import Relevance
 from .replay import Replay
-from .tokens import PairTokenizer
+from .tokens import PairTokenizer, texts_of
 
 
 class CrossEncoder(HookedRootModule):
@@ -205,16 +205,17 @@ class CrossEncoder(HookedRootModule):
         """One query, paired with each of the documents."""
         return self.pairs([query] * len(documents), documents)
 
-    def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
+    def pairs(self, queries: Iterable[str], documents: Iterable[str]) -> Pairs:
         """Each query with the document beside it."""
         return self.tokens(queries, documents).to(self.device)
 
     @torch.no_grad()
     def score(
-        self, query: str, documents: Sequence[str], *, batch: int = 32
+        self, query: str, documents: Iterable[str], *, batch: int = 32
     ) -> Float[Tensor, " document"]:
         """The scores of many documents: batches of like length, in the order given."""
-        pairs = self.pair(query, *documents)
+        several = texts_of("document", documents)
+        pairs = self.pairs([query] * len(several), several)
         scores = torch.empty(len(pairs), dtype=self.embedding.words.weight.dtype)
         for rows in pairs.lengths.argsort().split(batch):
             scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()

@@ -1,6 +1,6 @@
 """From texts to `Pairs`: the model's own tokenizer, with nothing dropped on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -38,8 +38,9 @@ class PairTokenizer:
         if self.truncation not in TRUNCATIONS:
             raise ValueError(f"truncation={self.truncation!r}; it is one of {TRUNCATIONS}")
 
-    def __call__(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
+    def __call__(self, queries: Iterable[str], documents: Iterable[str]) -> Pairs:
         """One pair for each query and the document beside it."""
+        queries, documents = texts_of("query", queries), texts_of("document", documents)
         if len(queries) != len(documents):
             raise ValueError(f"{len(queries)} queries for {len(documents)} documents")
         for kind, texts in (("query", queries), ("document", documents)):
@@ -159,6 +160,31 @@ class PairTokenizer:
             query=tuple(queries),
             document=tuple(documents),
         )
+
+
+def texts_of(kind: str, given: Iterable[str]) -> list[str]:
+    """The texts of a list, a tuple or a column of a data frame.
+
+    Raises:
+        TypeError: one text in place of several, or what is no text: None, nan, bytes.
+        ValueError: a text with half of a surrogate pair, which no tokenizer can read.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"the {kind} texts are {given!r:.60}: give a list of texts, as in [{kind!r}]"
+        )
+    found = list(given)
+    for i, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(f"the {kind} of pair {i} is {text!r:.60}, expected a text")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the {kind} of pair {i} holds {text[error.start]!a} at character {error.start}, "
+                "half of a surrogate pair: it was cut or decoded wrongly"
+            ) from None
+    return found
 
 
 def trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
