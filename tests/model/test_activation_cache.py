@@ -3,11 +3,13 @@
 import inspect
 import threading
 
+import pandas as pd
 import pytest
 import torch
 from transformer_lens.ActivationCache import ActivationCache
+from transformer_lens.patching import generic_activation_patch, layer_head_vector_patch_setter
 
-from crosslens import ablate
+from crosslens import ablate, patch, sweep
 
 
 REFUSED = {
@@ -84,7 +86,7 @@ def test_an_option_for_one_pair_refuses_two(model, pairs, option):
     with pytest.raises(ValueError, match=r"is for one pair, not 2: pairs.take"):
         model.run_with_cache(pairs, **{option: True})
     _, cache = model.run_with_cache(pairs.take([0]), **{option: True})
-    assert ("blocks.0.attn.hook_z_grad" in cache.keys()) == (option == "incl_bwd")
+    assert ("blocks.0.attn.hook_z_grad" in cache) == (option == "incl_bwd")
 
 
 def test_an_option_we_lack_and_a_text_are_refused(frozen, pairs):
@@ -149,11 +151,47 @@ def test_hooks_of_one_thread_leave_the_scores_of_another(frozen, pairs):
     with frozen.hooked(*[ablate(unit) for unit in frozen.heads()]):
         edited = frozen(pairs)
         scores, n_sites = in_thread()
-    assert torch.equal(scores, plain) and n_sites == frozen.cfg.n_layers
+    torch.testing.assert_close(scores, plain, rtol=0, atol=1e-6)
+    assert n_sites == frozen.cfg.n_layers
     assert not torch.allclose(edited, plain)
 
     zero = [("blocks.0.attn.hook_z", lambda z, hook: z * 0)]
     with frozen.hooks(fwd_hooks=zero), frozen.cls_only():
         edited = frozen(pairs)
         scores, _ = in_thread()
-    assert torch.equal(scores, plain) and not torch.allclose(edited, plain)
+    torch.testing.assert_close(scores, plain, rtol=0, atol=1e-6)
+    assert not torch.allclose(edited, plain)
+
+
+def test_transformer_lens_own_patching_agrees_with_ours(frozen):
+    base, more = (
+        frozen.pair("why do cats purr", "cats purr"),
+        frozen.pair("why do cats purr", "purr cats"),
+    )
+    _, cache = frozen.run_with_cache(more)
+    heads = pd.DataFrame(
+        [dict(unit.coordinates) | {"layer": unit.site.layer} for unit in frozen.heads()]
+    )
+    theirs = generic_activation_patch(
+        frozen,
+        base,
+        cache,
+        lambda scores: scores[0],
+        layer_head_vector_patch_setter,
+        "z",
+        index_df=heads[["layer", "head"]],
+    )
+    ours = sweep(frozen, base, [patch(unit, recorded(frozen, more)) for unit in frozen.heads()])
+    torch.testing.assert_close(theirs.flatten(), ours[:, 0], rtol=0, atol=1e-6)
+
+
+def recorded(model, pairs):
+    with model.record("z") as cache:
+        model(pairs)
+    return cache
+
+
+def test_columns_of_a_data_frame_are_pairs(frozen):
+    frame = pd.DataFrame({"query": ["why", "do"], "text": ["cats purr", "a car"]}, index=[7, 3])
+    pairs = frozen.pairs(frame["query"], frame["text"])
+    assert torch.equal(pairs.token, frozen.pairs(["why", "do"], ["cats purr", "a car"]).token)

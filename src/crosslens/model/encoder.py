@@ -235,9 +235,10 @@ class CrossEncoder(HookedRootModule):
         """One query, paired with each of the documents."""
         return self.pairs([query] * len(documents), documents)
 
-    def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
-        """Each query with the document beside it."""
-        return self.tokens(queries, documents).to(self.device)
+    def pairs(self, queries: Iterable[str], documents: Iterable[str]) -> Pairs:
+        """Each query with the document beside it: lists, or the columns of a data frame."""
+        texts = (x if isinstance(x, str) else list(x) for x in (queries, documents))
+        return self.tokens(*texts).to(self.device)
 
     @torch.no_grad()
     def score(
