@@ -60,6 +60,11 @@ class Pairs:
         return self.segment != Segment.PAD
 
     @property
+    def shape(self) -> torch.Size:
+        """Pairs and tokens, as token ids have it: `transformer_lens.patching` asks for it."""
+        return self.token.shape
+
+    @property
     def lengths(self) -> Int[Tensor, " pair"]:
         """How many tokens each pair has, special ones included."""
         return self.attended.sum(dim=1)

@@ -181,7 +181,8 @@ def test_a_model_whose_heads_read_one_stream_is_refused(model, contrast):
     class Whole:
         """All that a method may ask, and no more."""
 
-    for name in ("sites", "heads", "hooked", "record", "tapped", "cls_only", "suffix", "relay"):
+    names = "sites heads hooked record tapped cls_only suffix relay block_outputs"
+    for name in names.split():
         setattr(Whole, name, staticmethod(getattr(model, name)))
     Whole.reads_cls = model.reads_cls
     Whole.__call__ = lambda self, pairs: model(pairs)

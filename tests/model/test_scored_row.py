@@ -85,7 +85,7 @@ def test_a_path_to_the_score_is_what_the_sender_writes_there(model):
     with model.hooked(patch(head(last, 1), cache)):
         change = model(base) - 0
     expected = (change - found.base) / (found.target - found.base)
-    torch.testing.assert_close(found.value[0], expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.recovered[0], expected, rtol=1e-3, atol=1e-4)
     with model.hooked(ablate(head(last, 1))):
         assert (model(base) - found.base).abs().max() > 0
 

@@ -17,8 +17,14 @@ Context = Mapping[str, Tensor]
 
 
 def quiet(*points: HookPoint) -> bool:
-    """Nobody watches or edits any of these hook points."""
-    return not any(point.has_hooks() for point in points)
+    """Whether no hook watches or edits any of these points: TransformerLens' or plain torch's."""
+    return not any(
+        point._forward_hooks
+        or point._forward_pre_hooks
+        or point._backward_hooks
+        or point._backward_pre_hooks
+        for point in points
+    )
 
 
 class Attention(nn.Module):

@@ -10,6 +10,7 @@ others are dropped at the first point from which no hook watches or edits them.
 """
 
 from collections.abc import Callable, Mapping
+from threading import get_ident
 
 from jaxtyping import Float
 from torch import nn, Tensor
@@ -66,7 +67,7 @@ class Block(nn.Module):
         # On the last block, when the score reads the scored row alone: the hook points between
         # it and the head.
         self.before_cls: tuple[HookPoint, ...] | None = None
-        self.is_cls_only = False  # narrow whoever watches; see `CrossEncoder.cls_only`
+        self.narrow_in = set[int]()  # threads that narrow whoever watches: `CrossEncoder.cls_only`
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
         self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
@@ -225,7 +226,7 @@ class Block(nn.Module):
         """Only the scored row matters from here on, and no later hook point is in use."""
         if self.before_cls is None:
             return False
-        return self.is_cls_only or quiet(*later, *self.before_cls)
+        return get_ident() in self.narrow_in or quiet(*later, *self.before_cls)
 
     def _after_attention(self) -> tuple[HookPoint, ...]:
         return (self.hook_resid_mid, *self._from_mlp())

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 
 @dataclass(frozen=True)
 class Config:
@@ -18,6 +20,8 @@ class Config:
     n_positions: int  # the longest pair, in tokens, special ones included
     norm: Literal["post", "pre"]
     checkpoint: str = "a model in memory"
+    device: torch.device | None = None
+    n_key_value_heads: int | None = None  # None: every head has keys and values of its own
 
     @property
     def block_output(self) -> str:

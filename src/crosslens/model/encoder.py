@@ -1,20 +1,23 @@
 """The hooked cross-encoder: scores pairs, and lets hooks watch or edit every step."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
-from typing import Any
+from dataclasses import replace
+from threading import get_ident
+from typing import Any, Final
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
-from transformer_lens.ActivationCache import ActivationCache
-from transformer_lens.hook_points import HookPoint
+from transformer_lens.hook_points import HookPoint, LensHandle
 from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
+from .activation_cache import PairCache
 from .attention import Context
 from .block import Block
 from .config import Config
@@ -22,6 +25,9 @@ from .families.parts import Parts
 from .head import Relevance
 from .replay import Replay
 from .tokens import PairTokenizer, texts_of
+
+
+PLACES: Final = {"pos", "dst"}
 
 
 class CrossEncoder(HookedRootModule):
@@ -41,7 +47,7 @@ class CrossEncoder(HookedRootModule):
         activation: nn.Module,
     ):
         super().__init__()
-        self.cfg = cfg
+        self._cfg = cfg
         self.embedding, self.head = parts.embedding, parts.head
         self.blocks = nn.ModuleList(parts.blocks)
         self.context, self.final_norm = parts.context, parts.final_norm
@@ -53,9 +59,12 @@ class CrossEncoder(HookedRootModule):
         if parts.head.reads_cls:
             between = () if parts.final_norm is None else (self.hook_final_norm,)
             parts.blocks[-1].before_cls = between
-        self.forwards = 0  # how many passes were run: a hook that missed them all is an error
-        self.current: Pairs | None = None
+        # By thread: how many passes were run (a hook that missed them all is an error), and the
+        # pairs of the pass that runs now.
+        self.forwards = Counter[int]()
+        self.current: dict[int, Pairs | None] = {}
         self.setup()
+        self.eval()
 
     def setup(self) -> None:
         """Name the hook points, and only them: adopted modules stay as they were."""
@@ -68,10 +77,24 @@ class CrossEncoder(HookedRootModule):
         self.mod_dict |= self.hook_dict
         self.points = {Site.of(name): point for name, point in self.hook_dict.items()}
 
+    @property
+    def cfg(self) -> Config:
+        """The shape of the model, and where its weights are now."""
+        return replace(self._cfg, device=self.device)
+
     # --- scoring -----------------------------------------------------------------------
 
-    def forward(self, pairs: Pairs) -> Float[Tensor, " pair"]:
-        """The relevance score of each pair: a logit or a difference of two, no sigmoid."""
+    def forward(self, pairs: Any) -> Float[Tensor, " pair"]:
+        """The relevance score of each of `Pairs`: a logit or a difference of two, no sigmoid.
+
+        Raises:
+            TypeError: a text, or token ids, in place of pairs.
+        """
+        if not isinstance(pairs, Pairs):
+            raise TypeError(
+                f"a {type(pairs).__name__} is no pairs: give model.pair(query, document), or "
+                "model.pairs(queries, documents)"
+            )
         pairs = pairs.to(self.device)
         with self._running(pairs):
             return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
@@ -144,12 +167,24 @@ class CrossEncoder(HookedRootModule):
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:
         """Let hooks know whose activations they see; of no pairs, where tokens run apart."""
-        before, self.current = self.current, pairs
-        self.forwards += 1
+        thread = get_ident()
+        before = self.current.get(thread)
+        self.current[thread] = pairs
+        self.forwards[thread] += 1
         try:
             yield
+        except RuntimeError as error:
+            if "mutated during iteration" not in str(error):
+                raise
+            raise RuntimeError(
+                "another thread attached or removed hooks while this pass ran: run it again, or "
+                "give each thread a model of its own (copy.deepcopy(model))"
+            ) from error
         finally:
-            self.current = before
+            if before is None:
+                self.current.pop(thread, None)
+            else:
+                self.current[thread] = before
 
     def _block(self, layer: int) -> Block:
         """What a ModuleList would call a Module."""
@@ -206,7 +241,7 @@ class CrossEncoder(HookedRootModule):
         return self.pairs([query] * len(documents), documents)
 
     def pairs(self, queries: Iterable[str], documents: Iterable[str]) -> Pairs:
-        """Each query with the document beside it."""
+        """Each query with the document beside it: lists, or the columns of a data frame."""
         return self.tokens(queries, documents).to(self.device)
 
     @torch.no_grad()
@@ -277,11 +312,11 @@ class CrossEncoder(HookedRootModule):
             for number, (site, tap) in enumerate(taps):
                 missing[number] = str(site)
 
-                def hook(activation: Tensor, *, hook: HookPoint, n=number, f=tap) -> Tensor | None:
+                def hook(activation: Tensor, hook: HookPoint, n=number, f=tap) -> Tensor | None:
                     missing.pop(n, None)
                     return f(activation)
 
-                stack.enter_context(attached(self.point(site), hook))
+                stack.enter_context(attached(self.point(site), own_passes(hook)))
             yield
 
     @contextmanager
@@ -290,10 +325,11 @@ class CrossEncoder(HookedRootModule):
 
         That is an error: a silent intervention looks like a finding.
         """
-        before = self.forwards
+        thread = get_ident()
+        before = self.forwards[thread]
         missing: dict[int, str] = {}
         yield missing
-        if missing and self.forwards > before:
+        if missing and self.forwards[thread] > before:
             raise RuntimeError(
                 f"the model ran, but never passed {', '.join(missing.values())}: a run from a "
                 "later block cannot reach an earlier site"
@@ -306,12 +342,15 @@ class CrossEncoder(HookedRootModule):
         Its sites then carry that one position as reader. A model that reads the mean of all
         tokens goes on as ever.
         """
-        last = self._block(-1)
-        before, last.is_cls_only = last.is_cls_only, True
+        last, thread = self._block(-1), get_ident()
+        if thread in last.narrow_in:
+            yield
+            return
+        last.narrow_in.add(thread)
         try:
             yield
         finally:
-            last.is_cls_only = before
+            last.narrow_in.discard(thread)
 
     def point(self, site: Site) -> HookPoint:
         """The hook point of `site`.
@@ -330,12 +369,13 @@ class CrossEncoder(HookedRootModule):
         return self.points[site]
 
     def _current(self) -> Pairs:
-        if self.current is None:
+        current = self.current.get(get_ident())
+        if current is None:
             raise RuntimeError(
                 "a hook would have to know its pairs where tokens run apart from them (`relay`): "
                 "path patching cannot run under other hooks; use `direct_path` and `path`"
             )
-        return self.current
+        return current
 
     # --- TransformerLens' own idiom, without its silences ----------------------------------
 
@@ -347,7 +387,12 @@ class CrossEncoder(HookedRootModule):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
     ) -> Iterator["CrossEncoder"]:
-        """TransformerLens' `hooks`; an unknown name or a hook that never fires is an error."""
+        """TransformerLens' `hooks`; an unknown name or a hook that never fires is an error.
+
+        The hooks see the passes of the thread that attached them; those for the backward pass,
+        which torch may run in threads of its own, see every gradient.
+        """
+        handles = []
         with self._expecting() as missing:
 
             def watched(number: int, hook: Callable) -> Callable:
@@ -357,14 +402,25 @@ class CrossEncoder(HookedRootModule):
 
                 return watch
 
-            listed = []
-            for number, (name, hook) in enumerate(fwd_hooks):
-                missing[number] = " and ".join(self.named(name))
-                listed.append((name, watched(number, hook)))
-            for name, _ in bwd_hooks:
-                self.named(name)
-            with super().hooks(listed, list(bwd_hooks), reset_hooks_end, clear_contexts):
+            listed = [(self.named(name), hook) for name, hook in fwd_hooks]
+            backward = [(self.named(name), hook) for name, hook in bwd_hooks]
+            try:
+                for number, (names, hook) in enumerate(listed):
+                    missing[number] = " and ".join(names)
+                    for name in names:
+                        point, seen = self.hook_dict[name], own_passes(watched(number, hook))
+                        handles.append((point, point.add_hook(seen)))
+                for names, hook in backward:
+                    for name in names:
+                        point = self.hook_dict[name]
+                        handles.append((point, point.add_hook(hook, dir="bwd")))
                 yield self
+            finally:
+                if reset_hooks_end:
+                    for point, handle in handles:
+                        detach(point, handle)
+                    if clear_contexts:
+                        self.clear_contexts()
 
     def add_hook(self, name: str | Callable[[str], bool], *args: Any, **options: Any) -> None:
         """TransformerLens' `add_hook`, for names that exist."""
@@ -372,24 +428,59 @@ class CrossEncoder(HookedRootModule):
         super().add_hook(name, *args, **options)
 
     def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, pairs: Pairs, **options: Any
-    ) -> tuple[Float[Tensor, " pair"], ActivationCache]:
+        self, pairs: Any, **options: Any
+    ) -> tuple[Float[Tensor, " pair"], PairCache]:
         """The scores, and TransformerLens' cache: `cache["z", 3]`, `cache["hook_embed"]`.
 
-        The class that the models of TransformerLens return, where its root module has a dict.
+        Raises:
+            TypeError: no `Pairs`, or an option that TransformerLens' `run_with_cache` lacks.
+            ValueError: several pairs where only one has a batch dimension to remove, or one
+                score to differentiate.
         """
+        for name in ("remove_batch_dim", "incl_bwd"):
+            if options.get(name) and isinstance(pairs, Pairs) and len(pairs) != 1:
+                raise ValueError(f"{name}=True is for one pair, not {len(pairs)}: pairs.take([0])")
         scores, kept = super().run_with_cache(pairs, **options)
-        return scores, ActivationCache(kept, self, not options.get("remove_batch_dim", False))
+        return scores, PairCache(kept, self, not options.get("remove_batch_dim", False))
 
-    def get_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:
+    def add_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:
+        """TransformerLens' `add_caching_hooks`, for names that exist; see `get_caching_hooks`."""
+        return super().add_caching_hooks(self._cached(names_filter), *args, **options)
+
+    def get_caching_hooks(
+        self,
+        names_filter: Any = None,
+        incl_bwd: bool = False,
+        device: Any = None,
+        remove_batch_dim: bool = False,
+        cache: dict | None = None,
+        pos_slice: Any = None,
+    ) -> tuple[dict, list, list]:
         """TransformerLens' caching hooks, for names that exist.
 
         By default every point but `hook_result`, which is as large as all the others
-        together and computed only while it is hooked.
+        together and computed only while it is hooked. `pos_slice` leaves sites without
+        positions (the pooled state, the logits) as they are.
         """
-        every = [name for name in self.hook_dict if not name.endswith("hook_result")]
-        chosen = every if names_filter is None else self.named(names_filter)
-        return super().get_caching_hooks(chosen, *args, **options)
+        chosen, cache = self._cached(names_filter), {} if cache is None else cache
+        forward, backward = [], []
+        for has_positions in (True, False):
+            names = [n for n in chosen if has_positions == bool(PLACES & {*Site.of(n).axes})]
+            _, fwd, bwd = super().get_caching_hooks(
+                names,
+                incl_bwd,
+                device,
+                remove_batch_dim,
+                cache,
+                pos_slice if has_positions else None,
+            )
+            forward, backward = forward + fwd, backward + bwd
+        return cache, forward, backward
+
+    def _cached(self, names: Any) -> list[str]:
+        if names is None:
+            return [name for name in self.hook_dict if not name.endswith("hook_result")]
+        return self.named(names)
 
     def named(self, names: str | Iterable[str] | Callable[[str], bool]) -> list[str]:
         """The hook points that a TransformerLens name, list of names or filter means.
@@ -423,5 +514,24 @@ def attached(point: HookPoint, hook: Callable) -> Iterator[None]:
     try:
         yield
     finally:
-        handle.hook.remove()  # harmless when the caller has reset all hooks meanwhile
-        point.fwd_hooks = [other for other in point.fwd_hooks if other is not handle]
+        detach(point, handle)
+
+
+def detach(point: HookPoint, handle: LensHandle) -> None:
+    """Remove one hook from its point; harmless when the caller has reset all hooks meanwhile."""
+    handle.hook.remove()
+    for handles in (point.fwd_hooks, point.bwd_hooks):
+        for i, other in enumerate(handles):
+            if other is handle:
+                del handles[i]
+                return
+
+
+def own_passes(hook: Callable) -> Callable:
+    """`hook`, for the passes of this thread only: no other thread's scores may change."""
+    thread = get_ident()
+
+    def in_thread(activation: Tensor, hook: HookPoint, f=hook) -> Any:
+        return f(activation, hook=hook) if get_ident() == thread else None
+
+    return in_thread
