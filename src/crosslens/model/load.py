@@ -123,6 +123,8 @@ def move(original: Original, device: str | torch.device) -> None:
         ValueError: there is no such device here.
     """
     try:
+        if torch.device(device).type == "meta":
+            raise ValueError("it holds no numbers")
         for module in original.modules:
             module.to(device)
     except torch.OutOfMemoryError:
