@@ -93,8 +93,9 @@ class PairTokenizer:
         token = int(pairs.token[row].max())
         raise ValueError(
             f"pair {row} holds the token {self.tokenizer.convert_ids_to_tokens(token)!r}, number "
-            f"{token}, but the model has embeddings for {self.n_embeddings}: the tokenizer is "
-            "another model's, or tokens were added without model.resize_token_embeddings"
+            f"{token}, but the model has embeddings for {self.n_embeddings}: the tokenizer "
+            f"({self.tokenizer.name_or_path or 'in memory'}) is another model's, or tokens were "
+            "added without model.resize_token_embeddings"
         )
 
     def _encode(
