@@ -9,6 +9,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from ..pairs import NOT_A_WORD, Pairs, Segment
+from .checkpoint_files import blamed
 
 
 Truncation = Literal["longest_first", "only_second"]
@@ -101,7 +102,8 @@ class PairTokenizer:
     def _encode(
         self, queries: Sequence[str], documents: Sequence[str], **options: Any
     ) -> list[Encoding]:
-        encoded = self.tokenizer(list(queries), list(documents), verbose=False, **options)
+        with blamed(f"the tokenizer {self.tokenizer.name_or_path} cannot read these texts"):
+            encoded = self.tokenizer(list(queries), list(documents), verbose=False, **options)
         return list(encoded.encodings or [])
 
     def _shortened(self, i: int, query: str, document: str, whole: Encoding) -> Encoding:
