@@ -1,7 +1,5 @@
 """Is IDF stored along one direction of the embeddings, and does the score read it?
 
-    python -m crosslens.analyses.idf_direction --model embedded --reader 5.1 --out runs/idf
-
 First every singular direction of the word embeddings is correlated with IDF, with the rows as
 they are (as the authors did) and centred. Then the coordinate of the selected term of TFC1 pairs
 is turned up and down: the score, and what [CLS] reads of the term, should follow; controls of
@@ -9,35 +7,48 @@ the same size should not. `--authors` edits U_0 of the rows as they are, in plac
 that goes best with IDF.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crosslens import (
     Axioms,
-    collection,
     Contrast,
     CrossEncoder,
+    heads,
+    Unit,
+)
+from crosslens.idf import (
     directions_of,
     dose_response,
-    heads,
     idf_correlations,
     idf_direction,
     idf_doses,
-    load,
     TokenIdf,
-    Unit,
 )
 
-from .rarity import add_options, rarity, Stored, stored
-from .running import options, save
+from .rarity import rarity, Stored, stored
+from .running import Given
+
+
+class Options(NamedTuple):
+    pairs: int = 24
+    reader: Annotated[str, "Heads whose attention to look at, as in '10.1'."] = ""
+    authors: Annotated[bool, "Edit U_0 of the rows as they are."] = False
+    df: Annotated[
+        Path | None,
+        "JSON of document frequencies by word piece, may be gzipped; by default they "
+        "are counted in the collection.",
+    ] = None
+    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
 
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per singular direction, one per pair and dose, and one per kind of edit."""
 
     directions: pd.DataFrame  # rows ("as they are", "centred"), k, pearson, low, high, chance, ...
@@ -45,7 +56,7 @@ class Findings:
     response: pd.DataFrame  # response, edit, monotone, low, high, lowest, highest, n
 
 
-def trace(
+def read_and_edited(
     model: CrossEncoder,
     contrast: Contrast,
     idf: TokenIdf,
@@ -53,7 +64,7 @@ def trace(
     *,
     readers: Sequence[Unit] = (),
     seed: int = 0,
-) -> Findings:
+) -> Answer:
     """The correlations of every direction, and the edit of the one that is `held` to be IDF's."""
     directions = [
         idf_correlations(directions_of(model.W_E, centre=centre), idf, seed=seed).assign(rows=rows)
@@ -72,7 +83,7 @@ def trace(
         dose_response(doses, response=name).assign(response=name, k=held.direction.k)
         for name in responses
     ]
-    return Findings(pd.concat(directions), doses, pd.concat(response))
+    return Answer(pd.concat(directions), doses, pd.concat(response))
 
 
 def targets(held: Stored, idf: TokenIdf) -> list[float]:
@@ -88,33 +99,15 @@ def authors(model: CrossEncoder, idf: TokenIdf) -> Stored:
     return Stored(direction, direction.values, is_log=False)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reader", default="", help="heads whose attention to look at: '10.1'")
-    parser.add_argument("--authors", action="store_true", help="edit U_0 of the rows as they are")
-    add_options(parser)
-    given = options(parser, argv)
-    model, asked = load(given.model), collection(given.collection)
-    contrast = Axioms(model, asked, seed=given.seed).tfc1(given.pairs)
-    idf = rarity(given, model, asked)
-    findings = trace(
+def analyse(given: Given) -> Answer:
+    """All directions, and the edit of one of them on TFC1 pairs."""
+    options, model = given.options, given.model
+    idf = rarity(options, model, given.texts)
+    return read_and_edited(
         model,
-        contrast,
+        Axioms(model, given.texts, seed=given.seed).tfc1(given.pairs),
         idf,
-        authors(model, idf) if given.authors else stored(model, idf),
-        readers=sorted(heads(given.reader)),
+        authors(model, idf) if options.authors else stored(model, idf),
+        readers=sorted(heads(options.reader)),
         seed=given.seed,
     )
-    save(
-        given,
-        __file__,
-        {
-            "directions": findings.directions,
-            "doses": findings.doses,
-            "response": findings.response,
-        },
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,5 @@
 """Is the score a linear function of soft term frequency and IDF?
 
-    python -m crosslens.analyses.linear_bm25 --model embedded --collection trec-dl-2019 wikiqa \\
-        --queries 40 --documents 20 --out runs/linear_bm25
-
 A formula in the soft term frequency of the matching heads, IDF and their product is fitted to the
 scores, beside its controls and beside BM25 with tuned k1 and b, each told for pairs left out: by
 pair as the paper splits, and by query. With `--tokens 5` queries are cut to so many tokens and
@@ -10,52 +7,69 @@ every place has coefficients of its own, as in the paper. Then the documents are
 formula. The heads are those named, or those that restore a TFC1 contrast at the query's tokens.
 """
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crosslens import (
     Axioms,
-    by_place,
     Collection,
-    collection,
-    compare_formulas,
     Contrast,
     CrossEncoder,
+    heads,
+    patching,
+    Unit,
+)
+from crosslens.idf import TokenIdf
+from crosslens.surrogate import (
+    by_place,
+    compare_formulas,
     fit_formula,
     formulas_of,
-    heads,
-    load,
     observe_candidates,
-    patching,
     ranking_agreement,
     ridge,
     shared,
-    TokenIdf,
-    Unit,
 )
 
-from .rarity import add_options, rarity, stored
-from .running import begin, options, save
+from .rarity import rarity, stored
+from .running import Given
 
 
 RANKED = ("soft BM25", "true IDF", "BM25", "BM25, tuned")
 
 
-@dataclass(frozen=True)
-class Findings:
-    """One row per collection, formula and split; the formulas; and how they rank."""
+class Options(NamedTuple):
+    collection: list[str] = ["embedded"]
+    pairs: int = 24
+    heads: Annotated[str, "The matching heads, as in '5.9 7.9'; by default they are found."] = ""
+    most_heads: Annotated[int, "Of those found, at most."] = 13
+    queries: Annotated[int, "Of each collection, at most."] = 40
+    documents: Annotated[int, "Of each query, at most."] = 20
+    tokens: Annotated[int | None, "Cut queries to so many, a column for each."] = None
+    df: Annotated[
+        Path | None,
+        "JSON of document frequencies by word piece, may be gzipped; by default they "
+        "are counted in the collection.",
+    ] = None
+    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
-    fits: pd.DataFrame  # collection, formula, split, columns, pearson, low, high, within_query...
+
+@dataclass(frozen=True)
+class Answer:
+    """By collection and formula: the formulas; how they rank; and, by split, how they fit."""
+
     formulas: pd.DataFrame  # collection, formula, written
     rankings: pd.DataFrame  # collection, formula, figure, mean, low, high, n
+    fits: pd.DataFrame  # collection, formula, split, columns, pearson, low, high, within_query...
 
 
-def trace(
+def fitted(
     model: CrossEncoder,
     asked: Collection,
     matching: Sequence[Unit],
@@ -64,7 +78,7 @@ def trace(
     n_tokens: int | None = None,
     keep: Callable[..., pd.DataFrame] = lambda _, compute: compute(),
     seed: int = 0,
-) -> Findings:
+) -> Answer:
     """Every formula over the candidates of one collection."""
     observed = observe_candidates(model, asked, model.heads(), n_tokens=n_tokens, keep=keep)
     layout, estimator = (shared, None) if n_tokens is None else (by_place, ridge())
@@ -76,7 +90,7 @@ def trace(
     }
     rankings = {name: ranking_agreement(fit, observed, asked) for name, fit in chosen.items()}
     written = [{"formula": name, "written": fit.formula} for name, fit in chosen.items()]
-    return Findings(fits, pd.DataFrame(written), named(rankings, "formula"))
+    return Answer(pd.DataFrame(written), named(rankings, "formula"), fits)
 
 
 def found_by_patching(model: CrossEncoder, contrast: Contrast, most: int) -> list[Unit]:
@@ -106,45 +120,27 @@ def named(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--heads", help="the matching heads, as in '5.9 7.9'")
-    parser.add_argument("--most-heads", type=int, default=13, help="of those found, at most")
-    parser.add_argument("--queries", type=int, default=40, help="of each collection, at most")
-    parser.add_argument("--documents", type=int, default=20, help="of each query, at most")
-    parser.add_argument("--tokens", type=int, help="cut queries to so many, a column for each")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    add_options(parser)
-    given = options(parser, argv, several=True)
-    model = load(given.model)
-    run = begin(given, __file__, resume=given.resume)
-    found: dict[str, Findings] = {}
-    matching = sorted(heads(given.heads)) if given.heads else []
-    for name in given.collection:
-        whole = collection(name)
+def analyse(given: Given) -> Answer:
+    """Every formula on every collection; the heads are found on the first."""
+    options, model = given.options, given.model
+    matching = sorted(heads(options.heads)) if options.heads else []
+    found: dict[str, Answer] = {}
+    for whole in given.collections:
         if not matching:
             contrast = Axioms(model, whole, seed=given.seed).tfc1(given.pairs)
-            matching = found_by_patching(model, contrast, given.most_heads)
-            run.note(matching=[str(head) for head in matching])
-        found[whole.name] = trace(
+            matching = found_by_patching(model, contrast, options.most_heads)
+            given.run.note(matching=[str(head) for head in matching])
+        found[whole.name] = fitted(
             model,
-            whole.sample(given.queries, given.documents, given.seed),
+            whole.sample(options.queries, options.documents, given.seed),
             matching,
-            rarity(given, model, whole),
-            n_tokens=given.tokens,
-            keep=partial(run.chunk, f"observed-{whole.name}"),
+            rarity(options, model, whole),
+            n_tokens=options.tokens,
+            keep=partial(given.keep, f"observed-{whole.name}"),
             seed=given.seed,
         )
-    save(
-        given,
-        __file__,
-        {
-            kind: named({name: getattr(each, kind) for name, each in found.items()}, "collection")
-            for kind in ("formulas", "rankings", "fits")
-        },
-        findings=run,
-    )
-
-
-if __name__ == "__main__":
-    main()
+    tables = {
+        kind: named({name: getattr(each, kind) for name, each in found.items()}, "collection")
+        for kind in ("formulas", "rankings", "fits")
+    }
+    return Answer(**tables)

@@ -1,38 +1,42 @@
 """Where an analysis takes IDF from: the collection itself, or a table counted in a larger one."""
 
-import argparse
 import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from crosslens import Collection, CrossEncoder, idf_direction, IdfDirection, TokenIdf
+from crosslens import Collection, CrossEncoder
+from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """A table of document frequencies, with the size of the collection it was counted in."""
-    parser.add_argument("--df", help="JSON of document frequencies by word piece, may be gzipped")
-    parser.add_argument("--df-documents", type=int, help="how many documents --df was counted in")
+@runtime_checkable
+class FrequencyTable(Protocol):
+    """The options of a table of document frequencies; see `rarity`."""
+
+    @property
+    def df(self) -> Path | None: ...
+    @property
+    def df_documents(self) -> int | None: ...
 
 
-def rarity(given: argparse.Namespace, model: CrossEncoder, collection: Collection) -> TokenIdf:
+def rarity(given: FrequencyTable, model: CrossEncoder, collection: Collection) -> TokenIdf:
     """The IDF of the model's tokens, by the table given or else by the collection's documents."""
     tokenizer = model.tokens.tokenizer
     if given.df is None:
         return TokenIdf.of_documents(tokenizer, collection.documents.values())
     if given.df_documents is None:
         raise ValueError(f"--df {given.df} needs --df-documents: the N that its counts are out of")
-    return TokenIdf.of_df(tokenizer, table(given.df), given.df_documents, source=given.df)
+    return TokenIdf.of_df(tokenizer, table(given.df), given.df_documents, source=str(given.df))
 
 
-def table(path: str) -> Mapping[str, int]:
+def table(path: Path) -> Mapping[str, int]:
     """What the file holds."""
-    raw = Path(path).read_bytes()
-    return json.loads(gzip.decompress(raw) if path.endswith(".gz") else raw)
+    raw = path.read_bytes()
+    return json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
 
 
 class Stored(NamedTuple):

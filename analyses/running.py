@@ -1,65 +1,58 @@
-"""What every analysis does around its question: read the command line, save, and say where."""
+"""What every analysis is given, and how its answer is kept."""
 
-import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any
 
 import pandas as pd
 
-from crosslens import Findings
+from crosslens import Collection, CrossEncoder, Findings
 
 
-def options(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-    *,
-    model: str | None = "planted:bm25",
-    pairs: int = 24,
-    several: bool = False,
-) -> argparse.Namespace:
-    """The options that analyses share.
-
-    `model=None` is for one that makes its own models; `several` collections are a list, in the
-    order given.
-    """
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    if model is not None:
-        parser.add_argument("--model", default=model, help="checkpoint, folder or planted:... name")
-    parser.add_argument(
-        "--collection",
-        default=["embedded"] if several else "embedded",
-        nargs="+" if several else None,
-        help="folder or ir_datasets:... id",
-    )
-    parser.add_argument("--out", required=True, help="a new folder for the tables")
-    parser.add_argument("--pairs", type=int, default=pairs, help="query-document pairs")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(argv)
+# computes a part of a table, or reads it where an interrupted run has it: table, key, compute
+Keep = Callable[[str, str, Callable[[], pd.DataFrame]], pd.DataFrame]
+Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
-def begin(given: argparse.Namespace, file: str, *, resume: bool = False) -> Findings:
-    """The run of the analysis in `file`, new or, with `resume`, one that was interrupted."""
-    asked = {key: value for key, value in vars(given).items() if key not in ("out", "resume")}
-    return Findings.create(given.out, {"analysis": Path(file).stem, **asked}, resume=resume)
+@dataclass(frozen=True)
+class Given:
+    """A model, texts and options; and the run into which parts are kept as they are finished."""
+
+    given_model: CrossEncoder | None
+    collections: tuple[Collection, ...]
+    pairs: int
+    seed: int
+    options: Any  # the analysis's own `Options`
+    run: Findings
+    watch: Watch
+
+    @property
+    def model(self) -> CrossEncoder:
+        """The model, of analyses that are given one."""
+        assert self.given_model is not None
+        return self.given_model
+
+    @property
+    def texts(self) -> Collection:
+        """The collection, of analyses that take one."""
+        (only,) = self.collections
+        return only
+
+    @property
+    def keep(self) -> Keep:
+        """Parts of tables are read where an interrupted run has them."""
+        return self.run.chunk
 
 
-def save(
-    given: argparse.Namespace,
-    file: str,
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    pages: Mapping[str, str] | None = None,
-    findings: Findings | None = None,
-) -> None:
-    """Write the tables, and pages if any, into a new run unless one has begun.
-
-    Prints the last table, the answer.
-    """
-    findings = begin(given, file) if findings is None else findings
+def answer_into(name: str, given: Given) -> pd.DataFrame:
+    """The tables, and pages if any, of the analysis called `name` into its run; its last table."""
+    module = import_module(f"{__package__}.{name}")
+    answer = module.analyse(given)
+    tables = {each.name: getattr(answer, each.name) for each in fields(answer)}
     for title, table in tables.items():
-        findings.table(title, table, also_json=True)
-    for page, text in (pages or {}).items():
-        findings.text(page, text)
-    *_, answer = tables.values()
-    print(answer.round(4).to_string(index=False))
-    print(f"\nAll tables: {findings.folder}")
+        given.run.table(title, table, also_json=True)
+    if hasattr(module, "draw"):
+        for page, text in module.draw(answer).items():
+            given.run.text(page, text)
+    return list(tables.values())[-1]

@@ -1,15 +1,12 @@
 """Does the score grow with term frequency, and does it saturate as BM25 says it should?
 
-    python -m crosslens.analyses.term_frequency --out runs/term_frequency
-
 A query term is put into 1 to 5 of five places of a document that hold filler otherwise
 (TFC2). The score should rise with each occurrence, by less each time. BM25 over the same
 words stands beside the model.
 """
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,35 +14,35 @@ import torch
 
 from crosslens import (
     Axioms,
-    bm25,
-    bootstrap_interval,
-    collection,
     Contrast,
     CrossEncoder,
-    Frequencies,
-    load,
-    tokenize,
 )
+from crosslens.signals import bm25, Frequencies, tokenize
+from crosslens.stats import bootstrap_interval
 
-from .running import options, save
+from .running import Given
+
+
+class Options(NamedTuple):
+    pairs: int = 24
 
 
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per pair and number of occurrences, and one per number of occurrences."""
 
     pairs: pd.DataFrame  # qid, docid, term, occurrences, score, bm25
     steps: pd.DataFrame  # occurrences, then the mean gain of that step with its interval
 
 
-def trace(model: CrossEncoder, axioms: Axioms, n: int) -> Findings:
+def saturation(model: CrossEncoder, axioms: Axioms, n: int) -> Answer:
     """The scores of `n` pairs with 0 to 5 occurrences of their selected term."""
     series = axioms.saturation(n)
     rows = list(scores(model, series[0], axioms.frequencies, 0))
     for occurrences, contrast in enumerate(series, start=1):
         rows += scores(model, contrast, axioms.frequencies, occurrences)
     pairs = pd.DataFrame(rows)
-    return Findings(pairs, steps(pairs))
+    return Answer(pairs, steps(pairs))
 
 
 @torch.no_grad()
@@ -81,12 +78,7 @@ def steps(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "occurrences", "gain", "low", "high", "n"])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    given = options(argparse.ArgumentParser(description=__doc__), argv)
-    axioms = Axioms(load(given.model), collection(given.collection), seed=given.seed)
-    findings = trace(axioms.model, axioms, given.pairs)  # type: ignore[arg-type]
-    save(given, __file__, {"pairs": findings.pairs, "steps": findings.steps})
-
-
-if __name__ == "__main__":
-    main()
+def analyse(given: Given) -> Answer:
+    """The scores of pairs with 0 to 5 occurrences, and what each further one adds."""
+    axioms = Axioms(given.model, given.texts, seed=given.seed)
+    return saturation(given.model, axioms, given.pairs)

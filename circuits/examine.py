@@ -34,6 +34,8 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
             found = judged(claim, evidence)
             for name, table in found.tables.items():
                 findings.table(f"{claim.name}-{name}", table)
+            if "chain" in vars(evidence):  # a claim asked for it
+                keep_circuit(evidence, findings)
             return found
 
         key = f"{done}-{claim.name}"
@@ -42,12 +44,14 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
     evidence.watch("Testing claims", len(claims), len(claims))
     findings.gather("figures", also_json=True)
     findings.gather("claims", also_json=True)
-    if "chain" in vars(evidence):  # a claim asked for it
-        findings.text("circuit.json", as_json(evidence.circuit))
-        source = f"{evidence.circuit.source}, {len(evidence.tfc1)} pairs each of "
-        findings.text(
-            "members.py", as_code(evidence.circuit, f"{source}{evidence.collection.name}")
-        )
+
+
+def keep_circuit(evidence: Evidence, findings: Findings) -> None:
+    """The circuit as files; written before the verdict that rests on it counts as finished."""
+    circuit = evidence.circuit
+    pairs = f"{len(evidence.tfc1)} pairs each of {evidence.collection.name}"
+    findings.text("circuit.json", as_json(circuit))
+    findings.text("members.py", as_code(circuit, f"{circuit.source}, {pairs}"))
 
 
 def judged(claim: Claim[Any], evidence: Evidence) -> Verdict:

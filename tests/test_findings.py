@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-import crosslens.provenance as provenance
+import crosslens.versions as versions
 from crosslens.findings import Findings
+from crosslens.writing import write_checked
 
 
 CONFIG = {"model": "planted:bm25", "pairs": 8, "contrasts": ("TFC1", "LNC2"), "lr": 1e-5}
@@ -111,7 +112,7 @@ def test_a_run_resumes_only_on_the_same_checkpoint_and_collection(findings: Find
 
 def test_another_version_is_noted(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "resumed_with" not in again(findings).meta
-    monkeypatch.setattr(provenance.platform, "python_version", lambda: "3.99.0")
+    monkeypatch.setattr(versions.platform, "python_version", lambda: "3.99.0")
     assert again(findings).meta["resumed_with"]["python"] == "3.99.0"
     assert findings.meta["versions"]["python"] == platform.__dict__["sys"].version.split()[0]
 
@@ -121,14 +122,21 @@ def test_resuming_nothing_begins(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_to_begin_may_begin_again(tmp_path: Path) -> None:
-    (tmp_path / "meta.json").write_text("{}")  # written, but the disk was full for config.yaml
+    write_checked(tmp_path / "meta.json", b"{}")  # but the disk was full for config.yaml
     assert Findings.create(tmp_path, CONFIG).config["pairs"] == 8
+
+
+def test_somebody_elses_file_of_our_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"files that are no run \(meta.json\)"):
+        Findings.create(tmp_path, CONFIG)
+    assert (tmp_path / "meta.json").read_text() == "{}"
 
 
 def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     for resume in (False, True):
-        with pytest.raises(FileExistsError, match="files that are no run; .*--out"):
+        with pytest.raises(FileExistsError, match=r"files that are no run \(thesis.tex\); .*--out"):
             Findings.create(tmp_path, CONFIG, resume=resume)
     with pytest.raises(FileExistsError, match="is a file; name a folder"):
         Findings.create(tmp_path / "thesis.tex", CONFIG)
@@ -158,5 +166,5 @@ def test_what_is_not_there_is_named_with_what_is(findings: Findings) -> None:
 def test_a_damaged_table_is_named(findings: Findings) -> None:
     path = findings.table("effects", TABLE)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"effects.parquet is a damaged table"):
+    with pytest.raises(ValueError, match=r"effects.parquet is damaged .*--resume"):
         findings.read("effects")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crosslens.writing import file_name, sweep_up, UNFINISHED, write_whole
+from crosslens.writing import file_name, remove_unfinished, UNFINISHED, write_whole
 
 
 def failing(error: BaseException) -> object:
@@ -47,7 +47,7 @@ def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
     (tmp_path / "chunks").mkdir()
     (tmp_path / "chunks" / f"{UNFINISHED}abc").write_bytes(b"half")
     kept = write_whole(tmp_path / "chunks" / "whole.txt", b"whole")
-    sweep_up(tmp_path)
+    remove_unfinished(tmp_path)
     assert list(kept.parent.iterdir()) == [kept]
 
 

@@ -5,15 +5,19 @@
     *.parquet, *.json     tables, one row per pair and unit
     *.safetensors         tensors
     chunks/NAME/*.parquet finished parts of a table, so that a run can be resumed
+    checksums.sha256      of every file, in each folder; what is read is what was written
 
-Every file appears whole or not at all, so that an interruption loses only the chunk in hand. Of
-several processes that share a folder one creates the run and the others open it.
+Every file appears whole or not at all, so that an interruption loses only the chunk in hand. One
+process at a time creates or resumes a run, and keeps its lock as long as the `Findings` lives;
+any other may `open` it. The lock of a process that has ended is none.
 """
 
 import json
+import os
 import re
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -21,17 +25,31 @@ from typing import Any, Final
 import pandas as pd
 import torch
 import yaml
-from pyarrow import ArrowInvalid
-from safetensors.torch import load_file, save
+from filelock import BaseFileLock, FileLock, Timeout
+from safetensors.torch import load, save
 from torch import Tensor
 
-from .provenance import as_json, differences, plain, versions
-from .writing import file_name, sweep_up, write_whole
+from .plain_data import as_json, differences, plain
+from .versions import versions
+from .writing import (
+    CHECKSUMS,
+    checksums,
+    file_name,
+    read_checked,
+    remove_unfinished,
+    UNFINISHED,
+    write_checked,
+    write_whole,
+)
 
 
 CONFIG: Final = "config.yaml"
 META: Final = "meta.json"
 CHUNKS: Final = "chunks"
+LOCK: Final = ".lock"
+HOLDER: Final = ".lock-holder"  # who holds the lock
+AGAIN: Final = "delete it and go on with --resume"
+ELSEWHERE: Final = "put back a copy of it, or begin a new run in another folder with --out"
 NUMBER: Final = re.compile(r"(\d+)")
 
 
@@ -40,6 +58,7 @@ class Findings:
     """The folder of one run; see `create` and `open`."""
 
     folder: Path
+    _lock: BaseFileLock | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def create(
@@ -58,14 +77,22 @@ class Findings:
                 into meta.json beside the versions. A run resumes only on the same.
 
         Raises:
-            FileExistsError: the folder holds a run, or other files.
-            ValueError: the run to resume has another config or another provenance.
+            FileExistsError: the folder holds a run, or other files, or another process is at it.
+            ValueError: the run to resume has another config or another provenance, or its files
+                are damaged.
             TypeError: a value that YAML or JSON cannot hold.
         """
-        findings = cls(Path(folder))
+        place = Path(folder)
         asked, origin = plain(config, "config"), plain(provenance or {}, "provenance")
-        findings._make()
-        if {each.name for each in findings.folder.iterdir()} - {META}:
+        _make(place)
+        if not (place / CONFIG).is_file() and (foreign := _foreign(place)):
+            raise FileExistsError(
+                f"{place} holds files that are no run ({foreign}); name an empty or a new folder "
+                "with --out"
+            )
+        findings = cls(place, _locked(place))
+        remove_unfinished(place)
+        if (place / CONFIG).is_file():
             findings._continue(asked, origin, resume)
         else:
             # config.yaml is written last: the folder is a run from then on
@@ -90,12 +117,12 @@ class Findings:
     @property
     def config(self) -> dict[str, Any]:
         """The question, as it was asked."""
-        return yaml.safe_load((self.folder / CONFIG).read_text(encoding="utf-8"))
+        return yaml.safe_load(read_checked(self.folder / CONFIG, ELSEWHERE))
 
     @property
     def meta(self) -> dict[str, Any]:
         """Versions, provenance and whatever was noted since."""
-        return json.loads((self.folder / META).read_text(encoding="utf-8"))
+        return json.loads(read_checked(self.folder / META, ELSEWHERE))
 
     def note(self, **facts: Any) -> None:
         """Facts known only later, such as truncations or the time it took, added to meta.json."""
@@ -124,7 +151,10 @@ class Findings:
         return self._write(file_name(name), text.encode())
 
     def chunk(self, name: str, key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """One part of table `name`: read if it is finished, else computed and kept."""
+        """One part of table `name`: read if it is finished, else computed and kept.
+
+        Rows and columns are those that `compute` gives.
+        """
         place = f"{CHUNKS}/{file_name(name)}/{file_name(key)}.parquet"
         if not (self.folder / place).is_file():
             self._write(place, parquet(compute()))
@@ -137,24 +167,35 @@ class Findings:
         return sorted(keys, key=in_order)
 
     def gather(self, name: str, *, also_json: bool = False) -> pd.DataFrame:
-        """The table of all finished chunks by order of key, written as a finished table."""
+        """The table of all finished chunks by order of key, written as a finished table.
+
+        Rows follow each other as the chunks do; `also_json` writes them as JSON too.
+        """
         self.table(name, self._gathered(name), also_json=also_json)
         return self.read(name)
 
     def read(self, name: str) -> pd.DataFrame:
-        """A table; of one that was interrupted, its finished chunks."""
+        """A table; of one that was interrupted, its finished chunks.
+
+        Rows and columns are those that were written.
+        """
         path = self.folder / f"{name}.parquet"
         if path.is_file():
             return read_parquet(path)
         return self._gathered(name)
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
+        """The tensors that `tensors` wrote under this name.
+
+        Raises:
+            FileNotFoundError: the run has none of that name.
+        """
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             raise FileNotFoundError(
                 f"{self.folder} has no tensors {name!r}; it has {self._there('*.safetensors')}"
             )
-        return load_file(path)
+        return load(read_checked(path, AGAIN))
 
     def tables(self) -> list[str]:
         """The names of the tables, finished or begun."""
@@ -175,19 +216,8 @@ class Findings:
     def _there(self, pattern: str) -> str:
         return ", ".join(sorted(each.stem for each in self.folder.glob(pattern))) or "none"
 
-    def _make(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise FileExistsError(f"{self.folder} is a file; name a folder with --out") from None
-
     def _continue(self, asked: dict[str, Any], origin: dict[str, Any], resume: bool) -> None:
         """Nothing, if the folder holds a run that may be gone on with; else an error."""
-        if not (self.folder / CONFIG).is_file():
-            raise FileExistsError(
-                f"{self.folder} holds files that are no run; name an empty or a new folder with "
-                "--out"
-            )
         changed = differences(self.config, asked)
         if not resume:
             which = f"another run (its {changed} differ)" if changed else "this run already"
@@ -196,18 +226,19 @@ class Findings:
                 f"{self.folder} holds {which}; name another folder with --out{remedy}"
             )
         known = self.meta
-        changed = changed or differences({key: known.get(key) for key in origin}, origin)
+        changed = changed or differences(
+            {key: known[key] for key in origin if key in known}, origin
+        )
         if changed:
             raise ValueError(
                 f"--resume needs the run that {self.folder} holds, but {changed} differ; ask as "
                 "before, or name another folder with --out"
             )
-        sweep_up(self.folder)
         if known["versions"] != (now := versions()):
             self.note(resumed_with=now)
 
     def _write(self, name: str, content: bytes) -> Path:
-        return write_whole(self.folder / name, content)
+        return write_checked(self.folder / name, content)
 
 
 def in_order(key: str) -> list[tuple[int, str]]:
@@ -222,10 +253,61 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """The table in a Parquet file."""
+    """The table in a Parquet file of a run."""
+    return pd.read_parquet(BytesIO(read_checked(path, AGAIN)))
+
+
+def _make(folder: Path) -> None:
+    """The folder, made if need be."""
     try:
-        return pd.read_parquet(path)
-    except ArrowInvalid as error:
-        raise ValueError(
-            f"{path} is a damaged table ({error}); delete it and go on with --resume"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(each for each in (folder, *folder.parents) if each.is_file())
+        raise FileExistsError(f"{file} is a file; name a folder with --out") from None
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"cannot make the folder {folder}: {error.strerror}; name another with --out",
         ) from None
+
+
+def _foreign(folder: Path) -> str:
+    """A file that no run wrote there; nothing if there is none."""
+    ours = {META, LOCK, HOLDER, CHECKSUMS} if META in checksums(folder) else {LOCK, HOLDER}
+    names = sorted(each.name for each in folder.iterdir())
+    cut = ours if META in ours else ours | _begun(folder)
+    return next((each for each in names if each not in cut and not each.startswith(UNFINISHED)), "")
+
+
+def _begun(folder: Path) -> set[str]:
+    """A journal whose first line was being written when its process was killed."""
+    journal = folder / CHECKSUMS
+    return {CHECKSUMS} if journal.is_file() and b"\n" not in journal.read_bytes() else set()
+
+
+def _locked(folder: Path) -> BaseFileLock:
+    """The lock of a run, which goes when the value goes or the process ends.
+
+    Raises:
+        FileExistsError: another process has it; says which.
+    """
+    lock = FileLock(folder / LOCK, timeout=0, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        try:
+            holder = (folder / HOLDER).read_text(encoding="utf-8").strip()
+        except OSError:
+            holder = ""
+        raise FileExistsError(
+            f"{holder or 'another process'} is at work in {folder}; wait until it has ended, or "
+            "name another folder with --out"
+        ) from None
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"cannot write in {folder}: {error.strerror}; name a folder that you may write to "
+            "with --out",
+        ) from None
+    write_whole(folder / HOLDER, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    return lock

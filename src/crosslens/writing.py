@@ -1,10 +1,15 @@
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all, and that notice when they were damaged since.
 
-They are written beside their place and then moved there, so that an interruption, a full disk
-or a reader at the wrong moment never meets half a file.
+`write_whole` writes beside the place and then moves: an interruption, a full disk or a reader at
+the wrong moment never meets half a file. `write_checked` also keeps the SHA-256 of the content in
+a journal of the folder, and `read_checked` refuses content that the journal does not know.
+
+The journal is written first. A process that is killed between the two leaves a line too many and
+the former file, which an earlier line still vouches for.
 """
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -16,15 +21,21 @@ from typing import Final
 
 
 UNFINISHED: Final = ".unfinished-"
+CHECKSUMS: Final = "checksums.sha256"  # lines as those of sha256sum
+LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+class Damaged(ValueError):
+    """A file does not hold what was written to it."""
 
 
 def write_whole(path: Path, content: bytes) -> Path:
     """The file with this content, in a folder made if need be.
 
     Raises:
-        OSError: the disk is full; says what was needed and what to do.
+        OSError: the disk is full or nothing may be written there; says so, and what to do.
     """
-    with room(path, len(content)):
+    with _writing(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         # not by tempfile, whose files only their owner may read
         begun = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
@@ -40,28 +51,62 @@ def write_whole(path: Path, content: bytes) -> Path:
     return path
 
 
-def sweep_up(folder: Path) -> None:
+def write_checked(path: Path, content: bytes) -> Path:
+    """As `write_whole`, and `read_checked` will know the content.
+
+    One process at a time may write in a folder.
+    """
+    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode()
+    with _writing(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.parent / CHECKSUMS, "a+b") as journal:
+            if journal.tell():
+                journal.seek(-1, os.SEEK_END)
+                if journal.read(1) != b"\n":  # cut by a full disk or a power failure
+                    line = b"\n" + line
+            journal.write(line)
+            journal.flush()
+            os.fsync(journal.fileno())
+    return write_whole(path, content)
+
+
+def read_checked(path: Path, remedy: str) -> bytes:
+    """The content, which is what was written there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Damaged: the file differs from what was written; names it and the remedy.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    known = checksums(path.parent).get(path.name, ())
+    if digest not in known:
+        why = (
+            f"its checksum is not the one in {CHECKSUMS}"
+            if known
+            else f"{path.parent / CHECKSUMS} has no checksum of it"
+        )
+        raise Damaged(f"{path} is damaged ({len(content):,} bytes): {why}; {remedy}")
+    return content
+
+
+def checksums(folder: Path) -> dict[str, set[str]]:
+    """Every checksum that was ever written of each file of the folder, by the file's name."""
+    try:
+        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    known: dict[str, set[str]] = {}
+    for found in map(LINE.fullmatch, text.splitlines()):
+        if found:
+            known.setdefault(found[2], set()).add(found[1])
+    return known
+
+
+def remove_unfinished(folder: Path) -> None:
     """Removes what a killed process left unfinished; no other may be writing there."""
     for left_over in folder.rglob(f"{UNFINISHED}*"):
         left_over.unlink(missing_ok=True)
-
-
-@contextmanager
-def room(path: Path, size: int) -> Iterator[None]:
-    """A full disk, said with the folder, what was to be written and what is free."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        there = next(each for each in path.parents if each.exists())
-        free = shutil.disk_usage(there).free
-        raise OSError(
-            error.errno,
-            f"no disk space left in {path.parent}: {path.name} needs {-(-size // 1000):,} kB and "
-            f"{free // 1000:,} kB are free. Everything written before is kept; make room and go "
-            "on with --resume, or name a folder elsewhere with --out",
-        ) from error
 
 
 def file_name(name: str) -> str:
@@ -69,3 +114,26 @@ def file_name(name: str) -> str:
     if not re.fullmatch(r"[\w-][\w.+-]*", name, flags=re.ASCII):
         raise ValueError(f"{name!r} cannot name a file; use letters, digits, '.', '-', '+' and '_'")
     return name
+
+
+@contextmanager
+def _writing(path: Path, size: int) -> Iterator[None]:
+    """An error of the disk, with the folder, what was to be written and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            there = next(each for each in path.absolute().parents if each.is_dir())
+            free = shutil.disk_usage(there).free
+            raise OSError(
+                error.errno,
+                f"no disk space left in {path.parent}: {path.name} needs {-(-size // 1000):,} kB "
+                f"and {free // 1000:,} kB are free. Everything written before is kept; free some "
+                "space and go on with --resume, or name a folder elsewhere with --out",
+            ) from error
+        reason = error.strerror or str(error)
+        raise type(error)(
+            error.errno,
+            f"cannot write {path.name} in {path.parent}: {reason}; name a folder that you may "
+            "write to with --out",
+        ) from error

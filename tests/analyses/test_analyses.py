@@ -1,31 +1,51 @@
 """Every analysis runs from its command line, and its answer on a planted model is the truth."""
 
 import importlib
+from dataclasses import is_dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from crosslens.analyses import faithfulness
-from crosslens.analyses.__main__ import main, questions
+from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.planted_family import CONDITIONS, tasks
 from tiny import tiny
 
-from crosslens import Axioms, collection, Findings, Graph, load, methods_for, plant
+from crosslens import (
+    Axioms,
+    collection,
+    Findings,
+    load,
+    plant,
+)
+from crosslens.cli import app
+from crosslens.discovery import methods_for
+from crosslens.faithfulness import Graph
 
 
-def run(name: str, out, *more: str) -> Findings:
-    module = importlib.import_module(f"crosslens.analyses.{name}")
-    module.main(["--out", str(out), "--pairs", "6", *more])
+def ask(name: str, out: Path, *more: str) -> int:
+    """The analysis by its command, on a planted model unless `more` names another."""
+    model = () if "--model" in more or name == "discovery" else ("planted:bm25",)
+    pairs = () if "--pairs" in more else ("--pairs", "6")
+    command = ["analyse", name, *model, "--out", str(out), *pairs, *more, "--debug"]
+    return app(command, standalone_mode=False) or 0
+
+
+def run(name: str, out: Path, *more: str) -> Findings:
+    """What the analysis found."""
+    assert ask(name, out, *more) == 0
     return Findings.open(out)
 
 
-def test_every_analysis_asks_a_question_and_has_a_trace_and_a_main(capsys):
-    main()
-    listed = capsys.readouterr().out
-    assert len(questions()) >= 2
-    for name, question in questions().items():
-        module = importlib.import_module(f"crosslens.analyses.{name}")
-        assert question in listed and callable(module.trace) and callable(module.main)
+def test_every_file_of_analyses_is_a_question_or_serves_one(capsys: pytest.CaptureFixture) -> None:
+    app(["analyses"], standalone_mode=False)
+    listed = " ".join(capsys.readouterr().out.split())
+    assert len(catalogue()) >= 9
+    for analysis in catalogue().values():
+        assert " ".join(analysis.question.split()) in listed
+        module = importlib.import_module(f"crosslens.analyses.{analysis.name}")
+        assert callable(module.analyse) and is_dataclass(module.Answer)
 
 
 def test_term_frequency_finds_bm25s_saturation_in_the_planted_bm25(tmp_path):
@@ -76,7 +96,7 @@ def test_the_planted_circuit_is_faithful_and_random_parts_are_not():
     model = load("planted:bm25?layers=3&heads=3&decoys=1&busy")
     texts, kept = collection(), ("patching", "activation difference", "EAP-IG", "random")
     every = [*methods_for(model.heads()), *methods_for(Graph.of(model).edges)]
-    found = faithfulness.trace(
+    found = faithfulness.grown_circuits(
         model,
         Axioms(model, texts).tfc1(4),
         texts.sample(3, 5),
@@ -96,7 +116,7 @@ def test_the_planted_circuit_is_faithful_and_random_parts_are_not():
 def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest):
     model = load("planted:bm25?layers=3&heads=3&decoys=1&busy")
     texts = collection()
-    areas = faithfulness.trace(
+    areas = faithfulness.grown_circuits(
         model,
         Axioms(model, texts).tfc1(4),
         texts.sample(2, 3),
@@ -108,10 +128,12 @@ def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest):
     assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.1
 
 
-def test_an_analysis_does_not_write_over_another_run(tmp_path):
-    run("attention", tmp_path / "run")
-    with pytest.raises(FileExistsError, match="--out"):
-        run("attention", tmp_path / "run", "--seed", "1")
+def test_an_analysis_does_not_write_over_another_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run("term_frequency", tmp_path / "run")
+    assert ask("term_frequency", tmp_path / "run", "--seed", "1") == 2
+    assert "--out" in capsys.readouterr().err
 
 
 def test_tables_are_read_by_pandas_alone(tmp_path):
@@ -188,7 +210,7 @@ def test_safe_is_one_for_the_best_order_and_zero_for_the_worst():
 def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path):
     tiny("bert")[0].save_pretrained(tmp_path / "model")
     tiny("bert")[1].save_pretrained(tmp_path / "model")
-    few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "0")
+    few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "1")
     options = ("--model", str(tmp_path / "model"), *few, "--rate", "0.001")
     findings = run("fine_tuning", tmp_path / "run", *options)
     arms = findings.read("arms").set_index("arm")

@@ -3,7 +3,8 @@
 import pytest
 
 from crosslens import Collection, collection, CrossEncoder, Findings, load
-from crosslens.report.measure import measure, provenance
+from crosslens.provenance import provenance
+from crosslens.report.measure import measure
 from crosslens.report.page import page
 from crosslens.report.question import Question
 
@@ -29,7 +30,7 @@ def question() -> Question:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, planted, few, question) -> Findings:
     folder = tmp_path_factory.mktemp("run")
-    findings = Findings.create(folder, question.config, provenance=provenance(planted, few))
+    findings = Findings.create(folder, question.config, provenance=provenance(few, model=planted))
     measure(question, planted, few, findings)
     findings.text("report.html", page(findings))
     return findings

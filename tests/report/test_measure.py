@@ -11,9 +11,10 @@ from tiny import tiny
 
 from crosslens import Findings, load
 from crosslens.planted import plant
-from crosslens.report.measure import built, measure, provenance, ROLES
+from crosslens.provenance import provenance
+from crosslens.report.measure import built, measure, ROLES
 from crosslens.report.page import page
-from crosslens.report.question import CONTROL, fingerprint, Question
+from crosslens.report.question import CONTROL, Question
 from crosslens.report.shortened import Shortened
 from crosslens.report.summary import claimed
 
@@ -41,7 +42,7 @@ def test_of_a_model_of_random_weights_nothing_is_claimed(tmp_path, few, seed):
     """The control of every claim: such a model, too, has units that restore everything."""
     model = load(*tiny("bert", seed))
     asked = Question("random", "few", pairs=5, scored=10, signals=("TFC1",))
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(model, few))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(few, model=model))
     measure(asked, model, few, findings)
     units = findings.read("units")
     assert (units["mean"] > 0.9).any(), "there is something that a careless reader would name"
@@ -68,7 +69,7 @@ def test_the_circuit_of_a_planted_model_is_drawn_where_it_was_planted(finished):
 
 def test_without_the_circuit_there_is_no_section(tmp_path, planted, few):
     asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, few))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(few, model=planted))
     measure(asked, planted, few, findings)
     assert "claims" not in findings.tables() and 'id="circuit"' not in page(findings)
 
@@ -114,7 +115,7 @@ def test_an_interrupted_run_resumes_and_ends_the_same(
 
     def begun(**options) -> Findings:
         return Findings.create(
-            tmp_path, question.config, provenance=provenance(planted, few), **options
+            tmp_path, question.config, provenance=provenance(few, model=planted), **options
         )
 
     monkeypatch.setattr(module, "patching", interrupted)
@@ -135,7 +136,7 @@ def test_an_interrupted_run_resumes_and_ends_the_same(
 def test_every_step_reports_to_its_end(tmp_path, planted, few):
     asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
     seen: dict[str, list[tuple[int, int]]] = {}
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, few))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(few, model=planted))
     measure(
         asked,
         planted,
@@ -151,7 +152,7 @@ def test_every_step_reports_to_its_end(tmp_path, planted, few):
 def test_a_collection_without_judgements_is_ranked_and_not_evaluated(tmp_path, planted, few):
     bare = replace(few, qrels=(), types={})
     asked = Question("p", "c", pairs=2, scored=5, signals=("TFC1",), circuit=False)
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, bare))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(bare, model=planted))
     measure(asked, planted, bare, findings)
     assert not {"comparison", "queries", "types"} & set(findings.tables())
     assert findings.read("ranking")["label"].isna().all()
@@ -180,11 +181,6 @@ def test_a_shortened_reader_cuts_no_pair_that_fits(planted):
         short.pairs([query], [document]).token, planted.pairs([query], [document]).token
     )
     assert short.pairs([query], [document * 40]).cut.item() > 0
-
-
-def test_the_fingerprint_is_of_the_weights():
-    one, same, other = (load(*tiny("bert", seed)) for seed in (0, 0, 1))
-    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from crosslens import Findings
-from crosslens.report.measure import measure, provenance
+from crosslens.provenance import provenance
+from crosslens.report.measure import measure
 from crosslens.report.page import marked, page, underlined
 
 
@@ -101,7 +102,7 @@ def test_hostile_texts_cannot_leave_their_place(tmp_path, planted, few, question
     texts = {key: f"{text} {evil}" for key, text in few.documents.items()}
     bad = replace(few, documents=texts, name=evil, types={k: evil for k in few.types})
     asked = replace(question, pairs=2, signals=("TFC1",))
-    findings = Findings.create(tmp_path, asked.config, provenance=provenance(planted, bad))
+    findings = Findings.create(tmp_path, asked.config, provenance=provenance(bad, model=planted))
     measure(asked, planted, bad, findings)
     assert "<script>alert" not in page(findings)
 

@@ -1,15 +1,29 @@
 """`crosslens circuits`: the catalogue of claims, and the test that any model can be put to."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from .options import Debug, FromCollection, MODEL_HELP, OnDevice, Resume, Tokens
-from .running import default_model, EMBEDDED, failing, keeping, quieten, watching
+from .gate import gate
+from .options import (
+    chosen_model,
+    Debug,
+    FromCollection,
+    Model,
+    ModelToo,
+    OnDevice,
+    Out,
+    Quiet,
+    Resume,
+    Seed,
+    Tokens,
+)
+from .running import default_model, EMBEDDED, running
+from .terminal import quieten, show_path, terminal
 
 
 if TYPE_CHECKING:
@@ -27,6 +41,7 @@ circuits = typer.Typer(
     pretty_exceptions_enable=False,
 )
 WORDS = {True: "holds", False: "does not hold"}
+FEWEST = 5  # pairs; with fewer no claim is decided
 
 
 @circuits.callback(invoke_without_command=True)
@@ -34,17 +49,18 @@ def listed(context: Context) -> None:
     """Without a command: the catalogue of claims."""
     if context.invoked_subcommand is not None:
         return
-    from crosslens.circuits.catalogue import CLAIMS
+    with gate(debug=False):
+        from crosslens.circuits.catalogue import CLAIMS
 
-    say = Console(highlight=False)
-    for claim in CLAIMS.values():
-        say.print(f"[bold]{claim.name}[/bold]")
-        table = Table.grid(padding=(0, 2))
-        for label, text in described(claim):
-            table.add_row("", f"[dim]{label}[/dim]", text)
-        say.print(table)
-        say.print()
-    say.print("Test one, or all: crosslens circuits test NAME --model M --out FOLDER")
+        say = terminal()
+        for claim in CLAIMS.values():
+            say.print(Text(claim.name, "bold"))
+            table = Table.grid(padding=(0, 2))
+            for label, text in described(claim):
+                table.add_row("", Text(label, "dim"), text)
+            say.print(table)
+            say.print()
+        say.print("Test one, or all: crosslens circuits test NAME MODEL --out FOLDER")
 
 
 def described(claim: "Claim[Any]") -> list[tuple[str, str]]:
@@ -64,28 +80,24 @@ def described(claim: "Claim[Any]") -> list[tuple[str, str]]:
 @circuits.command()
 def test(
     name: Annotated[str, typer.Argument(help="A claim of the catalogue, or all.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help=MODEL_HELP,
-            show_default=False,
-        ),
-    ] = None,
+    model: Model = None,
     collection: FromCollection = EMBEDDED,
-    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("crosslens-circuits"),
+    out: Out = Path("crosslens-circuits"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast, at most.")] = 24,
-    seed: Annotated[int, typer.Option(help="Draws pairs, controls and bootstrap samples.")] = 0,
+    seed: Seed = 0,
     tokens: Tokens = 96,
     device: OnDevice = None,
     resume: Resume = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the run's folder only.")] = False,
+    quiet: Quiet = False,
     debug: Debug = False,
+    also_model: ModelToo = None,
 ) -> None:
     """Confirm or refute a claim for a model, with figures and their controls."""
-    say = Console(quiet=quiet, highlight=False)
-    with failing(debug):
+    say = terminal(quiet=quiet)
+    with gate(debug):
         quieten()
         from crosslens.circuits.catalogue import named
+        from crosslens.circuits.examine import examine
 
         claims = named(name)
         if pairs < FEWEST or tokens < 16:
@@ -94,58 +106,42 @@ def test(
             )
         asked = {
             "claim": name,
-            "model": model or default_model(),
+            "model": chosen_model(model, also_model) or default_model(),
             "collection": collection,
             "pairs": pairs,
             "seed": seed,
             "tokens": tokens,
         }
-        findings = run(claims, asked, out, device=device, resume=resume, say=say)
-    if quiet:
-        print(findings.folder)
-        return
-    told(findings, say)
-    say.print(f"\nTables and circuit: [bold]{findings.folder}[/bold]", soft_wrap=True)
+        with running(
+            asked,
+            out,
+            model=asked["model"],
+            collections=[collection],
+            device=device,
+            resume=resume,
+            say=say,
+        ) as run:
+            from ..report.circuit import gathered
+
+            assert run.model is not None
+            (texts,) = run.collections
+            evidence = gathered(run.model, texts, tokens, pairs, seed, run.watch)
+            examine(claims, evidence, run.findings)
+        folder = run.findings.folder
+        if quiet:
+            show_path(folder)
+            return
+        show(run.findings, say)
+        say.print(Text.assemble("\nTables and circuit: ", (str(folder), "bold")), soft_wrap=True)
 
 
-FEWEST = 5  # pairs; with fewer no claim is decided
-
-
-def run(
-    claims: "Sequence[Claim[Any]]",
-    asked: dict[str, Any],
-    out: Path,
-    *,
-    device: str | None,
-    resume: bool,
-    say: Console,
-) -> "Findings":
-    """The claims put to the test, into a run folder."""
-    from crosslens.circuits.examine import examine
-
-    from ..corpora.reading import collection
-    from ..findings import Findings
-    from ..model.load import load
-    from ..report.circuit import gathered
-    from ..report.measure import provenance
-
-    say.print(f"Loading [bold]{asked['model']}[/bold] and collection {asked['collection']}")
-    texts = collection(asked["collection"])
-    model = load(asked["model"], device=device)
-    findings = Findings.create(out, asked, provenance=provenance(model, texts), resume=resume)
-    with keeping(findings), watching(say) as watch:
-        evidence = gathered(model, texts, asked["tokens"], asked["pairs"], asked["seed"], watch)
-        examine(claims, evidence, findings)
-    return findings
-
-
-def told(findings: "Findings", say: Console) -> None:
+def show(findings: "Findings", say: Console) -> None:
     """The figures of every claim as a table, and the verdict in a sentence."""
     from ..report.frames import read
 
     figures, claims = read(findings, "figures"), read(findings, "claims")
     for row in claims.to_dict("records"):
-        say.print(f"\n[bold]{row['claim']}[/bold]")
+        say.print(Text(f"\n{row['claim']}", "bold"))
         own = figures[figures["claim"] == row["claim"]].to_dict("records")
         if own:
             say.print(figures_table(own))

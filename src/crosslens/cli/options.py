@@ -1,5 +1,6 @@
 """The options that commands share, by the same name and with the same help in each."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,14 +10,17 @@ MODEL_HELP = (
     "A hub id, a local folder, or a planted model such as planted:bm25. Default: the embedded "
     "reranker."
 )
+COLLECTION_HELP = (
+    "embedded, a folder with queries, documents and judgements (TREC, MS MARCO or BEIR style), "
+    "or ir_datasets:ID."
+)
 
-FromCollection = Annotated[
-    str,
-    typer.Option(
-        help="embedded, a folder with queries, documents and judgements (TREC, MS MARCO or BEIR "
-        "style), or ir_datasets:ID."
-    ),
-]
+Model = Annotated[str | None, typer.Argument(help=MODEL_HELP, show_default=False)]
+ModelToo = Annotated[str | None, typer.Option("--model", hidden=True)]
+FromCollection = Annotated[str, typer.Option(help=COLLECTION_HELP)]
+Collections = Annotated[list[str], typer.Option("--collection", help=COLLECTION_HELP)]
+Out = Annotated[Path, typer.Option(help="The folder of the run.")]
+Seed = Annotated[int, typer.Option(help="Draws pairs, controls and bootstrap samples.")]
 Tokens = Annotated[
     int, typer.Option(help="The longest pair of a contrast; longer documents lose their end.")
 ]
@@ -24,4 +28,16 @@ OnDevice = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the path of the result only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
+
+
+def chosen_model(positional: str | None, option: str | None) -> str | None:
+    """MODEL, which older commands took as `--model`.
+
+    Raises:
+        BadParameter: both are given.
+    """
+    if positional is not None and option is not None:
+        raise typer.BadParameter(f"MODEL is {positional!r} and --model {option!r}; give one")
+    return positional or option

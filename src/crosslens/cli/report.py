@@ -5,28 +5,24 @@ from typing import Annotated, TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from .options import Debug, FromCollection, MODEL_HELP, OnDevice, Resume, Tokens
-from .running import default_model, EMBEDDED, failing, keeping, quieten, watching
+from .gate import gate
+from .options import Debug, FromCollection, Model, OnDevice, Out, Quiet, Resume, Seed, Tokens
+from .running import default_model, EMBEDDED, running
+from .terminal import quieten, show_path, terminal
 
 
 if TYPE_CHECKING:
     from ..findings import Findings
-    from ..report.question import Question
 
 
 def report(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help=MODEL_HELP,
-            show_default=False,
-        ),
-    ] = None,
+    model: Model = None,
     collection: FromCollection = EMBEDDED,
-    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("crosslens-report"),
+    out: Out = Path("crosslens-report"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast that are patched.")] = 10,
-    seed: Annotated[int, typer.Option(help="Draws pairs and bootstrap samples.")] = 0,
+    seed: Seed = 0,
     ranking_pairs: Annotated[
         int, typer.Option(help="Query-document pairs that are ranked, at most.")
     ] = 600,
@@ -48,13 +44,15 @@ def report(
     ] = False,
     device: OnDevice = None,
     resume: Resume = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the report's path only.")] = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Measure a cross-encoder layer by layer and write it up as one HTML page."""
-    say = Console(quiet=quiet, highlight=False)
-    with failing(debug):
+    say = terminal(quiet=quiet)
+    with gate(debug):
         quieten()
+        from ..report.measure import measure
+        from ..report.page import page
         from ..report.question import Question, SIGNALS
 
         question = Question(
@@ -68,35 +66,23 @@ def report(
             circuit=circuit,
             edges=edges,
         )
-        findings = run(question, out, device=device, resume=resume, say=say)
-    path = findings.folder / "report.html"
-    if quiet:
-        print(path)
-        return
-    summary(findings, say)
-    say.print(f"\nReport: [bold]{path}[/bold]", soft_wrap=True)
-
-
-def run(
-    question: "Question", out: Path, *, device: str | None, resume: bool, say: Console
-) -> "Findings":
-    """The question put to its model, and the page written."""
-    from ..corpora.reading import collection
-    from ..findings import Findings
-    from ..model.load import load
-    from ..report.measure import measure, provenance
-    from ..report.page import page
-
-    say.print(f"Loading [bold]{question.model}[/bold] and collection {question.collection}")
-    texts = collection(question.collection)
-    model = load(question.model, device=device)
-    findings = Findings.create(
-        out, question.config, provenance=provenance(model, texts), resume=resume
-    )
-    with keeping(findings), watching(say) as watch:
-        measure(question, model, texts, findings, watch)
-    findings.text("report.html", page(findings))
-    return findings
+        with running(
+            question.config,
+            out,
+            model=question.model,
+            collections=[collection],
+            device=device,
+            resume=resume,
+            say=say,
+        ) as run:
+            assert run.model is not None
+            measure(question, run.model, *run.collections, run.findings, run.watch)
+        path = run.findings.text("report.html", page(run.findings))
+        if quiet:
+            show_path(path)
+            return
+        summary(run.findings, say)
+        say.print(Text.assemble("\nReport: ", (str(path), "bold")), soft_wrap=True)
 
 
 def summary(findings: "Findings", say: Console) -> None:
@@ -109,4 +95,4 @@ def summary(findings: "Findings", say: Console) -> None:
             say.print(table)
     for signal, text in findings.read("statements").query("layer < 0")[["signal", "text"]].values:
         if text.startswith(("Of all roles", "Heads")):
-            say.print(f"[bold]{signal}[/bold]  {text}")
+            say.print(Text.assemble((str(signal), "bold"), f"  {text}"))

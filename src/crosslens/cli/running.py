@@ -1,27 +1,29 @@
-"""What the commands share: one clear line when something is wrong, and progress."""
+"""A run, from what was asked to its folder: the same steps for every command."""
 
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, UTC
 from importlib.resources import files
-from logging import CRITICAL
+from pathlib import Path
 from typing import Any, Final, TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .gate import interrupted
+from .terminal import watching
 
 
 if TYPE_CHECKING:
+    from ..corpora.collection import Collection
     from ..findings import Findings
-    from ..report.question import Watch
+    from ..model.encoder import CrossEncoder
+    from .terminal import Watch
 
 PLANTED: Final = "planted:bm25"
 EMBEDDED: Final = "embedded"
-WRONG_INPUT: Final = 2
-INTERRUPTED: Final = 130
 
 
 def default_model() -> str:
@@ -30,17 +32,68 @@ def default_model() -> str:
     return EMBEDDED if (folder / "config.json").is_file() else PLANTED
 
 
+@dataclass(frozen=True)
+class Running:
+    """What a command has to work with."""
+
+    model: "CrossEncoder | None"
+    collections: "tuple[Collection, ...]"
+    findings: "Findings"
+    watch: "Watch"
+
+
 @contextmanager
-def failing(debug: bool) -> Iterator[None]:
-    """Turn what a user can set right into one clear line and exit code 2."""
+def running(
+    asked: Mapping[str, Any],
+    out: Path,
+    *,
+    model: str | None,
+    collections: Sequence[str],
+    device: str | None,
+    resume: bool,
+    say: Console,
+    also: Mapping[str, Any] | None = None,
+) -> Iterator[Running]:
+    """Model and texts, and a run in `out` that was asked for the same, new or resumed.
+
+    `also` is further provenance. An interruption says what is kept and how to go on.
+    """
+    from ..corpora.reading import collection
+    from ..findings import Findings
+    from ..model.load import load
+    from ..provenance import provenance
+
+    check_device(device)
+    what = "" if model is None else f"{model} and "
+    say.print(f"Loading {what}collection {', '.join(collections)}", soft_wrap=True)
+    texts = tuple(map(collection, collections))
+    loaded = None if model is None else load(model, device=device)
+    origin = {**provenance(*texts, model=loaded), **(also or {})}
+    findings = Findings.create(out, asked, provenance=origin, resume=resume)
+    with keeping(findings), watching(say) as watch:
+        yield Running(loaded, texts, findings, watch)
+
+
+def check_device(name: str | None) -> None:
+    """Refuses a device that this machine does not have.
+
+    Raises:
+        ValueError: names the devices there are.
+    """
+    if name is None:
+        return
+    import torch
+
     try:
-        yield
-    except (ValueError, LookupError, OSError, TypeError, ImportError, MemoryError) as error:
-        if debug:
-            raise
-        said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        print(f"Error: {said or type(error).__name__}", file=sys.stderr)
-        raise typer.Exit(WRONG_INPUT) from None
+        torch.zeros(1, device=name).cpu()
+    except Exception as error:  # torch raises AssertionError, RuntimeError, NotImplementedError …
+        known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        known += ["mps"] if torch.backends.mps.is_available() else []
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"--device is {name!r}, and torch cannot use it ({why}); this machine has "
+            f"{', '.join(known)}"
+        ) from None
 
 
 @contextmanager
@@ -49,62 +102,16 @@ def keeping(findings: "Findings") -> Iterator[None]:
     begun, before = time.monotonic(), findings.meta.get("seconds", 0)
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         findings.note(seconds=before + time.monotonic() - begun)
         kept = ", ".join(findings.tables()) or "nothing yet"
-        print(
-            f"\nInterrupted. Kept in {findings.folder}: {kept}.\n"
+        code = interrupted(
+            error,
+            f"Kept in {findings.folder}: {kept}.\n"
             "The same command with --resume goes on from there.",
-            file=sys.stderr,
         )
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(code) from None
     findings.note(
         seconds=before + time.monotonic() - begun,
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-
-
-def quieten() -> None:
-    """Keep other libraries from writing over our progress bars."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
-
-    hub_logging.set_verbosity(CRITICAL)  # what fails is said once, by our error
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-@contextmanager
-def watching(say: Console) -> Iterator["Watch"]:
-    """Progress bars on a terminal, a line per step elsewhere, nothing where it is quiet."""
-    if say.quiet or not say.is_terminal:
-        yield lines(say)
-        return
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=36),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=say) as bars:
-        tasks: dict[str, Any] = {}
-
-        def watch(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield watch
-
-
-def lines(say: Console) -> Callable[[str, int, int], None]:
-    """One line when a step begins."""
-    seen: set[str] = set()
-
-    def watch(step: str, done: int, total: int) -> None:
-        if step not in seen:
-            seen.add(step)
-            say.print(f"{step} …")
-
-    return watch

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from .graph import all_parts, called, in_order, Part, parts
@@ -52,9 +53,9 @@ class Completeness:
             {
                 **{name: np.repeat(of, n_pairs) for name, of in self._names().items()},
                 "pair": np.tile(np.arange(n_pairs), n_sets),
-                "circuit": self.circuit.flatten().numpy(force=True),
-                "model": self.model.flatten().numpy(force=True),
-                "gap": self.gap.flatten().numpy(force=True),
+                "circuit": array(self.circuit.flatten()),
+                "model": array(self.model.flatten()),
+                "gap": array(self.gap.flatten()),
             }
         )
 

@@ -8,7 +8,7 @@ of the sets tried the one that shows most of v counts (Wang et al., 2022, sectio
 With the whole model as the circuit and one K, the same figure finds backups: what is it that
 matters only since K is gone?
 
-    minimality(model, contrast, nodes(model), without=[{head(7, 9)}])
+    minimality(model, contrast, nodes_of(model), without=[{head(7, 9)}])
 """
 
 from collections.abc import Callable, Iterable
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from .graph import called, in_order, Part, parts
@@ -49,7 +50,7 @@ class Minimality:
             {
                 **{name: np.repeat(of, n_pairs) for name, of in self._names().items()},
                 "pair": np.tile(np.arange(n_pairs), n_members),
-                "adds": self.adds.flatten().numpy(force=True),
+                "adds": array(self.adds.flatten()),
             }
         )
 

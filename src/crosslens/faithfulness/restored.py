@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..attribution.patching.recovery import recovery, smallest_contrast
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 from .graph import Part
 
 
@@ -64,10 +65,10 @@ class Faithfulness:
                 "size": np.repeat([len(circuit) for circuit in self.circuits], n_pairs),
                 "share": np.repeat(self.shares.numpy(), n_pairs),
                 "pair": np.tile(np.arange(n_pairs), n_circuits),
-                "kept": self.kept.flatten().numpy(force=True),
-                "empty": np.tile(self.empty.numpy(force=True), n_circuits),
-                "whole": np.tile(self.whole.numpy(force=True), n_circuits),
-                "restored": self.restored.flatten().numpy(force=True),
+                "kept": array(self.kept.flatten()),
+                "empty": np.tile(array(self.empty), n_circuits),
+                "whole": np.tile(array(self.whole), n_circuits),
+                "restored": array(self.restored.flatten()),
             }
         )
 

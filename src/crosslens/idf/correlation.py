@@ -20,7 +20,8 @@ from scipy.stats import rankdata
 from sklearn.model_selection import KFold
 from torch import Tensor
 
-from ..interventions.edit import Singular, singular
+from ..arrays import array
+from ..interventions.edit import Singular, singular_vectors
 from .token_idf import TokenIdf
 
 
@@ -35,7 +36,7 @@ def directions_of(W_E: Float[Tensor, "token d_embed"], *, centre: bool = False) 
     round them away.
     """
     rows = W_E.detach().double()
-    return singular(rows - rows.mean(dim=0) if centre else rows)
+    return singular_vectors(rows - rows.mean(dim=0) if centre else rows)
 
 
 def idf_correlations(
@@ -71,13 +72,13 @@ def idf_correlations(
     best = np.abs(correlations(U[:, :most], shuffled)).max(axis=0)
     ranks = np.apply_along_axis(rankdata, 0, U[:, :most])
     # weighed by the singular values: random directions of the embedding space itself
-    scaled = U * directions.S.cpu().numpy()
+    scaled = U * array(directions.S)
     random = scaled @ generator.standard_normal((U.shape[1], most))
     energy = directions.S.double().cpu().numpy() ** 2
     return pd.DataFrame(
         {
             "k": np.arange(most),
-            "singular_value": directions.S[:most].cpu().numpy(),
+            "singular_value": array(directions.S[:most]),
             "share": energy[:most] / energy.sum(),
             "sign": sign,
             "pearson": pearson,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..hooks import Hook
 from ..interventions.edit import edit_coordinate, scale_coordinate, Singular, Tokens
 from ..signals.frequency import Number
@@ -86,7 +87,7 @@ def idf_direction(
     """
     directions = directions_of(W_E, centre=centre)
     known = known_tokens(directions, idf)
-    U, rarity = directions.U[known].cpu().numpy(), idf.values[known].numpy()
+    U, rarity = array(directions.U[known]), idf.values[known].numpy()
     order = np.random.default_rng(seed).permutation(len(known))
     seen, unseen = order[::2], order[1::2]
     if k is None:

@@ -19,13 +19,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..arrays import array
 from ..engine.sweep import Progress, sweep
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens
 from ..pairs import Pairs
 from ..signals.frequency import Number
 from ..sites import Site, Unit
-from ..statistics import bootstrap_interval, spearman
+from ..stats import bootstrap_interval, spearman
 from .direction import IdfDirection
 
 
@@ -74,7 +75,7 @@ def idf_doses(
                 progress(done, len(doses))
     else:
         scores = sweep(model, pairs, [hook for *_, hook in doses], progress=progress)
-        found = [{"score": row} for row in scores.cpu().numpy()]
+        found = [{"score": row} for row in array(scores)]
     named = [("none", np.nan), *((edit, dose) for edit, dose, _ in doses)]
     frames = [
         pd.DataFrame({"pair": range(len(pairs)), "edit": edit, "dose": dose, **columns})
@@ -166,11 +167,11 @@ def _read(
         some, at = pairs.take(rows.tolist()), rows.cpu().numpy()
         here = term[rows][:, : some.token.shape[1]]
         with model.hooked(*hooks), model.record(*(Site("pattern", i) for i in layers)) as cache:
-            found["score"][at] = model(some).cpu().numpy()
+            found["score"][at] = array(model(some))
         for reader in readers:
             pattern = cache[Site("pattern", reader.site.layer).at(**dict(reader.coordinates))]
             share = (pattern[:, 0] * here).sum(dim=1) / here.sum(dim=1)
-            found[_column(reader)][at] = share.cpu().numpy()
+            found[_column(reader)][at] = array(share)
     return found
 
 

@@ -37,11 +37,11 @@ from ..findings import Findings
 from ..interventions.patch import patch
 from ..model.encoder import CrossEncoder
 from ..signals.bm25 import Bm25Index
-from ..sites import each, Unit
-from ..statistics import bootstrap_interval
+from ..sites import Unit, units_at
+from ..stats import bootstrap_interval
 from .circuit import examined
 from .frames import Frame, pd, read
-from .question import CONTROL, fingerprint, Question, SIGNALS, Watch
+from .question import CONTROL, Question, SIGNALS, Watch
 from .ranks import by_type, run_of, scored, within
 from .reactions import changes, reactions
 from .shortened import Shortened
@@ -55,11 +55,6 @@ SHARE: Final = 0.2  # of the root mean square of a contrast: smaller changes are
 SPREAD: Final = 0.05  # of the spread of the model's scores: a smaller mean change is no reaction
 QUERIES_AT_ONCE: Final = 8
 PAIRS_AT_ONCE: Final = 4
-
-
-def provenance(model: CrossEncoder, collection: Collection) -> dict[str, Any]:
-    """What decides whether an interrupted run may be gone on with."""
-    return {"weights": fingerprint(model), "collection": collection.digest}
 
 
 def measure(
@@ -119,6 +114,7 @@ def described(model: CrossEncoder, collection: Collection) -> dict[str, Any]:
         },
         "collection_facts": {
             "name": collection.name,
+            "digest": collection.digest,
             "source": collection.source,
             "queries": len(collection.queries),
             "documents": len(collection.documents),
@@ -284,7 +280,7 @@ def worth(contrast: Contrast, pairs: Frame, most: int, least: float) -> Contrast
 
 def swept(model: CrossEncoder) -> list[Unit]:
     """Every role in every layer of the streams, and every head."""
-    streams = [unit for name in STREAMS for unit in each(model.sites(name), "pos", ROLES)]
+    streams = [unit for name in STREAMS for unit in units_at(model.sites(name), "pos", ROLES)]
     return streams + model.heads()
 
 

@@ -73,7 +73,7 @@ def page(findings: Findings) -> str:
         collection=meta["collection_facts"],
         versions=meta["versions"],
         weights=meta["weights"],
-        digest=meta["collection"],
+        digest=meta["collection_facts"]["digest"],
         finished=meta.get("finished", ""),
         seconds=lasting(meta["seconds"]) if "seconds" in meta else "",
         keys=keys(meta, comparison, reactions, units, findings),

@@ -1,6 +1,5 @@
 """What a report asks, and what it asks it of."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, Final, NamedTuple
 from ..contrasts.axioms import Axioms
 from ..contrasts.catalogue import AXIOMS
 from ..contrasts.contrast import Contrast
-from ..model.encoder import CrossEncoder
 
 
 CONTROL: Final = "control"
@@ -83,12 +81,3 @@ class Question:
     @property
     def config(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def fingerprint(model: CrossEncoder) -> str:
-    """SHA-256, in hexadecimal, of the model's weights and of how its score is read."""
-    seen = hashlib.sha256(f"{model.relevance} {model.tokens.limit}".encode())
-    for name, value in sorted(model.state_dict().items()):
-        seen.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        seen.update(value.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
-    return seen.hexdigest()

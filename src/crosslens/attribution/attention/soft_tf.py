@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -45,6 +46,9 @@ def soft_tf_of_term(
     """MS_h of the selected query term (Q+), the mean over its tokens; of every head in order.
 
     Pairs of like length run together, `at_once` of them.
+
+    Raises:
+        ValueError: a pair has no selected query term; contrasts mark theirs.
     """
     term = pairs.where("Q+")
     if missing := (~term.any(dim=1)).nonzero().flatten().tolist():
@@ -54,7 +58,7 @@ def soft_tf_of_term(
         some = pairs.take(rows.tolist())
         count = soft_tf(model, some, src=src).flatten(0, 1).double()
         mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
-        found[:, rows.numpy(force=True)] = mean.numpy(force=True)
+        found[:, rows.numpy(force=True)] = array(mean)
     return found
 
 

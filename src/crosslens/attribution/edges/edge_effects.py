@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...arrays import array
 from ...circuit import Edge
 from ...sites import near, Unit
 from .edge_names import edge as edge_called, written
@@ -79,6 +80,6 @@ class EdgeEffects:
                 "signal": self.signal,
                 **{name: np.repeat(values, n_pairs) for name, values in columns.items()},
                 "pair": np.tile(np.arange(n_pairs), len(edges)),
-                "recovered": self.recovered[self.exists].flatten().numpy(force=True),
+                "recovered": array(self.recovered[self.exists].flatten()),
             }
         )

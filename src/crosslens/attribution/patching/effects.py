@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...sites import Unit
-from ...statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from ...stats import benjamini_hochberg, bootstrap_interval, paired_test
 from .recovery import recovery, smallest_contrast
 
 
@@ -80,9 +81,9 @@ class Effects:
             {
                 **{name: values.repeat(n_pairs) for name, values in self._names().items()},
                 "pair": np.tile(np.arange(n_pairs), n_units),
-                "base": np.tile(self.base.numpy(force=True), n_units),
-                "target": np.tile(self.target.numpy(force=True), n_units),
-                "recovered": self.recovered.flatten().numpy(force=True),
+                "base": np.tile(array(self.base), n_units),
+                "target": np.tile(array(self.target), n_units),
+                "recovered": array(self.recovered.flatten()),
             }
         )
 
@@ -101,7 +102,7 @@ class Effects:
                 for row, n in zip(values, there, strict=True)
             ]
         )
-        mean = self.mean.numpy(force=True)
+        mean = array(self.mean)
         return pd.DataFrame(
             {
                 **self._names(),

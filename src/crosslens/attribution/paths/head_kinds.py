@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...sites import Unit
-from ...statistics import bootstrap_interval
+from ...stats import bootstrap_interval
 from ..attention.attention_shares import attention_within_query, shares
 
 
@@ -66,6 +67,6 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
             within.append(attention_within_query(model, some.base))
     return Reading(
         tuple(model.heads()),
-        torch.cat(matched, dim=1).numpy(force=True),
-        torch.cat(within, dim=1).numpy(force=True),
+        array(torch.cat(matched, dim=1)),
+        array(torch.cat(within, dim=1)),
     )

@@ -1,0 +1,68 @@
+"""The analyses there are, read from their files without importing them.
+
+An analysis is one file of this folder. It has
+
+    a docstring        whose first line is the question
+    Options            a NamedTuple of its options, each `Annotated` with its help; `pairs`, `seed`
+                       and `collection` (a list: several) may be given other defaults, and
+                       `model: None = None` says that it makes its own models
+    Answer             a frozen dataclass of tables; the last one is the answer, and printed
+    analyse(given)     the `Answer` for what is `Given`
+    draw(answer)       optional: pages by file name
+
+`Options` uses builtins, typing and Path only: it is all of the file that `--help` runs.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+
+class Analysis(NamedTuple):
+    """What the command line needs to know of an analysis."""
+
+    name: str
+    question: str
+    text: str  # the rest of the docstring
+    options: Any  # the class `Options`
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Option to default."""
+        return dict(self.options._field_defaults)
+
+    @property
+    def takes_model(self) -> bool:
+        """Whether a model is asked; else the analysis makes its own."""
+        return "model" not in self.options._fields
+
+
+@cache
+def catalogue() -> dict[str, Analysis]:
+    """Name to analysis, in order of names."""
+    return {
+        found.name: found
+        for path in sorted(Path(__file__).parent.glob("*.py"))
+        if (found := read(path)) is not None
+    }
+
+
+def read(path: Path) -> Analysis | None:
+    """The analysis in a file, if it is one: with a question and `Options`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    question, _, text = (ast.get_docstring(tree) or "").partition("\n")
+    declared = [
+        each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == "Options"
+    ]
+    if not declared or not question.endswith("?"):
+        return None
+    names = {
+        "Annotated": Annotated,
+        "Literal": Literal,
+        "NamedTuple": NamedTuple,
+        "Path": Path,
+        "__name__": f"{__package__}.{path.stem}",
+    }
+    exec(compile(ast.Module(declared, []), str(path), "exec"), names)
+    return Analysis(path.stem, question, text.strip(), names["Options"])

@@ -1,0 +1,135 @@
+"""How a command ends: exit codes, one clear line for what is wrong, signals.
+
+0    done
+2    something that the user can set right: one line names it and the way out
+3    a fault of CrossLens: one line to report; --debug shows the traceback
+130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
+"""
+
+import dis
+import signal
+import sys
+import textwrap
+import threading
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import typer
+
+from ..not_measurable import NotMeasurable
+
+
+WRONG: Final = 2
+FAULT: Final = 3
+LONGEST: Final = 1_000  # characters of an error that are shown without --debug
+INTERRUPTED: Final = 128 + signal.SIGINT
+TERMINATED: Final = 128 + signal.SIGTERM
+# whatever raises them: files, the network, memory, texts of another encoding
+SURROUNDINGS: Final = (OSError, MemoryError, UnicodeError, BrokenExecutor, NotMeasurable)
+ON_PURPOSE: Final = (ValueError, LookupError, TypeError, ImportError)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM."""
+
+
+@contextmanager
+def gate(debug: bool) -> Iterator[None]:
+    """Every error of a command as one line and an exit code; with `debug`, its traceback too."""
+    with _terminable():
+        try:
+            yield
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt as error:
+            raise typer.Exit(interrupted(error)) from None
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            if is_users(error):
+                _say(f"Error: {gist(error)}")
+                raise typer.Exit(WRONG) from None
+            more = "" if debug else " The same command with --debug shows the whole traceback."
+            _say(
+                f"Error: this is a fault of CrossLens, please report it: {type(error).__name__}: "
+                f"{gist(error)} ({_place(error)}).{more}"
+            )
+            raise typer.Exit(FAULT) from None
+
+
+def interrupted(error: KeyboardInterrupt, kept: str = "") -> int:
+    """Says so, and what is kept; the exit code."""
+    terminated = isinstance(error, Terminated)
+    _say(f"\n{'Terminated' if terminated else 'Interrupted'}.{kept and ' ' + kept}")
+    return TERMINATED if terminated else INTERRUPTED
+
+
+def is_users(error: Exception) -> bool:
+    """Whether a user can set this right: raised on purpose by CrossLens, or by the surroundings.
+
+    An error of the same class that another library raises inside of CrossLens, or that an
+    expression raises without being asked to, is a fault.
+    """
+    torch = sys.modules.get("torch")
+    if isinstance(error, SURROUNDINGS) or (torch and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    if not isinstance(error, ON_PURPOSE) or isinstance(error, IndexError | KeyError):
+        return False
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not _is_ours(last.tb_frame):
+        return False
+    instruction = last.tb_frame.f_code.co_code[last.tb_lasti]
+    return dis.opname[instruction] == "RAISE_VARARGS"
+
+
+def gist(error: BaseException) -> str:
+    """The error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        text = f"out of memory ({error}); ask for fewer --pairs" if str(error) else "out of memory"
+    elif isinstance(error, BrokenExecutor):
+        text = f"a process at work was killed, often for lack of memory ({error}); use fewer --jobs"
+    else:
+        text = str(error)
+    return textwrap.shorten(text, LONGEST, placeholder=" …") or type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """Where in CrossLens it happened: the innermost frame that is ours."""
+    frames = [each for each, _ in traceback.walk_tb(error.__traceback__) if _is_ours(each)]
+    lines = [line for each, line in traceback.walk_tb(error.__traceback__) if _is_ours(each)]
+    if not frames:
+        return "outside of CrossLens"
+    return f"{frames[-1].f_globals['__name__']}:{lines[-1]}, in {frames[-1].f_code.co_name}"
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "crosslens"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

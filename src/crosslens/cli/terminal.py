@@ -1,0 +1,85 @@
+"""What commands print: text as it is, whatever it holds, and one way to show progress."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import CRITICAL
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
+
+
+def terminal(*, quiet: bool = False) -> Console:
+    """A console that shows names as they are: no markup, no emoji codes, no highlighting."""
+    return Console(quiet=quiet, markup=False, emoji=False, highlight=False)
+
+
+def show_path(path: Path) -> None:
+    """The path alone on standard output, byte for byte."""
+    sys.stdout.flush()
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.flush()
+    else:
+        print(path)
+
+
+def grid(first: str, *others: str) -> Table:
+    """A table without lines: words first, then numbers."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def quieten() -> None:
+    """Keep other libraries from writing over our progress bars."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    hub_logging.set_verbosity(CRITICAL)  # what fails is said once, by our error
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+@contextmanager
+def watching(say: Console) -> Iterator[Watch]:
+    """Progress bars on a terminal, a line per step elsewhere, nothing where it is quiet."""
+    if say.quiet or not say.is_terminal:
+        yield lines(say)
+        return
+    columns = (
+        TextColumn("{task.description:<28}", markup=False),
+        BarColumn(bar_width=36),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=say) as bars:
+        tasks: dict[str, Any] = {}
+
+        def watch(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield watch
+
+
+def lines(say: Console) -> Watch:
+    """One line when a step begins."""
+    seen: set[str] = set()
+
+    def watch(step: str, done: int, total: int) -> None:
+        if step not in seen:
+            seen.add(step)
+            say.print(f"{step} …")
+
+    return watch
