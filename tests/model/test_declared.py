@@ -1,161 +1,189 @@
-"""What a checkpoint declares beside its weights is followed, or refused by name."""
+"""What sentence-transformers saved beside the weights is followed, or refused by name."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from sentence_transformers import CrossEncoder
-from sentence_transformers.base.modules.dense import Dense
-from sentence_transformers.base.modules.transformer import Transformer
-from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
-from tiny import tiny
+from tiny import config, tiny
+from torch import nn
+from transformers import BertModel, ModernBertModel
 
-from crosslens import load
+from crosslens import CrossEncoder, load
 
 
-PAIRS = [("why do cats purr", "cats purr when they rest"), ("cats", "the engine of a car , and")]
+st = pytest.importorskip("sentence_transformers")
+from sentence_transformers.base.modules import Dense, Transformer  # noqa: E402
+from sentence_transformers.sentence_transformer.modules import (  # noqa: E402
+    Dropout,
+    LayerNorm,
+    Pooling,
+)
+
+
+QUERIES = ["why do cats purr", "capital of france", "python"]
+DOCUMENTS = ["cats purr when they rest", "paris is the capital . " * 9, "a [SEP] large [PAD] snake"]
+PAIRS = list(zip(QUERIES, DOCUMENTS, strict=True))
+
+
+def plain(folder: Path) -> str:
+    """A saved BERT with one label, without anything of sentence-transformers."""
+    model, tokenizer = tiny("bert")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def resaved(encoder, folder: Path) -> Path:
+    encoder.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def change(path: Path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def scores(model: CrossEncoder) -> torch.Tensor:
+    return model(model.pairs(QUERIES, DOCUMENTS)).detach()
+
+
+def predicted(encoder) -> torch.Tensor:
+    return encoder.predict(PAIRS, activation_fn=nn.Identity(), convert_to_tensor=True)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    model, tokenizer = tiny("bert")
-    model.save_pretrained(tmp_path / "plain")
-    tokenizer.save_pretrained(tmp_path / "plain")
-    return tmp_path / "plain"
+def encoder(tmp_path):
+    return st.CrossEncoder(plain(tmp_path / "plain"), device="cpu", activation_fn=nn.Tanh())
 
 
-def saved(encoder: CrossEncoder, path: Path) -> Path:
-    encoder.save_pretrained(str(path))
-    return path
-
-
-def predicted(encoder: CrossEncoder) -> torch.Tensor:
-    return torch.as_tensor(encoder.predict(PAIRS, activation_fn=torch.nn.Identity())).flatten()
-
-
-def scored(checkpoint: Any) -> torch.Tensor:
-    model = load(checkpoint)
-    with torch.no_grad():
-        return model(model.pairs([query for query, _ in PAIRS], [text for _, text in PAIRS]))
-
-
-@pytest.mark.parametrize("activation", ["Identity", "Sigmoid", "Tanh"])
-def test_the_declared_activation_is_read_from_folder_and_instance(
-    folder: Path, tmp_path: Path, activation: str
-) -> None:
-    made = getattr(torch.nn, activation)()
-    encoder = CrossEncoder(str(folder), activation_fn=made, device="cpu")
-    for what in (encoder, saved(encoder, tmp_path / "saved")):
-        assert type(load(what).activation).__name__ == activation
-
-
-def test_an_activation_of_somebody_elses_code_is_refused(folder: Path) -> None:
-    (folder / "modules.json").write_text(
-        json.dumps(
-            [{"idx": 0, "path": "", "type": "sentence_transformers.base.modules.Transformer"}]
-        )
-    )
-    (folder / "config_sentence_transformers.json").write_text(
-        json.dumps({"model_type": "CrossEncoder", "activation_fn": "os.system"})
-    )
-    with pytest.raises(ValueError, match="declares the activation 'os.system'"):
-        load(folder)
-
-
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_a_bare_encoder_with_pooling_and_maps_is_scored_as_predict_does(
-    folder: Path, tmp_path: Path, pooling: str
-) -> None:
-    width = tiny("bert")[0].config.hidden_size
-    torch.manual_seed(0)
-    encoder = CrossEncoder(
-        modules=[
-            Transformer(str(folder)),
-            Pooling(width, pooling),
-            Dense(width, width, bias=False, activation_function=torch.nn.GELU()),
-            LayerNorm(width),
-            Dense(width, 1, activation_function=torch.nn.Identity(), module_output_name="scores"),
-        ],
-        device="cpu",
-        activation_fn=torch.nn.Identity(),
-    )
-    expected = predicted(encoder)
-    assert float(expected.std()) > 1e-3
-    for what in (encoder, saved(encoder, tmp_path / "saved")):
-        assert torch.allclose(scored(what), expected, atol=1e-5)
-
-
-def test_a_module_behind_the_classifier_is_refused(folder: Path, tmp_path: Path) -> None:
-    base = CrossEncoder(str(folder), device="cpu")
-    last = Dense(
-        1,
-        1,
-        activation_function=torch.nn.Identity(),
-        module_input_name="scores",
-        module_output_name="scores",
-    )
-    encoder = CrossEncoder(modules=[base[0], last], device="cpu")
-    for what in (encoder, saved(encoder, tmp_path / "saved")):
-        with pytest.raises(ValueError, match="the score passes Transformer, Dense"):
-            load(what)
-
-
-def test_a_default_prompt_is_refused_and_an_unused_one_is_not(folder: Path, tmp_path: Path) -> None:
-    prompts = {"web": "find the town: "}
-    encoder = CrossEncoder(str(folder), device="cpu", prompts=prompts, default_prompt_name="web")
-    for what in (encoder, saved(encoder, tmp_path / "saved")):
-        with pytest.raises(ValueError, match="default prompt 'find the town: '"):
-            load(what)
-    unused = CrossEncoder(str(folder), device="cpu", prompts=prompts)
-    expected = predicted(unused)
-    for what in (unused, saved(unused, tmp_path / "unused")):
-        assert torch.allclose(scored(what), expected, atol=1e-5)
-
-
-def test_the_declared_length_and_truncation_are_the_checkpoints(
-    folder: Path, tmp_path: Path
-) -> None:
-    encoder = CrossEncoder(str(folder), device="cpu", max_length=12)
-    path = saved(encoder, tmp_path / "saved")
-    long = " ".join(["cats purr and rest"] * 6)
-    expected = float(encoder.predict([("cats", long)], activation_fn=torch.nn.Identity())[0])
-    for what in (encoder, path):
-        model = load(what)
-        assert model.cfg.n_positions == 12
-        assert float(model.score("cats", [long])) == pytest.approx(expected, abs=1e-5)
+def test_the_activation_is_the_checkpoints_own(encoder, tmp_path):
+    folder = resaved(encoder, tmp_path / "saved")
+    for given in (encoder, folder):
+        model = load(given)
+        assert type(model.activation) is nn.Tanh
+        torch.testing.assert_close(scores(model), predicted(encoder), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    "options",
     [
-        ({"processing_kwargs": {"text": {"stride": 4}}}, "stride"),
-        ({"processing_kwargs": {"text": {"truncation": "only_first"}}}, "only_first"),
-        ({"module_output_name": "sentence_embedding"}, "module_output_name"),
-        ({"transformer_task": "text-generation"}, "transformer_task"),
-        ({"max_seq_length": "many"}, "maximum length"),
+        {"max_seq_length": 16},
+        {"processing_kwargs": {"text": {"max_length": 16, "truncation": "only_second"}}},
+        {"tokenizer_args": {"model_max_length": 16}},
     ],
 )
-def test_options_that_are_not_followed_are_refused(
-    folder: Path, tmp_path: Path, change: dict[str, Any], why: str
-) -> None:
-    path = saved(CrossEncoder(str(folder), device="cpu"), tmp_path / "saved")
-    file = path / "sentence_bert_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(ValueError, match=f"sentence_bert_config.json.*{why}"):
-        load(path)
+def test_length_and_truncation_are_the_checkpoints_own(encoder, tmp_path, options):
+    folder = resaved(encoder, tmp_path / "saved")
+    change(folder / "sentence_bert_config.json", **options)
+    theirs = st.CrossEncoder(str(folder), device="cpu")
+    for given in (theirs, folder):
+        model = load(given)
+        assert model.cfg.n_positions == 16
+        torch.testing.assert_close(scores(model), predicted(theirs), rtol=0, atol=1e-5)
 
 
-def test_a_bi_encoder_is_refused(folder: Path) -> None:
-    kinds = ("base.modules.transformer.Transformer", "sentence_transformer.modules.Pooling")
-    (folder / "modules.json").write_text(
-        json.dumps(
-            [
-                {"idx": i, "path": f"{i}" if i else "", "type": f"sentence_transformers.{kind}"}
-                for i, kind in enumerate(kinds)
-            ]
-        )
-    )
-    with pytest.raises(ValueError, match="is a bi-encoder"):
+def modular(folder: Path, bare, tokenizer, pooling: str, *, last=None):
+    bare.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    width = bare.config.hidden_size
+    modules = [
+        Transformer(str(folder)),
+        Pooling(width, pooling),
+        Dense(width, 12, bias=False, activation_function=nn.GELU()),
+        LayerNorm(12),
+        Dropout(0.5),
+        Dense(12, 1, activation_function=last or nn.Identity(), module_output_name="scores"),
+    ]
+    return st.CrossEncoder(modules=modules, device="cpu", activation_fn=nn.Sigmoid())
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("family", ["modernbert", "bert"])
+def test_a_modular_encoder_scores_as_its_predict(family, pooling, tmp_path):
+    """The layout of the Ettin rerankers."""
+    whole, tokenizer = tiny(family)
+    bare = (ModernBertModel if family == "modernbert" else BertModel)(config(family)).eval()
+    bare.load_state_dict(getattr(whole, whole.base_model_prefix).state_dict(), strict=False)
+    theirs = modular(tmp_path / "bare", bare, tokenizer, pooling)
+    expected = predicted(theirs)
+    assert expected.std() > 1e-2
+    for given in (theirs, resaved(theirs, tmp_path / "saved")):
+        model = load(given)
+        torch.testing.assert_close(scores(model), expected, rtol=0, atol=1e-5)
+        assert type(model.activation) is nn.Sigmoid
+        assert model.reads_cls == (pooling == "cls")
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+def test_modules_after_the_classifier_are_refused(encoder, tmp_path):
+    on_scores = {"module_input_name": "scores", "module_output_name": "scores"}
+    longer = st.CrossEncoder(modules=[encoder[0], Dense(1, 1, **on_scores)], device="cpu")
+    for given in (longer, resaved(longer, tmp_path / "saved")):
+        with pytest.raises(ValueError, match="the score passes Transformer, Dense"):
+            load(given)
+
+
+@pytest.mark.parametrize("pooling, last", [("max", None), ("cls", nn.Tanh())])
+def test_modular_layouts_that_are_not_followed_are_refused(pooling, last, tmp_path):
+    bare = ModernBertModel(config("modernbert"))
+    tokenizer = tiny("modernbert")[1]
+    theirs = modular(tmp_path / "bare", bare, tokenizer, pooling, last=last)
+    for given in (theirs, resaved(theirs, tmp_path / "saved")):
+        with pytest.raises(ValueError, match="'cls' and 'mean' are followed|no Dense that writes"):
+            load(given)
+
+
+def test_a_default_prompt_is_refused(encoder, tmp_path):
+    encoder.prompts, encoder.default_prompt_name = {"web": "find: "}, "web"
+    for given in (encoder, resaved(encoder, tmp_path / "saved")):
+        with pytest.raises(ValueError, match="declares the default prompt 'find: '"):
+            load(given)
+
+
+OPTIONS = {
+    "config_sentence_transformers.json": [
+        ({"model_type": "SentenceTransformer"}, "is a bi-encoder"),
+        ({"default_prompt_name": "web"}, "default_prompt_name is 'web', but its prompts are"),
+        ({"prompts": ["a"]}, "prompts is .*expected a text for each name"),
+        ({"activation_fn": "os.system"}, "declares the activation 'os.system'"),
+        ({"activation_fn": "torch.nn.Linear"}, "declares the activation 'torch.nn.Linear'"),
+    ],
+    "sentence_bert_config.json": [
+        ({"transformer_task": "text-generation"}, "transformer_task is 'text-generation'"),
+        ({"modality_config": {"message": {}}}, "modality_config is"),
+        ({"do_lower_case": True}, "declares {'do_lower_case': True}"),
+        ({"max_seq_length": "long"}, "maximum length is 'long', expected a number"),
+        ({"processing_kwargs": {"text": {"truncation": "only_first"}}}, "truncation is 'only_f"),
+        ({"processing_kwargs": {"text": {"add_special_tokens": False}}}, "add_special_tokens"),
+        ({"config_kwargs": {"num_labels": 2}}, "num_labels.* in config_kwargs"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "file, changes, message",
+    [(file, changes, message) for file, all_ in OPTIONS.items() for changes, message in all_],
+)
+def test_what_is_not_followed_is_refused_by_file_and_option(
+    encoder, tmp_path, file, changes, message
+):
+    folder = resaved(encoder, tmp_path / "saved")
+    change(folder / file, **changes)
+    with pytest.raises(ValueError, match=message) as error:
         load(folder)
+    assert str(folder) in str(error.value)
+
+
+def test_code_of_the_checkpoints_own_never_runs(encoder, tmp_path):
+    folder = resaved(encoder, tmp_path / "saved")
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "custom.Transformer"}]))
+    with pytest.raises(ValueError, match=r"lists 'custom.Transformer', code of the checkpoint's"):
+        load(folder)
+
+
+def test_an_activation_that_is_no_module_is_refused(encoder):
+    encoder.activation_fn = torch.sigmoid
+    with pytest.raises(ValueError, match="expected a torch module"):
+        load(encoder)

@@ -49,8 +49,7 @@ def test_tokens_mask_and_sentence_ids_are_the_tokenizers_own(any_model):
     ours = any_model.pairs([QUERY, "paris"], [DOCUMENT, "cats"])
     assert torch.equal(ours.token, theirs["input_ids"])
     assert torch.equal(ours.attended.long(), theirs["attention_mask"])
-    # a model that is given none reads 0 everywhere
-    none = torch.zeros_like(ours.token)
+    none = torch.zeros_like(ours.token)  # what a model makes of token types it is not given
     assert torch.equal(ours.token_type, theirs.get("token_type_ids", none))
 
 
@@ -156,6 +155,23 @@ def test_a_text_of_which_no_token_is_left_is_refused():
     for kind, texts in (("query", (["\x07"], ["cats"])), ("document", (["cats"], ["\x07"]))):
         with pytest.raises(ValueError, match=rf"the {kind} of pairs \[0\] holds no token"):
             made(*texts)
+
+
+def test_a_token_without_embedding_is_named():
+    original, its_tokenizer = tiny("bert", vocab_size=len(tokenizer(BERT_LIKE)))
+    its_tokenizer.add_tokens(["covid"])
+    model = load(original, its_tokenizer)
+    n = len(model.W_E)
+    with pytest.raises(ValueError, match=f"pair 1 holds the token 'covid', number {n}, .* for {n}"):
+        model.pairs([QUERY, QUERY], [DOCUMENT, "covid"])
+
+
+def test_a_tokenizer_without_padding_has_no_padding_token():
+    made = tokens()
+    assert made.pad_token_id == 0
+    made.tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="has no padding token"):
+        _ = made.pad_token_id
 
 
 def test_an_unknown_truncation_is_refused():

@@ -123,6 +123,8 @@ def move(original: Original, device: str | torch.device) -> None:
         ValueError: there is no such device here.
     """
     try:
+        if torch.device(device).type == "meta":
+            raise ValueError("it holds no numbers")
         for module in original.modules:
             module.to(device)
     except torch.OutOfMemoryError:
@@ -151,7 +153,15 @@ def adopted(original: Original) -> Parts:
 
 def longest(n_positions: int, declared: int | None, tokenizer: PreTrainedTokenizerBase) -> int:
     """The longest pair that the position table and the checkpoint allow, in tokens."""
-    return min(n_positions, declared or tokenizer.model_max_length or n_positions)
+    limit = tokenizer.model_max_length if declared is None else declared
+    if limit is None:
+        return n_positions
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
+        raise ValueError(
+            f"the tokenizer_config.json of {tokenizer.name_or_path}: model_max_length is "
+            f"{limit!r}, expected a number of tokens"
+        )
+    return int(min(n_positions, limit))
 
 
 def shortened(limit: int, wished: int) -> int:

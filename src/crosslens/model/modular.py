@@ -102,9 +102,10 @@ def reads_mean(pooling: Stage) -> bool:
     modes = pooling.options.get("pooling_mode")
     if modes is None:  # before sentence-transformers 5.4: one option for each kind
         modes = [key.removeprefix("pooling_mode_") for key, value in old.items() if value]
-    modes = [modes] if isinstance(modes, str) else list(modes) or ["mean"]
+        modes = modes or ["mean"]
+    modes = list(modes) if isinstance(modes, list | tuple) else [modes]
     means = {"cls": False, "cls_token": False, "mean": True, "mean_tokens": True}
-    if len(modes) != 1 or modes[0] not in means:
+    if len(modes) != 1 or not isinstance(modes[0], str) or modes[0] not in means:
         raise pooling.refuse(f"its mode is {modes}; 'cls' and 'mean' are followed")
     return means[modes[0]]
 

@@ -1,6 +1,7 @@
 """The original of a hooked model: read from files, or taken from memory as the user gave it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from .checkpoint_files import blamed, CheckpointFiles, gist
 from .declared import check_prompt, Declared, declared, declared_activation, processing_options
@@ -63,7 +65,7 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original
     if not isinstance(architectures, list):
         raise ValueError(f"{name}/config.json: architectures is {architectures!r}, expected a list")
     for architecture in architectures:
-        check_architecture(str(architecture), is_modular=bool(says.modules))
+        check_architecture(f"{name}/config.json", str(architecture), is_modular=bool(says.modules))
     stored = stored_tensors(files)
     check_sizes(name, raw, stored)
     reader = AutoModel if says.modules else AutoModelForSequenceClassification
@@ -72,7 +74,7 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original
         with torch.device("meta"):
             empty = reader.from_config(config, trust_remote_code=False)
     check_tensors(name, empty, stored)
-    with blamed(f"the weights of {name} cannot be read"):
+    with blamed(f"the weights of {name} cannot be read"), without_reports():
         # In full precision, whatever the file holds: effects are small differences of scores.
         model, loading = reader.from_pretrained(
             name,
@@ -97,10 +99,24 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original
     return Original(name, model.requires_grad_(False), tokenizer, says, end)
 
 
+@contextmanager
+def without_reports() -> Iterator[None]:
+    """Keep transformers from printing a progress bar and a table: what is wrong is an error."""
+    verbosity, is_shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if is_shown:
+            logging.enable_progress_bar()
+
+
 def check_kind(where: str, config: Mapping[str, Any]) -> None:
     """Refuse a config.json of no supported family, or of what no family file follows."""
     family = config.get("model_type")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise ValueError(
             f"{where}: its model_type is {family!r}; supported are {', '.join(FAMILIES)}"
         )
@@ -112,7 +128,7 @@ def check_kind(where: str, config: Mapping[str, Any]) -> None:
             raise ValueError(f"{where} declares {key}: {why}")
 
 
-def check_architecture(architecture: str, *, is_modular: bool = False) -> None:
+def check_architecture(where: str, architecture: str, *, is_modular: bool = False) -> None:
     """Refuse what is no sequence classifier, nor the bare encoder of a modular cross-encoder."""
     if architecture.endswith("Model" if is_modular else "ForSequenceClassification"):
         return
@@ -125,7 +141,8 @@ def check_architecture(architecture: str, *, is_modular: bool = False) -> None:
     else:
         what = "not a sequence classifier"
     raise ValueError(
-        f"{architecture} is {what}; a cross-encoder's config.json says ...ForSequenceClassification"
+        f"{where}: {architecture} is {what}; a cross-encoder's config.json says "
+        "...ForSequenceClassification"
     )
 
 
@@ -168,8 +185,8 @@ def in_memory(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None)
         raise ValueError(
             f"{kind} is of the family {c.model_type!r}; supported are {', '.join(FAMILIES)}"
         )
-    check_architecture(kind)
     name = c._name_or_path or f"{kind} in memory"
+    check_architecture(name, kind)
     says = Declared(declared_activation(name, c.to_dict(), {}))
     return Original(name, unadapted(name, model), tokenizer, says)
 
@@ -202,7 +219,7 @@ def of_sentence_transformers(encoder: Any, tokenizer: PreTrainedTokenizerBase | 
             f"{name} is of the family {model.config.model_type!r}; supported are "
             f"{', '.join(FAMILIES)}"
         )
-    check_architecture(type(model).__name__, is_modular=bool(others))
+    check_architecture(name, type(model).__name__, is_modular=bool(others))
 
     def predict(pairs: list[tuple[str, str]]) -> Tensor:
         # One at a time: some tokenizers pad on the left, which shifts the positions of a pair.

@@ -72,6 +72,7 @@ def originals_logits(
         padding_side="right",
         truncation=tokens.truncation,
         max_length=tokens.limit,
+        return_attention_mask=True,
         return_tensors="pt",
     ).to(original.model.device)
     known = inspect.signature(type(original.model).forward).parameters

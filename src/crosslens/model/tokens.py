@@ -9,6 +9,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from ..pairs import NOT_A_WORD, Pairs, Segment
+from .checkpoint_files import blamed
 
 
 Truncation = Literal["longest_first", "only_second"]
@@ -94,14 +95,16 @@ class PairTokenizer:
         token = int(pairs.token[row].max())
         raise ValueError(
             f"pair {row} holds the token {self.tokenizer.convert_ids_to_tokens(token)!r}, number "
-            f"{token}, but the model has embeddings for {self.n_embeddings}: the tokenizer is "
-            "another model's, or tokens were added without model.resize_token_embeddings"
+            f"{token}, but the model has embeddings for {self.n_embeddings}: the tokenizer "
+            f"({self.tokenizer.name_or_path or 'in memory'}) is another model's, or tokens were "
+            "added without model.resize_token_embeddings"
         )
 
     def _encode(
         self, queries: Sequence[str], documents: Sequence[str], **options: Any
     ) -> list[Encoding]:
-        encoded = self.tokenizer(list(queries), list(documents), verbose=False, **options)
+        with blamed(f"the tokenizer {self.tokenizer.name_or_path} cannot read these texts"):
+            encoded = self.tokenizer(list(queries), list(documents), verbose=False, **options)
         return list(encoded.encodings or [])
 
     def _shortened(self, i: int, query: str, document: str, whole: Encoding) -> Encoding:
