@@ -11,7 +11,7 @@ import pytest
 from crosslens.circuits.catalogue import CLAIMS
 from typer.testing import CliRunner
 
-import crosslens.report.measure as measuring
+import crosslens.report.units as measuring
 from crosslens import collection, Findings
 from crosslens.cli import app
 from crosslens.cli.running import default_model, EMBEDDED, PLANTED
