@@ -2,7 +2,7 @@
 
 Claim.   In a late layer some heads let [CLS] read the query tokens, those of rare terms and of
          terms that were matched more than others, and so write the score.
-Test.    Heads that tell the score past no other head (path patching). They restore more of a TFC1
+Test.    Heads that write the score past no other head (path patching). They restore more of a TFC1
          contrast, patched together, than as many others; most of what a match changes in their
          write at [CLS] is read from the query; and their attention from [CLS] to a query token goes
          with the token's IDF.
