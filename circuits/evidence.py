@@ -237,7 +237,7 @@ class Evidence:
 
     @cached_property
     def formulas(self) -> pd.DataFrame:
-        """How well a BM25-like formula of the matching heads tells the score, beside controls.
+        """How well a BM25-like formula of the matching heads predicts the score, beside controls.
 
         Raises:
             NotMeasurable: the circuit has no matching head.

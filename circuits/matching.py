@@ -5,7 +5,7 @@ Claim.   Some heads read, at each query token, the document tokens that match it
 Test.    The chain of path patching has such heads, and MS_h, what the query term reads of the
          document, rises at them with one more match (T1), less with a soft one (T2), less and less
          with each further one (T3), and falls as the document grows (T4). Attention alone is no
-         proof: a head may look at matches and write nothing. Patched together they must restore
+         proof: a head may attend to matches and write nothing. Patched together they must restore
          more of a TFC1 contrast than as many other heads (T5).
 Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645, section 4.2. The heads are
          those of the authors' code, later version.

@@ -1,7 +1,7 @@
-"""Relevance neurons: few neurons carry what tells relevant from other documents.
+"""Relevance neurons: few neurons carry what separates relevant from other documents.
 
 Claim.   Ranked by conductance, a small share of the outputs of a model's linear maps carries
-         relevance: without them the model tells relevant from other documents less well than
+         relevance: without them the model separates relevant from other documents less well than
          without as many others.
 Test.    Neurons are ranked by their mean flow in relevant pairs, less that in other pairs of the
          same queries. The top 1 % are set to 0 at every token, on queries that played no part in
@@ -148,7 +148,7 @@ def ndcg_of(judged: Judged, scores: Float[np.ndarray, " pair"]) -> Float[np.ndar
 
 CLAIM: Final = Claim(
     name=NAME,
-    claim="A small share of neurons, found by conductance, carries what tells relevant from "
+    claim="A small share of neurons, found by conductance, carries what separates relevant from "
     "other documents.",
     test=f"Zeroing the top {SHARE:.0%} on other queries takes more of the score gap away than "
     "zeroing as many random neurons of the same layers.",

@@ -58,19 +58,24 @@ def readable(model: CrossEncoder, collection: Collection) -> Readable:
 def without(
     collection: Collection, queries: Mapping[str, str], documents: Mapping[str, str]
 ) -> Collection:
-    """The collection without these queries and documents, and without what refers to them."""
+    """The collection without these queries and documents.
+
+    Judgements of a document that is left out still count: no ranking can hold it, and the best
+    one would.
+    """
 
     def kept(texts: Mapping[str, Any], wrong: Mapping[str, str]) -> dict[str, Any]:
         return {key: value for key, value in texts.items() if key not in wrong}
 
+    judged = [each for each in collection.qrels if each.query_id not in queries]
     return replace(
         collection,
         queries=kept(collection.queries, queries),
         documents=kept(collection.documents, documents),
-        qrels=tuple(
-            each
-            for each in collection.qrels
-            if each.query_id not in queries and each.doc_id not in documents
+        qrels=tuple(each for each in judged if each.doc_id not in documents),
+        without_text=(
+            *(each for each in collection.without_text if each.query_id not in queries),
+            *(each for each in judged if each.doc_id in documents),
         ),
         candidates={
             qid: tuple(docid for docid in docids if docid not in documents)

@@ -2,9 +2,9 @@
 
 Claim.   In a late layer some heads let [CLS] read the query tokens, those of rare terms and of
          terms that were matched more than others, and so write the score.
-Test.    Heads that tell the score past no other head (path patching). They restore more of a TFC1
+Test.    Heads that write the score past no other head (path patching). They restore more of a TFC1
          contrast, patched together, than as many others; most of what a match changes in their
-         word to [CLS] is read from the query; and their attention from [CLS] to a query token goes
+         write at [CLS] is read from the query; and their attention from [CLS] to a query token goes
          with the token's IDF.
 Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. 10.1 stands in the authors'
          code; 10.4, 10.7 and 10.10 are recalled, and agree with one worked example there.
@@ -100,7 +100,7 @@ CLAIM: Final = Claim(
     name=NAME,
     claim="Heads of a late layer write the score: [CLS] reads the query through them, rare terms "
     "more than common ones.",
-    test="Path patching finds heads that tell the score past no other; together they restore more "
+    test="Path patching finds heads that write the score past no other; together they restore more "
     "of an added match than as many others, and their [CLS] attends to query tokens by IDF.",
     source="Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645",
     known={

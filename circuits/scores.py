@@ -16,7 +16,7 @@ EDITS: Final = ("base_edits", "more_edits")  # where the edited words stand in e
 
 @torch.no_grad()
 def score(model: CrossEncoder, pairs: Pairs, *, batch: int = 32) -> Float[np.ndarray, " pair"]:
-    """The scores of `pairs`, those of like length together, in the pairs' own order."""
+    """The scores of `pairs`, those of like length in one batch, in the pairs' own order."""
     found = np.empty(len(pairs))
     for rows in pairs.lengths.argsort().split(batch):
         found[rows.cpu().numpy()] = model(pairs.take(rows.tolist())).double().cpu().numpy()

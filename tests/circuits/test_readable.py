@@ -31,7 +31,9 @@ def test_what_holds_no_token_is_left_out_with_all_that_refers_to_it(model):
     assert found.left_out == {"query q2": NO_TOKEN, "document d2": NO_TOKEN}
     assert set(found.collection.queries) == {"q1"} and "d2" not in found.collection.documents
     assert found.collection.candidates == {"q1": ("d1",)}
-    assert found.collection.qrels == TEXTS.qrels[:1] and found.collection.types == {"d1": "full"}
+    assert found.collection.qrels == TEXTS.qrels[:1]
+    assert found.collection.without_text == TEXTS.qrels[1:2], "the ideal ranking holds it"
+    assert found.collection.types == {"d1": "full"}
 
 
 def test_a_readable_collection_is_the_same_one(model):

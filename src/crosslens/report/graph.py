@@ -3,7 +3,7 @@
 Drawn by hand as inline SVG, in the page's own colours, so that it needs no library, follows the
 light or dark page, prints, and is read by a screen reader. A head stands in its layer, above
 the tokens at which it writes; a dotted line comes from the tokens it reads there; lines between
-heads are the paths that were found, as wide as what goes along them.
+heads are the paths that were found, as wide as the share of the contrast they carry.
 """
 
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ LABELS: Final = {
     "D_other": "D rest",
     "[SEP]2": "SEP₂",
 }
-LEFT: Final = 54  # room for the names of the layers
+LEFT: Final = 54  # for the names of the layers
 CELL: Final = 112  # width of a column
 ROW: Final = 46  # height of a line of heads
 GAP: Final = 30  # between layers
-TOP: Final = 74  # room for the score
+TOP: Final = 74  # for the score
 RADIUS: Final = 16.0
 ABREAST: Final = 3  # heads beside each other in a cell; more are stacked
 WIDEST: Final = 7.0  # of a line

@@ -19,7 +19,7 @@ class Signal(NamedTuple):
     levels: str = ""
 
 
-# In the order of the report; what the two sides are, `contrasts.catalogue.AXIOMS` says.
+# In the order of the report; how the two texts differ, `contrasts.catalogue.AXIOMS` says.
 SIGNALS: Final[dict[str, Signal]] = {
     "TFC1": Signal("One more exact match"),
     "STMC1": Signal("One soft match"),
@@ -40,7 +40,7 @@ class Question:
         scored: how many are scored, to see whether the model reacts to the signal.
         seed: draws pairs, control words and bootstrap samples.
         ranking_pairs: how many query-document pairs are ranked, at most.
-        tokens: how long the pairs of contrasts may be, where an edit needs no more room; longer
+        tokens: how long the pairs of contrasts may be, where an edit needs no more; longer
             documents lose their end.
         signals: which contrasts are measured; the control always is.
         circuit: whether claims are tested and the circuit is traced.
@@ -71,7 +71,7 @@ class Question:
             raise ValueError(
                 f"no contrast is called {unknown[0]!r}; known are {', '.join(SIGNALS)}"
             )
-        if CONTROL not in self.signals:  # without it no reaction could be told from a twitch
+        if CONTROL not in self.signals:  # a reaction is one beyond the control's
             object.__setattr__(self, "signals", (*self.signals, CONTROL))
 
     @property

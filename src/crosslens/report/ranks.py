@@ -1,10 +1,12 @@
 """How a model ranks a collection beside BM25: pair by pair, and by the type of the document."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from ir_measures import ScoredDoc
+
+from crosslens.circuits.scores import score
 
 from ..corpora.collection import Collection
 from ..effectiveness import compare, evaluate
@@ -101,27 +103,25 @@ def within(collection: Collection, most: int, seed: int) -> Collection:
 
 def scored(model: CrossEncoder, index: Bm25Index, collection: Collection, qids: list[str]) -> Frame:
     """One row per candidate of these queries: both scores, label, type, tokens and tokens cut."""
-
-    def rows() -> Iterator[Frame]:
-        for qid in qids:
-            docids = list(collection.candidates[qid])
-            texts = [collection.documents[docid] for docid in docids]
-            pairs = model.pair(collection.queries[qid], *texts)
-            labels = collection.labels.get(qid, {})
-            yield pd.DataFrame(
-                {
-                    "qid": qid,
-                    "docid": docids,
-                    "label": pd.array([labels.get(docid) for docid in docids], dtype="Int64"),
-                    "type": [collection.types.get(docid, "") for docid in docids],
-                    "tokens": pairs.lengths.cpu().numpy(),
-                    "cut": pairs.cut.cpu().numpy(),
-                    "model": model.score(collection.queries[qid], texts).double().numpy(),
-                    "bm25": index.scores(collection.queries[qid], docids),
-                }
-            )
-
-    return pd.concat(rows(), ignore_index=True)
+    rows = [(qid, docid) for qid in qids for docid in collection.candidates[qid]]
+    pairs = model.pairs(
+        [collection.queries[qid] for qid, _ in rows],
+        [collection.documents[docid] for _, docid in rows],
+    )
+    bm25 = [index.scores(collection.queries[qid], collection.candidates[qid]) for qid in qids]
+    labels = [collection.labels.get(qid, {}).get(docid) for qid, docid in rows]
+    return pd.DataFrame(
+        {
+            "qid": [qid for qid, _ in rows],
+            "docid": [docid for _, docid in rows],
+            "label": pd.array(labels, dtype="Int64"),
+            "type": [collection.types.get(docid, "") for _, docid in rows],
+            "tokens": pairs.lengths.numpy(force=True),
+            "cut": pairs.cut.numpy(force=True),
+            "model": score(model, pairs),
+            "bm25": np.concatenate(bm25),
+        }
+    )
 
 
 def run_of(ranking: Frame, system: str) -> Run:
