@@ -123,11 +123,6 @@ class Hooked(Protocol):
         """The padding token of the model's own tokenizer."""
         ...
 
-    @property
-    def pad_token_id(self) -> int:
-        """The padding token of the model's own tokenizer."""
-        ...
-
     def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]:
         """The relevance scores: the logit of each pair, or the difference of two."""
         ...
