@@ -1,15 +1,12 @@
 """Does the score grow with term frequency, and does it saturate as BM25 says it should?
 
-    python -m crosslens.analyses.term_frequency --out runs/term_frequency
-
 A query term is put into 1 to 5 of five places of a document that hold filler otherwise
 (TFC2). The score should rise with each occurrence, by less each time. BM25 over the same
 words stands beside the model.
 """
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,43 +16,46 @@ from crosslens import (
     Axioms,
     bm25,
     bootstrap_interval,
-    collection,
     Contrast,
     CrossEncoder,
     Frequencies,
-    load,
     tokenize,
 )
 
-from .running import options, save
+from .running import Given, main
 
 
 @dataclass(frozen=True)
-class Findings:
-    """One row per pair and number of occurrences, and one per number of occurrences."""
+class Answer:
+    """One row per pair and number of occurrences, and one per further occurrence."""
 
     pairs: pd.DataFrame  # qid, docid, term, occurrences, score, bm25
-    steps: pd.DataFrame  # occurrences, then the mean gain of that step with its interval
+    steps: pd.DataFrame  # system, occurrences, then the mean gain of that step with its interval
 
 
-def trace(model: CrossEncoder, axioms: Axioms, n: int) -> Findings:
-    """The scores of `n` pairs with 0 to 5 occurrences of their selected term."""
-    series = axioms.saturation(n)
-    rows = list(scores(model, series[0], axioms.frequencies, 0))
-    for occurrences, contrast in enumerate(series, start=1):
-        rows += scores(model, contrast, axioms.frequencies, occurrences)
-    pairs = pd.DataFrame(rows)
-    return Findings(pairs, steps(pairs))
+def analyse(given: Given) -> Answer:
+    """The scores of pairs with 0 to 5 occurrences of their selected term."""
+    axioms = Axioms(given.model, given.texts, seed=given.seed)
+    series = axioms.saturation(given.pairs)
+    parts = []
+    for occurrences in range(len(series) + 1):
+        given.watch("Scoring", occurrences, len(series) + 1)
+        contrast = series[max(0, occurrences - 1)]
+        found = partial(scores, given.model, contrast, axioms.frequencies, occurrences)
+        parts.append(given.keep("pairs", str(occurrences), found))
+    given.watch("Scoring", len(series) + 1, len(series) + 1)
+    pairs = pd.concat(parts, ignore_index=True)
+    return Answer(pairs, steps(pairs))
 
 
 @torch.no_grad()
 def scores(
     model: CrossEncoder, contrast: Contrast, frequencies: Frequencies, occurrences: int
-) -> list[dict]:
-    """The model's and BM25's score of every pair of one side of a contrast."""
-    side = contrast.more if occurrences else contrast.base
-    found = torch.cat([model(side.take([i])) for i in range(len(side))]).tolist()
-    return [
+) -> pd.DataFrame:
+    """The model's and BM25's score of every pair with so many occurrences."""
+    pairs = contrast.more if occurrences else contrast.base
+    found = torch.cat([model(pairs.take([i])) for i in range(len(pairs))]).tolist()
+    return pd.DataFrame(
         {
             "qid": minimal.qid,
             "docid": minimal.docid,
@@ -64,8 +64,8 @@ def scores(
             "score": score,
             "bm25": bm25(tokenize(minimal.query), tokenize(text), frequencies),
         }
-        for minimal, score, text in zip(contrast.minimal, found, side.document, strict=True)
-    ]
+        for minimal, score, text in zip(contrast.minimal, found, pairs.document, strict=True)
+    )
 
 
 def steps(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -81,12 +81,5 @@ def steps(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "occurrences", "gain", "low", "high", "n"])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    given = options(argparse.ArgumentParser(description=__doc__), argv)
-    axioms = Axioms(load(given.model), collection(given.collection), seed=given.seed)
-    findings = trace(axioms.model, axioms, given.pairs)  # type: ignore[arg-type]
-    save(given, __file__, {"pairs": findings.pairs, "steps": findings.steps})
-
-
 if __name__ == "__main__":
-    main()
+    main(__spec__.name)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from crosslens.analyses.catalogue import Analysis, catalogue
 from rich.table import Table
 from rich.text import Text
+
+from crosslens.analyses.catalogue import Analysis, catalogue
 
 from .gate import gate
 from .options import (

@@ -132,9 +132,7 @@ def test(
             show_path(folder)
             return
         show(run.findings, say)
-        say.print(
-            Text.assemble("\nTables and circuit: ", (str(folder), "bold")), soft_wrap=True
-        )
+        say.print(Text.assemble("\nTables and circuit: ", (str(folder), "bold")), soft_wrap=True)
 
 
 def show(findings: "Findings", say: Console) -> None:

@@ -1,9 +1,9 @@
 """How a command ends: exit codes, one clear line for what is wrong, signals.
 
-    0    done
-    2    something that the user can set right: one line names it and the way out
-    3    a fault of CrossLens: one line to report; --debug shows the traceback
-    130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
+0    done
+2    something that the user can set right: one line names it and the way out
+3    a fault of CrossLens: one line to report; --debug shows the traceback
+130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
 """
 
 import dis
