@@ -1,7 +1,5 @@
 """Is IDF stored along one direction of the embeddings, and does the score read it?
 
-    python -m crosslens.analyses.idf_direction --model embedded --reader 5.1 --out runs/idf
-
 First every singular direction of the word embeddings is correlated with IDF, with the rows as
 they are (as the authors did) and centred. Then the coordinate of the selected term of TFC1 pairs
 is turned up and down: the score, and what [CLS] reads of the term, should follow; controls of
@@ -9,17 +7,16 @@ the same size should not. `--authors` edits U_0 of the rows as they are, in plac
 that goes best with IDF.
 """
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crosslens import (
     Axioms,
-    collection,
-    Contrast,
     CrossEncoder,
     directions_of,
     dose_response,
@@ -27,17 +24,26 @@ from crosslens import (
     idf_correlations,
     idf_direction,
     idf_doses,
-    load,
     TokenIdf,
-    Unit,
 )
 
-from .rarity import add_options, rarity, Stored, stored
-from .running import options, save
+from .rarity import rarity, Stored, stored
+from .running import Given, main
+
+
+class Options(NamedTuple):
+    """Whose attention is observed, and what is edited."""
+
+    reader: Annotated[str, "Heads whose attention is observed, as in '10.1 11.3'."] = ""
+    authors: Annotated[bool, "Edit U_0 of the rows as they are."] = False
+    df: Annotated[
+        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
+    ] = None
+    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
 
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per singular direction, one per pair and dose, and one per kind of edit."""
 
     directions: pd.DataFrame  # rows ("as they are", "centred"), k, pearson, low, high, chance, ...
@@ -45,34 +51,40 @@ class Findings:
     response: pd.DataFrame  # response, edit, monotone, low, high, lowest, highest, n
 
 
-def trace(
-    model: CrossEncoder,
-    contrast: Contrast,
-    idf: TokenIdf,
-    held: Stored,
-    *,
-    readers: Sequence[Unit] = (),
-    seed: int = 0,
-) -> Findings:
-    """The correlations of every direction, and the edit of the one that is `held` to be IDF's."""
+def analyse(given: Given) -> Answer:
+    """The correlations of every direction, and the edit of the one that is IDF's."""
+    model, options = given.model, given.options
+    idf = rarity(options, model, given.texts)
     directions = [
-        idf_correlations(directions_of(model.W_E, centre=centre), idf, seed=seed).assign(rows=rows)
-        for rows, centre in (("as they are", False), ("centred", True))
+        given.keep("directions", rows.replace(" ", "-"), partial(correlated, given, idf, rows))
+        for rows in ("as they are", "centred")
     ]
-    doses = idf_doses(
-        model,
-        contrast.more,
-        held.direction,
-        targets=targets(held, idf),
-        readers=readers,
-        seed=seed,
-    )
+    held = authors(model, idf) if options.authors else stored(model, idf)
+    doses = given.keep("doses", "all", partial(edited, given, idf, held))
     responses = ["score", *(name for name in doses.columns if name.startswith("attention"))]
     response = [
         dose_response(doses, response=name).assign(response=name, k=held.direction.k)
         for name in responses
     ]
-    return Findings(pd.concat(directions), doses, pd.concat(response))
+    return Answer(pd.concat(directions), doses, pd.concat(response))
+
+
+def correlated(given: Given, idf: TokenIdf, rows: str) -> pd.DataFrame:
+    """Every singular direction of the embeddings, "as they are" or "centred", against IDF."""
+    directions = directions_of(given.model.W_E, centre=rows == "centred")
+    return idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)
+
+
+def edited(given: Given, idf: TokenIdf, held: Stored) -> pd.DataFrame:
+    """The score, and what readers attend to, at each dose of IDF along the direction."""
+    return idf_doses(
+        given.model,
+        Axioms(given.model, given.texts, seed=given.seed).tfc1(given.pairs).more,
+        held.direction,
+        targets=targets(held, idf),
+        readers=sorted(heads(given.options.reader)),
+        seed=given.seed,
+    )
 
 
 def targets(held: Stored, idf: TokenIdf) -> list[float]:
@@ -88,33 +100,5 @@ def authors(model: CrossEncoder, idf: TokenIdf) -> Stored:
     return Stored(direction, direction.values, is_log=False)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reader", default="", help="heads whose attention to look at: '10.1'")
-    parser.add_argument("--authors", action="store_true", help="edit U_0 of the rows as they are")
-    add_options(parser)
-    given = options(parser, argv)
-    model, asked = load(given.model), collection(given.collection)
-    contrast = Axioms(model, asked, seed=given.seed).tfc1(given.pairs)
-    idf = rarity(given, model, asked)
-    findings = trace(
-        model,
-        contrast,
-        idf,
-        authors(model, idf) if given.authors else stored(model, idf),
-        readers=sorted(heads(given.reader)),
-        seed=given.seed,
-    )
-    save(
-        given,
-        __file__,
-        {
-            "directions": findings.directions,
-            "doses": findings.doses,
-            "response": findings.response,
-        },
-    )
-
-
 if __name__ == "__main__":
-    main()
+    main(__spec__.name)

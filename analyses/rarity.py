@@ -1,11 +1,11 @@
 """Where an analysis takes IDF from: the collection itself, or a table counted in a larger one."""
 
-import argparse
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,26 +13,48 @@ from torch import Tensor
 from crosslens import Collection, CrossEncoder, idf_direction, IdfDirection, TokenIdf
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """A table of document frequencies, with the size of the collection it was counted in."""
-    parser.add_argument("--df", help="JSON of document frequencies by word piece, may be gzipped")
-    parser.add_argument("--df-documents", type=int, help="how many documents --df was counted in")
+class Counted(Protocol):
+    """Options that may name a table of document frequencies."""
+
+    @property
+    def df(self) -> Path | None: ...
+    @property
+    def df_documents(self) -> int | None: ...
 
 
-def rarity(given: argparse.Namespace, model: CrossEncoder, collection: Collection) -> TokenIdf:
-    """The IDF of the model's tokens, by the table given or else by the collection's documents."""
+def rarity(options: Counted, model: CrossEncoder, collection: Collection) -> TokenIdf:
+    """The IDF of the model's tokens, by the table given or else by the collection's documents.
+
+    Raises:
+        ValueError: one of --df and --df-documents without the other, or the file is no table of
+            numbers by word piece.
+    """
+    if (options.df is None) != (options.df_documents is None):
+        raise ValueError(
+            f"--df is {options.df} and --df-documents {options.df_documents}; the one needs the "
+            "other: a table of counts, and the number of documents that they are out of"
+        )
     tokenizer = model.tokens.tokenizer
-    if given.df is None:
+    if options.df is None or options.df_documents is None:
         return TokenIdf.of_documents(tokenizer, collection.documents.values())
-    if given.df_documents is None:
-        raise ValueError(f"--df {given.df} needs --df-documents: the N that its counts are out of")
-    return TokenIdf.of_df(tokenizer, table(given.df), given.df_documents, source=given.df)
+    return TokenIdf.of_df(
+        tokenizer, table(options.df), options.df_documents, source=str(options.df)
+    )
 
 
-def table(path: str) -> Mapping[str, int]:
-    """What the file holds."""
-    raw = Path(path).read_bytes()
-    return json.loads(gzip.decompress(raw) if path.endswith(".gz") else raw)
+def table(path: Path) -> Mapping[str, int]:
+    """The document frequencies in the file."""
+    raw = path.read_bytes()
+    try:
+        found = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no JSON, or damaged: {error}") from None
+    if not isinstance(found, dict) or not all(
+        isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        for count in found.values()
+    ):
+        raise ValueError(f"{path} is no table of document frequencies: word piece to count")
+    return found
 
 
 class Stored(NamedTuple):
