@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from crosslens import attention_to_matches, auroc, Axioms, patching, plant, spearman
+from crosslens import Axioms, patching, plant
+from crosslens.discovery import attention_to_matches
+from crosslens.stats import auroc, spearman
 
 from .running import Given, main
 

@@ -1,7 +1,5 @@
 """Which discovery method finds a planted circuit, and at what cost?
 
-    python -m crosslens.analyses.discovery --out runs/discovery
-
 Of each planted model (`planted_family`) every method ranks the heads, the neurons and the
 edges, and the truth is known. R-precision is the share of true members among as many parts as
 there are members: 1 if the method is right, the share of members among all parts by chance.
@@ -11,7 +9,6 @@ the method's largest count as equal, and an even share of equals as found. Arith
 counted as so many forward passes over the pairs, in the first condition; seconds are medians.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,38 +16,44 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
 from crosslens import (
-    auroc,
-    average_precision,
     Axioms,
-    bootstrap_interval,
     Collection,
-    collection,
     discover,
-    forward_passes,
     load,
-    methods_for,
     plant,
-    r_precision,
 )
+from crosslens.discovery import forward_passes, methods_for
+from crosslens.stats import auroc, average_precision, bootstrap_interval, r_precision
 
 from .heatmap import heatmap
 from .planted_family import CONDITIONS, QUICK, SLOW, SYNONYMS, tasks
-from .running import options, save
+from .running import Given
 
 
 ROUNDING: Final = 1e-5
 MEASURES: Final = (r_precision, auroc, average_precision)
 
 
+class Options(NamedTuple):
+    model: None = None  # it plants its own
+    pairs: int = 3
+    seeds: Annotated[int, "Planted models of each condition."] = 3
+    jobs: Annotated[int | None, "Processes; by default one for each core."] = None
+    quick: Annotated[bool, "One tiny model, in this process, its arithmetic not counted."] = False
+    conditions: Annotated[
+        str, "Conditions by name, separated by commas; by default all but the slow '12 x 12'."
+    ] = ""
+
+
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per model, kind of part and method; means with intervals; and the answer."""
 
     models: pd.DataFrame
@@ -67,7 +70,7 @@ class Question(NamedTuple):
     is_counted: bool  # whether the arithmetic is counted as well: everything runs once more
 
 
-def trace(
+def all_methods(
     texts: Collection,
     *,
     conditions: Sequence[str],
@@ -75,7 +78,7 @@ def trace(
     n: int,
     jobs: int,
     with_cost: bool = True,
-) -> Findings:
+) -> Answer:
     """Every method on every condition, over `n` pairs of a model for each seed.
 
     `with_cost` counts the arithmetic, of the first model alone.
@@ -94,7 +97,7 @@ def trace(
             found = list(pool.map(measure, asked))
     models = pd.concat(found, ignore_index=True)
     summary = summarised(models)
-    return Findings(models, summary, answered(summary))
+    return Answer(models, summary, answered(summary))
 
 
 def measured(texts: Collection, question: Question) -> pd.DataFrame:
@@ -166,31 +169,29 @@ def answered(summary: pd.DataFrame) -> pd.DataFrame:
     return table.join(cost).reset_index()
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="planted models of each condition")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--quick", action="store_true", help="one tiny model, here, no cost")
-    parser.add_argument(
-        "--conditions",
-        nargs="+",
-        choices=CONDITIONS,
-        default=[name for name in CONDITIONS if name != SLOW],
-        help=f"by default all but {SLOW!r}",
-        metavar="NAME",
-    )
-    given = options(parser, argv, model=None, pairs=3)
-    findings = trace(
-        collection(given.collection),
-        conditions=QUICK if given.quick else given.conditions,
-        seeds=range(given.seed, given.seed + (1 if given.quick else given.seeds)),
+def analyse(given: Given) -> Answer:
+    """Every method on every planted model that was asked for."""
+    options = given.options
+    conditions = QUICK if options.quick else conditions_of(options.conditions)
+    return all_methods(
+        given.texts,
+        conditions=conditions,
+        seeds=range(given.seed, given.seed + (1 if options.quick else options.seeds)),
         n=given.pairs,
-        jobs=1 if given.quick else given.jobs,
-        with_cost=not given.quick,
+        jobs=1 if options.quick else options.jobs or os.cpu_count() or 1,
+        with_cost=not options.quick,
     )
-    tables = {name: getattr(findings, name) for name in ("models", "summary", "answer")}
-    save(given, __file__, tables, pages={"heatmap.html": heatmap(findings.summary)})
 
 
-if __name__ == "__main__":
-    main()
+def conditions_of(names: str) -> list[str]:
+    """The conditions called `names`; all but the slow one where none is named."""
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in CONDITIONS:
+            raise LookupError(f"no condition is called {name!r}; known are {', '.join(CONDITIONS)}")
+    return chosen or [name for name in CONDITIONS if name != SLOW]
+
+
+def draw(answer: Answer) -> dict[str, str]:
+    """The heatmap of methods by conditions."""
+    return {"heatmap.html": heatmap(answer.summary)}

@@ -1,7 +1,5 @@
 """Whose circuit is faithful?
 
-    python -m crosslens.analyses.faithfulness --model embedded --out runs/faithfulness
-
 Every discovery method ranks the heads, and those of edges rank the edges, on one half of a TFC1
 contrast. On the other half circuits of the first of each ranking are kept, the rest being what
 it is without the signal, and the share of the contrast that they restore is drawn over their
@@ -13,12 +11,11 @@ Then heads alone rerank the collection, the others at their mean: the best of ea
 many as `--share` of all heads, against the whole model.
 """
 
-import argparse
 from collections.abc import Callable, Collection as Names, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,31 +24,31 @@ import torch
 from crosslens import (
     ablate,
     Axioms,
-    bootstrap_interval,
     Collection,
-    collection,
     Contrast,
     CrossEncoder,
-    Curve,
-    curve,
     discover,
-    drawn_from,
     Edge,
-    Faithfulness,
-    Graph,
     Hook,
-    keep_edges,
-    keep_nodes,
-    load,
-    mean_over,
-    methods_for,
     Pairs,
     rerank,
-    rerank_alone,
     Unit,
 )
+from crosslens.discovery import methods_for
+from crosslens.faithfulness import (
+    Curve,
+    curve,
+    drawn_from,
+    Faithfulness,
+    Graph,
+    keep_edges,
+    keep_nodes,
+    mean_over,
+    rerank_alone,
+)
+from crosslens.stats import bootstrap_interval
 
-from .running import options, save
+from .running import Given, Watch
 
 
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -71,8 +68,20 @@ RESTS: Final[Mapping[str, Callable[[CrossEncoder, Pairs, int], Rest | None]]] = 
 )
 
 
+class Options(NamedTuple):
+    pairs: int = 24
+    share: Annotated[float, "Of all heads, to rerank with."] = 0.2
+    rest: Annotated[
+        Literal["base", "mean", "drawn", "zero"], "What stands where a circuit has no part."
+    ] = "base"
+    no_edges: Annotated[bool, "Heads only."] = False
+    costly: Annotated[bool, "Edge patching too: a pass for each edge."] = False
+    queries: Annotated[int | None, "Rerank so many queries instead of all."] = None
+    documents: Annotated[int, "Of each query, where only some queries are reranked."] = 20
+
+
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per method, size and pair; the effect on rankings; the areas, which answer."""
 
     curves: pd.DataFrame  # kind, method, share, pair, restored
@@ -89,7 +98,7 @@ class Kind:
     keep: Callable[..., Faithfulness]
 
 
-def trace(
+def grown_circuits(
     model: CrossEncoder,
     contrast: Contrast,
     texts: Collection,
@@ -99,7 +108,8 @@ def trace(
     left_out: Names[str] = (COSTLY,),
     rest: str = "base",
     seed: int = 0,
-) -> Findings:
+    watch: Watch = lambda step, done, of: None,
+) -> Answer:
     """Curves and areas of every method; and what its best heads, `share` of all, rerank to.
 
     `left_out` names methods to do without; `rest`, one of `RESTS`, what is not in a circuit.
@@ -114,7 +124,9 @@ def trace(
     areas: list[dict] = []
     best: dict[str, list[Unit]] = {}
     for kind in kinds:
-        for method in (each for each in methods_for(kind.parts) if each.name not in left_out):
+        methods = [each for each in methods_for(kind.parts) if each.name not in left_out]
+        for done, method in enumerate(methods):
+            watch(f"growing circuits of {kind.name}", done, len(methods))
             rankings = (
                 at_random(kind.parts, seed)
                 if method.name == "random"
@@ -129,7 +141,7 @@ def trace(
             if kind.name == "heads":
                 first = rankings[0][: max(1, round(share * len(heads)))]
                 best[method.name] = [part for part in first if isinstance(part, Unit)]
-    return Findings(
+    return Answer(
         pd.concat(curves, ignore_index=True),
         reranked(model, texts, contrast, best),
         pd.DataFrame(areas),
@@ -180,32 +192,17 @@ def reranked(
     return pd.concat(tables, ignore_index=True)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=0.2, help="of all heads, to rerank with")
-    parser.add_argument("--rest", choices=RESTS, default="base", help="what is not in a circuit")
-    parser.add_argument("--no-edges", action="store_true", help="heads only")
-    parser.add_argument("--costly", action="store_true", help=f"{COSTLY} too: a pass per edge")
-    parser.add_argument("--queries", type=int, help="rerank so many queries instead of all")
-    parser.add_argument("--documents", type=int, default=20, help="of each, where some are")
-    given = options(parser, argv)
-    model, texts = load(given.model), collection(given.collection)
-    findings = trace(
-        model,
-        Axioms(model, texts, seed=given.seed).tfc1(given.pairs),
-        texts.sample(given.queries, given.documents) if given.queries else texts,
-        share=given.share,
-        with_edges=not given.no_edges,
-        left_out=() if given.costly else (COSTLY,),
-        rest=given.rest,
+def analyse(given: Given) -> Answer:
+    """Circuits of every method, found on one half of the pairs and scored on the other."""
+    options, texts = given.options, given.texts
+    return grown_circuits(
+        given.model,
+        Axioms(given.model, texts, seed=given.seed).tfc1(given.pairs),
+        texts.sample(options.queries, options.documents) if options.queries else texts,
+        share=options.share,
+        with_edges=not options.no_edges,
+        left_out=() if options.costly else (COSTLY,),
+        rest=options.rest,
         seed=given.seed,
+        watch=given.watch,
     )
-    save(
-        given,
-        __file__,
-        {"curves": findings.curves, "rankings": findings.rankings, "areas": findings.areas},
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Is it enough to train the embeddings, and does aligning them with IDF first help?
 
-    python -m crosslens.analyses.fine_tuning --model embedded --collection wikiqa --out runs/tuning
-
 A reranker is fitted to a collection (Lu et al., 2025, appendix F.2): by all parameters; by the
 embeddings alone; by the embeddings alone, their IDF direction first set to the collection's IDF;
 and by that alignment without training. Queries are split by their ids: trained on, selected by
@@ -9,40 +7,58 @@ and by that alignment without training. Queries are split by their ids: trained 
 much of a difference is chance. The authors select on their test queries.
 """
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import pandas as pd
 import torch
 
 from crosslens import (
+    Collection,
+    CrossEncoder,
+    rerank,
+)
+from crosslens.effectiveness import evaluate
+from crosslens.idf import TokenIdf
+from crosslens.tuning import (
     aligned,
     best_of,
-    Collection,
-    collection,
     cross_entropy,
-    CrossEncoder,
-    embeddings,
-    evaluate,
     examples_of,
-    load,
-    rerank,
+    is_embedding,
     split_queries,
     squared_error,
-    TokenIdf,
     tune,
     Tuning,
 )
 
-from .rarity import add_options, rarity
-from .running import begin, options, save
+from .rarity import rarity
+from .running import Given, Watch
 
 
 LOSSES = {"cross-entropy": cross_entropy, "squared error": squared_error}
+
+
+class Options(NamedTuple):
+    queries: Annotated[int, "In all parts together, at most."] = 60
+    documents: Annotated[int, "Candidates of each query, at most."] = 10
+    epochs: Annotated[int, "Epochs of each arm."] = 3
+    rate: Annotated[float, "The learning rate."] = 2e-5
+    batch: Annotated[int, "Examples in a batch."] = 32
+    negatives: Annotated[int, "For each relevant document."] = 3
+    loss: Annotated[Literal["cross-entropy", "squared error"], "What is minimised."] = (
+        "cross-entropy"
+    )
+    seeds: Annotated[int, "Trainings of each arm, from --seed on."] = 3
+    df: Annotated[
+        Path | None,
+        "JSON of document frequencies by word piece, may be gzipped; by default they "
+        "are counted in the collection.",
+    ] = None
+    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ ARMS = (
 
 
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per epoch, one per test query, and one per arm and seed."""
 
     epochs: pd.DataFrame  # arm, seed, epoch, loss, validated
@@ -72,7 +88,7 @@ class Findings:
     arms: pd.DataFrame  # arm, seed, epoch (kept), share (trained), validation, nDCG@10, RR@10
 
 
-def trace(
+def all_arms(
     model: CrossEncoder,
     asked: Collection,
     idf: TokenIdf,
@@ -82,15 +98,16 @@ def trace(
     seeds: Sequence[int],
     loss: str = "cross-entropy",
     negatives: int = 3,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Findings:
+    watch: Watch = lambda step, done, of: None,
+) -> Answer:
     """Every arm under every seed; states are kept in `folder`, so that a run can go on.
 
-    `progress` is told of each arm when it is done.
+    `watch` counts arms and seeds.
     """
     split = split_queries(asked)
     validation, test = (part(asked, qids) for qids in (split.validation, split.test))
     epochs, queries, arms = [], [], []
+    of = sum(len(seeds) if arm.trains != "nothing" else 1 for arm in ARMS)
     for arm in ARMS:
         for seed in seeds if arm.trains != "nothing" else seeds[:1]:
             tuned = deepcopy(model)
@@ -111,7 +128,7 @@ def trace(
                     validate,
                     folder / f"{ARMS.index(arm)}-{seed}.safetensors",
                     tuning=replace(tuning, seed=seed),
-                    chosen=embeddings if arm.trains == "embeddings" else lambda _: True,
+                    chosen=is_embedding if arm.trains == "embeddings" else lambda _: True,
                     loss=LOSSES[loss],
                 )
                 kept, _, validated = best_of(history)
@@ -121,9 +138,8 @@ def trace(
             means = found.mean().to_dict()
             row = {"epoch": kept, "share": share(model, arm), "validation": validated, **means}
             arms.append({**names, **row})
-            reached = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-            progress(f"{arm.name}, seed {seed}: epoch {kept} of the best validation; {reached}")
-    return Findings(pd.concat(epochs), pd.concat(queries), pd.DataFrame(arms))
+            watch("tuning", len(arms), of)
+    return Answer(pd.concat(epochs), pd.concat(queries), pd.DataFrame(arms))
 
 
 def effectiveness(model: CrossEncoder, judged: Collection) -> pd.DataFrame:
@@ -138,7 +154,7 @@ def effectiveness(model: CrossEncoder, judged: Collection) -> pd.DataFrame:
 def share(model: CrossEncoder, arm: Arm) -> float:
     """Which share of the parameters an arm trains."""
     sizes = {name: each.numel() for name, each in model.named_parameters()}
-    trained = {"all": sizes, "embeddings": filter(embeddings, sizes), "nothing": ()}[arm.trains]
+    trained = {"all": sizes, "embeddings": filter(is_embedding, sizes), "nothing": ()}[arm.trains]
     return sum(sizes[name] for name in trained) / sum(sizes.values())
 
 
@@ -149,39 +165,17 @@ def part(asked: Collection, qids: Sequence[str]) -> Collection:
     return replace(asked, qrels=judged, candidates=kept)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=60, help="in all parts together, at most")
-    parser.add_argument("--documents", type=int, default=10, help="candidates of each, at most")
-    parser.add_argument("--epochs", type=int, default=Tuning.epochs)
-    parser.add_argument("--rate", type=float, default=Tuning.rate)
-    parser.add_argument("--batch", type=int, default=Tuning.batch)
-    parser.add_argument("--negatives", type=int, default=3, help="for each relevant document")
-    parser.add_argument("--loss", choices=sorted(LOSSES), default="cross-entropy")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    add_options(parser)
-    given = options(parser, argv, model="embedded")
-    model, whole = load(given.model), collection(given.collection)
-    run = begin(given, __file__, resume=given.resume)
-    findings = trace(
-        model,
-        whole.sample(given.queries, given.documents, given.seed),
-        rarity(given, model, whole),
-        run.folder / "states",
-        tuning=Tuning(given.epochs, given.rate, batch=given.batch),
-        seeds=given.seeds,
-        loss=given.loss,
-        negatives=given.negatives,
-        progress=partial(print, flush=True),
+def analyse(given: Given) -> Answer:
+    """Every arm under every seed, resumed where its states were kept."""
+    options, whole = given.options, given.texts
+    return all_arms(
+        given.model,
+        whole.sample(options.queries, options.documents, given.seed),
+        rarity(options, given.model, whole),
+        given.run.folder / "states",
+        tuning=Tuning(options.epochs, options.rate, batch=options.batch),
+        seeds=range(given.seed, given.seed + options.seeds),
+        loss=options.loss,
+        negatives=options.negatives,
+        watch=given.watch,
     )
-    save(
-        given,
-        __file__,
-        {"epochs": findings.epochs, "queries": findings.queries, "arms": findings.arms},
-        findings=run,
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -18,9 +18,11 @@ import pandas as pd
 from crosslens import (
     Axioms,
     CrossEncoder,
+    heads,
+)
+from crosslens.idf import (
     directions_of,
     dose_response,
-    heads,
     idf_correlations,
     idf_direction,
     idf_doses,

@@ -1,7 +1,5 @@
 """Can a term's influence be turned up or down by its IDF coordinate?
 
-    python -m crosslens.analyses.idf_edit --model embedded --scales 3 10 --out runs/idf_edit
-
 The rarest term of each query has its IDF coordinate raised and lowered, and the query's
 candidates are ranked again: do documents with the term rise when it is raised, and fall when it is
 lowered, and what does that cost in nDCG@10? Scaling the whole embedding is the control. With
@@ -11,34 +9,30 @@ others 1, and `safe` is (DCG - worst DCG) / (ideal DCG - worst DCG) of the whole
 authors' own script computes it from unsorted labels, so that no score can change it.)
 """
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from crosslens import (
-    bootstrap_interval,
     Collection,
-    collection,
     CrossEncoder,
-    evaluate,
-    Frequencies,
     Hook,
-    IdfDirection,
-    load,
-    relevant_from,
     rerank,
     Run,
-    scale_rows,
-    tokenize,
 )
+from crosslens.effectiveness import evaluate, relevant_from
+from crosslens.idf import IdfDirection
+from crosslens.interventions import scale_rows
+from crosslens.signals import Frequencies, tokenize
+from crosslens.stats import bootstrap_interval
 
-from .rarity import add_options, rarity, stored
-from .running import options, save
+from .rarity import rarity, stored
+from .running import Given
 
 
 UNWANTED, OTHER, RELEVANT = -10.0, 1.0, 2.0  # what a document is worth to a reader
@@ -46,8 +40,21 @@ UNWANTED, OTHER, RELEVANT = -10.0, 1.0, 2.0  # what a document is worth to a rea
 Edit = Callable[[Sequence[int]], Hook]
 
 
+class Options(NamedTuple):
+    scales: Annotated[str, "How far the coordinate is scaled, separated by commas."] = "3, 10"
+    words: Annotated[Path | None, "A file of unwanted words, one a line."] = None
+    queries: Annotated[int, "Queries, at most."] = 20
+    documents: Annotated[int, "Candidates of each query, at most."] = 10
+    df: Annotated[
+        Path | None,
+        "JSON of document frequencies by word piece, may be gzipped; by default they "
+        "are counted in the collection.",
+    ] = None
+    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
+
+
 @dataclass(frozen=True)
-class Findings:
+class Answer:
     """One row per query, document and edit; one per query and edit; one per edit."""
 
     documents: pd.DataFrame  # edit, qid, docid, has_term, score, rank, change (of the score), rise
@@ -55,12 +62,12 @@ class Findings:
     edits: pd.DataFrame  # edit; change of score and rise, with a term and without; nDCG@10, safe
 
 
-def trace(
+def ranked_under_edits(
     model: CrossEncoder,
     asked: Collection,
     terms: Mapping[str, Sequence[str]],
     edits: Mapping[str, Edit],
-) -> Findings:
+) -> Answer:
     """The candidates of every query, ranked under each edit of that query's `terms`."""
     ids = {asked.queries[qid]: tokens_of(model, words) for qid, words in terms.items()}
 
@@ -76,7 +83,7 @@ def trace(
     runs = {"none": before, **{name: ranked(edit) for name, edit in edits.items()}}
     documents = pd.concat([moves(name, run, before, asked, terms) for name, run in runs.items()])
     queries = pd.concat([worth(name, run, asked, terms) for name, run in runs.items()])
-    return Findings(documents, queries, summary(documents, queries))
+    return Answer(documents, queries, summary(documents, queries))
 
 
 def tokens_of(model: CrossEncoder, words: Sequence[str]) -> list[int]:
@@ -184,30 +191,19 @@ def rarest_terms(asked: Collection, counted: Collection) -> dict[str, list[str]]
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scales", type=float, nargs="+", default=[3.0, 10.0])
-    parser.add_argument("--words", type=Path, help="a file of unwanted words, one a line")
-    parser.add_argument("--queries", type=int, default=20, help="at most")
-    parser.add_argument("--documents", type=int, default=10, help="of each query, at most")
-    add_options(parser)
-    given = options(parser, argv)
-    given.words = given.words and str(given.words)
-    model, whole = load(given.model), collection(given.collection)
-    asked = whole.sample(given.queries, given.documents, given.seed)
-    if given.words:
-        words = tokenize(Path(given.words).read_text(encoding="utf-8"))
+def analyse(given: Given) -> Answer:
+    """The rarest term of each query, or the words of a file, up and down."""
+    options, whole = given.options, given.texts
+    scales = [float(each) for each in options.scales.split(",")]
+    asked = whole.sample(options.queries, options.documents, given.seed)
+    if options.words is not None:
+        words = tokenize(options.words.read_text(encoding="utf-8"))
         terms = {qid: words for qid in asked.candidates}
     else:
         terms = rarest_terms(asked, whole)
-    asked = only(asked, list(terms))
-    direction = stored(model, rarity(given, model, whole)).direction
-    findings = trace(model, asked, terms, edits_of(direction, given.scales))
-    save(
-        given,
-        __file__,
-        {"documents": findings.documents, "queries": findings.queries, "edits": findings.edits},
-    )
+    direction = stored(given.model, rarity(options, given.model, whole)).direction
+    edits = edits_of(direction, scales)
+    return ranked_under_edits(given.model, only(asked, list(terms)), terms, edits)
 
 
 def only(asked: Collection, qids: Sequence[str]) -> Collection:
@@ -222,7 +218,3 @@ def only(asked: Collection, qids: Sequence[str]) -> Collection:
         source=asked.source,
         pool=asked.pool,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -18,22 +18,24 @@ import pandas as pd
 
 from crosslens import (
     Axioms,
-    by_place,
     Collection,
-    compare_formulas,
     Contrast,
     CrossEncoder,
+    heads,
+    NotMeasurable,
+    patching,
+    Unit,
+)
+from crosslens.surrogate import (
+    by_place,
+    compare_formulas,
     fit_formula,
     formulas_of,
-    heads,
     observe_candidates,
-    patching,
     ranking_agreement,
     ridge,
     shared,
-    Unit,
 )
-from crosslens.not_measurable import NotMeasurable
 
 from .rarity import rarity, stored
 from .running import Given, main

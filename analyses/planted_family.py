@@ -19,7 +19,16 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from crosslens import Circuit, CrossEncoder, Edge, Graph, neuron, Planted, Recipe, Site, Unit
+from crosslens import (
+    Circuit,
+    CrossEncoder,
+    Edge,
+    neuron,
+    Site,
+    Unit,
+)
+from crosslens.faithfulness import Graph
+from crosslens.planted import Planted, Recipe
 
 
 SYNONYMS: Final[Mapping[str, str]] = MappingProxyType(

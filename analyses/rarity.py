@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from crosslens import Collection, CrossEncoder, idf_direction, IdfDirection, TokenIdf
+from crosslens import Collection, CrossEncoder
+from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 
 
 class Counted(Protocol):

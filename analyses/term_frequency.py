@@ -14,13 +14,11 @@ import torch
 
 from crosslens import (
     Axioms,
-    bm25,
-    bootstrap_interval,
     Contrast,
     CrossEncoder,
-    Frequencies,
-    tokenize,
 )
+from crosslens.signals import bm25, Frequencies, tokenize
+from crosslens.stats import bootstrap_interval
 
 from .running import Given, main
 

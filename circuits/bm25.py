@@ -17,7 +17,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from crosslens import Circuit, Faithfulness, keep_nodes, Unit
+from crosslens import Circuit, Unit
+from crosslens.faithfulness import Faithfulness, keep_nodes
 
 from . import contextual, embedded, matching, relevance
 from .claim import Claim, Figure, Known, mean_of, Verdict

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from crosslens import bootstrap_interval, Unit
+from crosslens import Unit
+from crosslens.stats import bootstrap_interval
 
 
 Evidence = TypeVar("Evidence")  # what a test looks at: a model, texts, and what was measured

@@ -12,7 +12,8 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. The name 
 
 from typing import Final
 
-from crosslens import attention_within_query, heads
+from crosslens import heads
+from crosslens.attention import attention_within_query
 
 from . import embedded
 from .claim import Claim, Figure, Known, Verdict

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import idf_correlations, idf_doses
+from crosslens.idf import idf_correlations, idf_doses
 
 from .claim import Claim, Figure, Known, mean_of, Verdict
 from .evidence import Evidence, score

@@ -16,25 +16,24 @@ from jaxtyping import Float
 
 from crosslens import (
     Axioms,
-    BestColumn,
-    Chain,
     Circuit,
     Collection,
-    compare_formulas,
     Contrast,
     CrossEncoder,
+    Pairs,
+    trace,
+    Unit,
+)
+from crosslens.attribution import Chain, patch_together
+from crosslens.idf import idf_direction, IdfDirection, TokenIdf
+from crosslens.surrogate import (
+    BestColumn,
+    compare_formulas,
     Fit,
     fit_score,
     formulas_of,
-    idf_direction,
-    IdfDirection,
     observe_candidates,
     Observed,
-    Pairs,
-    patch_together,
-    TokenIdf,
-    trace,
-    Unit,
 )
 
 from .claim import Figure, mean_of

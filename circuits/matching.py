@@ -13,13 +13,8 @@ Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645, section 4
 
 from typing import Final
 
-from crosslens import (
-    attention_similarity,
-    heads,
-    length_curve,
-    saturation_curve,
-    soft_tf_gain,
-)
+from crosslens import heads
+from crosslens.attention import attention_similarity, length_curve, saturation_curve, soft_tf_gain
 
 from . import embedded
 from .claim import Claim, Figure, Known, mean_of, Verdict

@@ -23,7 +23,17 @@ from ir_measures import ScoredDoc
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from crosslens import Collection, conductance, evaluate, Flow, Hook, padded, Pairs, Run, Site, Unit
+from crosslens import (
+    Collection,
+    conductance,
+    Hook,
+    Pairs,
+    Run,
+    Site,
+    Unit,
+)
+from crosslens.attribution import Flow, padding_baseline
+from crosslens.effectiveness import evaluate
 
 from .claim import Claim, Figure, Known, mean_of, Verdict
 from .evidence import Evidence, FEWEST, score
@@ -206,7 +216,7 @@ def ranked(evidence: Evidence, judged: Judged) -> Neurons:
     evidence.watch("Conductance of neurons", 0, 1)
     pairs = judged.pairs(evidence)
     pad: Any = evidence.model.tokens.tokenizer.pad_token_id
-    baseline = padded(evidence.model, pairs, pad_id=int(pad or 0))
+    baseline = padding_baseline(evidence.model, pairs, pad_id=int(pad or 0))
     flow = conductance(evidence.model, pairs, baseline, steps=STEPS)
     evidence.watch("Conductance of neurons", 1, 1)
     return Neurons.of(flow, torch.tensor(judged.rows["is_relevant"].tolist()))

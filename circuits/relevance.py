@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from crosslens import attention_follows, attention_shares, heads, Unit
+from crosslens import heads, Unit
+from crosslens.attention import attention_follows, attention_shares
 
 from . import embedded
 from .claim import Claim, Figure, Known, mean_of, Verdict

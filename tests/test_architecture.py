@@ -1,13 +1,17 @@
 """Who may import whom: the design, read from the imports."""
 
 import ast
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
 
+import crosslens
+
 
 ROOT = Path(__file__).parents[1]
-LEAVES = {"signals", "statistics", "not_measurable", "arrays"}  # no model anywhere
+NAMESPACES = {name for name in crosslens.__all__ if ismodule(getattr(crosslens, name))}
+LEAVES = {"signals", "stats", "not_measurable", "arrays"}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
     "not_measurable": set(),
@@ -15,7 +19,7 @@ MAY_IMPORT = {
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
-    "statistics": set(),
+    "stats": set(),
     "signals": set(),
     "corpora": {"signals", "writing"},
     "writing": set(),
@@ -23,8 +27,8 @@ MAY_IMPORT = {
     "versions": set(),
     "findings": {"plain_data", "versions", "writing"},
     "provenance": {"corpora", "model"},
-    "ranking": {"corpora", "statistics", "signals", "writing"},
-    "effectiveness": {"ranking", "corpora", "statistics", "signals"},
+    "ranking": {"corpora", "stats", "signals", "writing"},
+    "effectiveness": {"ranking", "corpora", "stats", "signals"},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},
     "default": {"corpora"},
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
@@ -52,8 +56,10 @@ MAY_IMPORT = {
         "contrasts",
         *LEAVES,
     },
-    "circuits": set(),  # of crosslens' parts, none: what they need is public
-    "analyses": {"circuits"},
+    "attention": {"attribution"},
+    "words": {"attribution"},
+    "circuits": NAMESPACES,  # what they need is public
+    "analyses": {"circuits", *NAMESPACES},
 }
 EVERYTHING = {"report", "cli", "__main__"}  # what a user runs may use every part of src
 FILES = [
@@ -94,6 +100,16 @@ def test_imports_point_downwards(path):
     assert part in MAY_IMPORT, f"{part} has no place in the architecture yet"
     wrong = imports(path) - {part} - MAY_IMPORT[part]
     assert not wrong, f"{path} imports {wrong}"
+
+
+@pytest.mark.parametrize("folder", ["circuits", "analyses"])
+def test_circuits_and_analyses_import_from_namespaces_never_from_files_below(folder):
+    public = {"crosslens", *(f"crosslens.{name}" for name in NAMESPACES)}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            if module.startswith("crosslens") and not module.startswith("crosslens.circuits"):
+                assert module in public, f"{path}:{node.lineno} imports from {module}"
 
 
 def test_the_reader_of_imports_sees_a_wrong_one(tmp_path, monkeypatch):

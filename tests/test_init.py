@@ -3,12 +3,15 @@
 import ast
 import subprocess
 import sys
+from inspect import ismodule
 from pathlib import Path
 
 import crosslens
 
 
 HEAVY = "torch transformers transformer_lens wandb pandas scipy sklearn plotly captum".split()
+
+NAMESPACES = [getattr(crosslens, n) for n in crosslens.__all__ if ismodule(getattr(crosslens, n))]
 
 # Run in a fresh interpreter: this one has long imported everything.
 SCRIPT = f"""
@@ -48,7 +51,17 @@ def test_importing_is_light_and_leaves_global_state_alone():
 def test_every_public_name_is_listed_once_and_resolves():
     stub = ast.parse(Path(crosslens.__file__).with_suffix(".pyi").read_text())
     listed = [alias.name for line in stub.body for alias in line.names]
-    assert len(listed) == len(set(listed))
+    assert len(listed) == len(set(listed)) and len(listed) <= 64, "more than a head can hold"
     assert set(crosslens.__all__) == set(listed)
-    for name in listed:
-        assert getattr(crosslens, name).__module__.startswith("crosslens.")
+    homes = [crosslens, *NAMESPACES]
+    names = [name for home in homes for name in home.__all__]
+    assert len(names) == len(set(names)), "a name has one home"
+    for home in homes:
+        for name in home.__all__:
+            value = getattr(home, name)
+            assert home is crosslens or not ismodule(value), f"{name} hides behind a file's name"
+
+
+def test_every_namespace_says_what_it_holds():
+    for namespace in NAMESPACES:
+        assert namespace.__doc__ and namespace.__all__, namespace.__name__

@@ -2,7 +2,13 @@
 
 import pytest
 
-from crosslens import each, head, heads, neuron, Site
+from crosslens import (
+    head,
+    heads,
+    neuron,
+    Site,
+    units_at,
+)
 from crosslens.sites import KINDS
 
 
@@ -52,7 +58,7 @@ def test_heads_as_papers_write_them():
 
 
 def test_each_is_every_site_at_every_coordinate():
-    units = each([Site("z", 0), Site("z", 1)], "head", iter(range(3)))
+    units = units_at([Site("z", 0), Site("z", 1)], "head", iter(range(3)))
     assert units == [head(layer, i) for layer in range(2) for i in range(3)]
 
 

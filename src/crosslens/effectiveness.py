@@ -10,7 +10,10 @@ from ir_measures import Measure, nDCG, Qrel, RR, ScoredDoc
 
 from .corpora.collection import Collection
 from .ranking import Run
-from .statistics import bootstrap_interval, paired_test
+from .stats import bootstrap_interval, paired_test
+
+
+__all__ = ["agreement", "compare", "evaluate", "relevant_from", "standard_measures"]
 
 
 def relevant_from(qrels: Iterable[Qrel]) -> int:

@@ -151,7 +151,10 @@ class Findings:
         return self._write(file_name(name), text.encode())
 
     def chunk(self, name: str, key: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """One part of table `name`: read if it is finished, else computed and kept."""
+        """One part of table `name`: read if it is finished, else computed and kept.
+
+        Rows and columns are those that `compute` gives.
+        """
         place = f"{CHUNKS}/{file_name(name)}/{file_name(key)}.parquet"
         if not (self.folder / place).is_file():
             self._write(place, parquet(compute()))
@@ -164,19 +167,29 @@ class Findings:
         return sorted(keys, key=in_order)
 
     def gather(self, name: str, *, also_json: bool = False) -> pd.DataFrame:
-        """The table of all finished chunks by order of key, written as a finished table."""
+        """The table of all finished chunks by order of key, written as a finished table.
+
+        Rows follow each other as the chunks do; `also_json` writes them as JSON too.
+        """
         self.table(name, self._gathered(name), also_json=also_json)
         return self.read(name)
 
     def read(self, name: str) -> pd.DataFrame:
-        """A table; of one that was interrupted, its finished chunks."""
+        """A table; of one that was interrupted, its finished chunks.
+
+        Rows and columns are those that were written.
+        """
         path = self.folder / f"{name}.parquet"
         if path.is_file():
             return read_parquet(path)
         return self._gathered(name)
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors that `tensors` wrote under this name."""
+        """The tensors that `tensors` wrote under this name.
+
+        Raises:
+            FileNotFoundError: the run has none of that name.
+        """
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             raise FileNotFoundError(

@@ -32,11 +32,17 @@ class Hook:
         self.write(edited, pairs, seen=activation)
         return edited
 
-    def write(self, into: Tensor, pairs: Pairs, *, seen: Tensor) -> None:
+    def write(
+        self, into: Float[Tensor, "pair ..."], pairs: Pairs, *, seen: Float[Tensor, "pair ..."]
+    ) -> None:
         """Edit what was `seen`, into a tensor that nobody else holds.
 
         The two may be one where no gradient is wanted; with gradients, what the edit read
         must stay as it was.
+
+        Raises:
+            ValueError: the edit gave a tensor of another shape.
+            LookupError: the unit is outside the model.
         """
         self.check(seen)
         old = seen[self.unit.index]
@@ -49,8 +55,12 @@ class Hook:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
         into[self.unit.index] = new
 
-    def check(self, activation: Tensor) -> None:
-        """Refuse a coordinate that this model does not have."""
+    def check(self, activation: Float[Tensor, "pair ..."]) -> None:
+        """Refuse a coordinate that this model does not have.
+
+        Raises:
+            LookupError: the unit is outside the model.
+        """
         sizes = dict(zip(self.unit.site.axes, activation.shape, strict=True))
         for axis, i in self.unit.coordinates:
             if isinstance(i, int) and not -sizes[axis] <= i < sizes[axis]:
@@ -69,7 +79,8 @@ class Cache(Mapping[Site, Tensor]):
     def __init__(self, kept: Mapping[Site, Tensor] | None = None) -> None:
         self._kept = dict(kept or {})
 
-    def keep(self, site: Site, activation: Tensor) -> None:
+    def keep(self, site: Site, activation: Float[Tensor, "pair ..."]) -> None:
+        """Record what `site` carries, in place of what was recorded before."""
         self._kept[site] = activation
 
     def __getitem__(self, where: Site | Unit) -> Tensor:
@@ -103,24 +114,53 @@ class Hooked(Protocol):
     """All that a method may ask of a model."""
 
     @property
-    def reads_cls(self) -> bool: ...  # the score reads the last stream at [CLS] alone
-    def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]: ...
-    def sites(self, name: str | None = None) -> list[Site]: ...
-    def heads(self, site: str = "z") -> list[Unit]: ...
-    def hooked(self, *hooks: Hook) -> AbstractContextManager[None]: ...
-    def record(self, *names: str | Site) -> AbstractContextManager[Cache]: ...
-    def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> AbstractContextManager[None]: ...
-    def cls_only(self) -> AbstractContextManager[None]: ...
+    def reads_cls(self) -> bool:
+        """Whether the score reads the last stream at [CLS] alone."""
+        ...
+
+    def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]:
+        """The relevance scores: the logit of each pair, or the difference of two."""
+        ...
+
+    def sites(self, name: str | None = None) -> list[Site]:
+        """The sites called `name`, or all, in the order of the forward pass."""
+        ...
+
+    def heads(self, site: str = "z") -> list[Unit]:
+        """Every attention head at `site`, layer by layer."""
+        ...
+
+    def hooked(self, *hooks: Hook) -> AbstractContextManager[None]:
+        """Attach `hooks` for the length of a `with` block."""
+        ...
+
+    def record(self, *names: str | Site) -> AbstractContextManager[Cache]:
+        """Record the named sites, after all edits, for the length of a `with` block."""
+        ...
+
+    def tapped(self, taps: Iterable[tuple[Site, Tap]]) -> AbstractContextManager[None]:
+        """Pass each site to its function, which may return another tensor, within a block."""
+        ...
+
+    def cls_only(self) -> AbstractContextManager[None]:
+        """Let the last block compute [CLS] alone, where nothing else is read, within a block."""
+        ...
+
     def suffix(
-        self, pairs: Pairs, start: int, given: Tensor | Mapping[str, Tensor]
-    ) -> Float[Tensor, " pair"]: ...
+        self, pairs: Pairs, start: int, given: Float[Tensor, "pair ..."] | Mapping[str, Tensor]
+    ) -> Float[Tensor, " pair"]:
+        """The scores when what block `start` is `given` is computed already."""
+        ...
+
     def relay(
         self,
         start: int,
         stop: int,
         given: Mapping[str, Tensor],
         held: Mapping[int, Mapping[str, Tensor]],
-    ) -> Float[Tensor, "pair pos d_model"]: ...
+    ) -> Float[Tensor, "pair pos d_model"]:
+        """The stream that block `stop` reads, from block `start` on, some outputs held."""
+        ...
 
 
 class HeadWeights(NamedTuple):
@@ -138,7 +178,9 @@ class HeadWeights(NamedTuple):
 class HasWeights(Protocol):
     """A model that shows the weights of its heads."""
 
-    def weights(self, head: Unit) -> HeadWeights: ...
+    def weights(self, head: Unit) -> HeadWeights:
+        """The matrices of one head."""
+        ...
 
 
 def sites_of(hooks: Iterable[Hook]) -> list[Site]:

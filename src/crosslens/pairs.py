@@ -54,10 +54,12 @@ class Pairs:
 
     @property
     def attended(self) -> Bool[Tensor, "pair pos"]:
+        """True at every token, False at padding."""
         return self.segment != Segment.PAD
 
     @property
     def lengths(self) -> Int[Tensor, " pair"]:
+        """How many tokens each pair has, special ones included."""
         return self.attended.sum(dim=1)
 
     @property
@@ -67,12 +69,16 @@ class Pairs:
 
     @property
     def device(self) -> torch.device:
+        """Where the tensors are."""
         return self.token.device
 
     def where(self, *names: str | Segment) -> Bool[Tensor, "pair pos"]:
         """The tokens with any of these segments or roles: `pairs.where("query", "D_inj")`.
 
         One string may join several names, as a unit does: "query|D_inj".
+
+        Raises:
+            LookupError: no token has one of these names; the error names those that some have.
         """
         found = torch.zeros_like(self.token, dtype=torch.bool)
         split = [name.split(OR) if isinstance(name, str) else [name] for name in names]
@@ -147,10 +153,15 @@ class Pairs:
         return replace(self, **changed, query=self.query * times, document=self.document * times)
 
     def to(self, device: torch.device | str) -> "Pairs":
+        """The same pairs on another device."""
         return replace(self, **{name: value.to(device) for name, value in self._tensors()})
 
     def with_roles(self, role: Int[Tensor, "pair pos"], roles: Sequence[str]) -> "Pairs":
-        """The same pairs, with every token given one of `roles` by its index."""
+        """The same pairs, with every token given one of `roles` by its index.
+
+        Raises:
+            ValueError: not one role for each token, or a name that holds the sign that joins names.
+        """
         if role.shape != self.token.shape:
             raise ValueError(
                 f"roles have shape {tuple(role.shape)}, tokens {tuple(self.token.shape)}: "

@@ -66,7 +66,11 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         return f"Run({self.name!r}: {len(self)} queries, {n_documents:,} scored documents)"
 
     def save(self, path: str | Path) -> None:
-        """Written as a TREC run: `qid Q0 docid rank score tag`, scores exact."""
+        """Written as a TREC run: `qid Q0 docid rank score tag`, scores exact.
+
+        Raises:
+            ValueError: an id or the name of the run holds white space.
+        """
         rows = [
             (each.query_id, "Q0", each.doc_id, f"{rank}", repr(float(each.score)), self.name)
             for ranked in self.rankings.values()

@@ -112,17 +112,27 @@ class Site(NamedTuple):
 
     @property
     def kind(self) -> Kind:
+        """What the table of sites has for this name: hook point, axes, meaning.
+
+        Raises:
+            LookupError: no site has that name; near ones are named.
+        """
         if self.name not in KINDS:
             raise LookupError(f"no site is called {self.name!r}; {near(self.name, KINDS)}")
         return KINDS[self.name]
 
     @property
     def axes(self) -> tuple[str, ...]:
+        """The names of its axes, in order: `("pair", "pos", "head", "d_head")` of `z`."""
         return self.kind.axes
 
     @property
     def hook(self) -> str:
-        """The TransformerLens name of this site's hook point."""
+        """The TransformerLens name of this site's hook point.
+
+        Raises:
+            LookupError: the layer is missing, or is given to a site outside the blocks.
+        """
         if ("{}" in self.kind.hook) != (self.layer is not None):
             needs = "needs a layer" if self.layer is None else "stands outside the blocks"
             raise LookupError(f"{self.name!r} {needs}: {self.kind.hook}")
@@ -130,7 +140,11 @@ class Site(NamedTuple):
 
     @classmethod
     def of(cls, hook: str) -> "Site":
-        """The site with this TransformerLens name: `Site.of("blocks.3.attn.hook_z")`."""
+        """The site with this TransformerLens name: `Site.of("blocks.3.attn.hook_z")`.
+
+        Raises:
+            LookupError: no site has that hook name.
+        """
         layer = re.match(r"blocks\.(\d+)\.", hook)
         general = re.sub(r"^blocks\.\d+\.", "blocks.{}.", hook)
         for name, kind in KINDS.items():
@@ -168,7 +182,11 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """A part of a site, addressed by axis name: `3.z[head=7]`."""
+    """A part of a site, addressed by axis name: `3.z[head=7]`.
+
+    Raises:
+        ValueError: an axis that the site lacks, or a name of tokens on an axis without positions.
+    """
 
     site: Site
     coordinates: tuple[tuple[str, int | str], ...] = ()
@@ -205,8 +223,8 @@ class Unit:
         return f"{self.site}[{inside}]" if inside else str(self.site)
 
 
-def each(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str]) -> list[Unit]:
-    """Every site at every coordinate: `each(model.sites("z"), "pos", ["cls", "query"])`."""
+def units_at(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str]) -> list[Unit]:
+    """Every site at every coordinate: `units_at(model.sites("z"), "pos", ["cls", "query"])`."""
     listed = list(coordinates)
     return [site.at(**{axis: coordinate}) for site in sites for coordinate in listed]
 
@@ -222,7 +240,11 @@ def neuron(layer: int, index: int) -> Unit:
 
 
 def heads(written: str) -> frozenset[Unit]:
-    """Heads as papers write them: `heads("1.7 5.9 10.1")`."""
+    """Heads as papers write them: `heads("1.7 5.9 10.1")`.
+
+    Raises:
+        ValueError: something is not written as layer.head.
+    """
     wrong = [each for each in written.split() if not re.fullmatch(r"\d+\.\d+", each)]
     if wrong:
         raise ValueError(f"heads are written layer.head, as in '1.7 10.1'; found {wrong}")

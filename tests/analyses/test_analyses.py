@@ -10,7 +10,15 @@ from crosslens.analyses.__main__ import main, questions
 from crosslens.analyses.planted_family import CONDITIONS, tasks
 from tiny import tiny
 
-from crosslens import Axioms, collection, Findings, Graph, load, methods_for, plant
+from crosslens import (
+    Axioms,
+    collection,
+    Findings,
+    load,
+    plant,
+)
+from crosslens.discovery import methods_for
+from crosslens.faithfulness import Graph
 
 
 def run(name: str, out, *more: str) -> Findings:

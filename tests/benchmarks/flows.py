@@ -7,7 +7,8 @@ import torch
 from captum.attr import LayerConductance
 from torch.nn import functional as F
 
-from crosslens import bottleneck, conductance, Hook, Noise, Site
+from crosslens import bottleneck, conductance, Hook, Site
+from crosslens.attribution import Noise
 from crosslens.attribution.flow.bottleneck import information
 from crosslens.attribution.flow.conductance import LINEAR
 

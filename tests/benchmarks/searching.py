@@ -8,11 +8,11 @@ from crosslens import (
     collection,
     Contrast,
     CrossEncoder,
-    Effects,
     load,
     patching,
     search,
 )
+from crosslens.attribution import Effects
 from crosslens.engine.resume_points import blocks_behind
 
 from .subject import Subject

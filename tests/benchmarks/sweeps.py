@@ -8,7 +8,15 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from crosslens import each, Hook, Pairs, patch, sweep, token_mask, Unit
+from crosslens import (
+    Hook,
+    Pairs,
+    patch,
+    sweep,
+    token_mask,
+    Unit,
+    units_at,
+)
 from crosslens.hooks import Cache
 
 from . import plain
@@ -28,7 +36,7 @@ def heads(subject: Subject, rounds: int, share: float) -> Table:
 def positions(subject: Subject, rounds: int, share: float) -> Table:
     """The stream before every layer x position, or an even part of the positions."""
     stride = max(1, round(1 / share))
-    units = each(subject.model.sites("resid_pre"), "pos", range(0, subject.n_tokens, stride))
+    units = units_at(subject.model.sites("resid_pre"), "pos", range(0, subject.n_tokens, stride))
     return patched(subject, units, rounds, share, "positions", after_attention=False)
 
 
@@ -36,8 +44,8 @@ def roles(subject: Subject, rounds: int, share: float) -> Table:
     """The stream by segment; how many times fewer seconds than all positions together."""
     stride = max(1, round(1 / share))
     streams = subject.model.sites("resid_pre")
-    by_role = each(streams, "pos", SEGMENTS)
-    by_position = each(streams, "pos", range(0, subject.n_tokens, stride))
+    by_role = units_at(streams, "pos", SEGMENTS)
+    by_position = units_at(streams, "pos", range(0, subject.n_tokens, stride))
     source = recorded(subject, [*by_role, *by_position])
     n_positions = subject.n_tokens * len(streams)
 

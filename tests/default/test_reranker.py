@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from crosslens import Bm25Index, collection, evaluate, load, rerank
+from crosslens import collection, load, rerank
 from crosslens.default.weights import embedded_reranker
+from crosslens.effectiveness import evaluate
+from crosslens.signals import Bm25Index
 
 
 NDCG = "nDCG(dcg='exp-log2')@10"

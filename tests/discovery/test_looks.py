@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from crosslens import attention_to_matches, load, plant
+from crosslens import load, plant
+from crosslens.discovery import attention_to_matches
 
 
 PAIR = ("canoe paddle strokes", "a canoe needs paddle strokes , many strokes , and a river")

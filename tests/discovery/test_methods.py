@@ -6,26 +6,22 @@ import torch
 from tiny import tiny
 
 from crosslens import (
-    auroc,
     Axioms,
     collection,
     Contrast,
     CrossEncoder,
     discover,
-    forward_passes,
-    Graph,
     head,
     load,
-    Method,
-    methods_for,
     neuron,
     Pairs,
     plant,
-    r_precision,
     Site,
-    written_of_matches,
 )
+from crosslens.discovery import forward_passes, Method, methods_for, written_of_matches
+from crosslens.faithfulness import Graph
 from crosslens.planted import Planted
+from crosslens.stats import auroc, r_precision
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from crosslens import bottleneck, conductance, Noise, padded
+from crosslens import bottleneck, conductance
+from crosslens.attribution import Noise, padding_baseline
 from crosslens.engine.memory import budget_on, Footprint, kept_for_gradients, Room
 
 
@@ -78,7 +79,7 @@ def test_what_gradients_keep_is_within_the_bound(any_model):
 
 
 def test_conductance_survives_a_small_device(model, four, small_device):
-    baseline = padded(model, four)
+    baseline = padding_baseline(model, four)
     expected = conductance(model, four, baseline, steps=4)
     sizes = small_device(9)
     flow = conductance(model, four, baseline, steps=4)

@@ -5,7 +5,14 @@ from collections.abc import Callable
 import pytest
 from tiny import tiny
 
-from crosslens import Axioms, collection, Contrast, CrossEncoder, load, Planted
+from crosslens import (
+    Axioms,
+    collection,
+    Contrast,
+    CrossEncoder,
+    load,
+)
+from crosslens.planted import Planted
 
 
 QUERY = "why do cats purr"

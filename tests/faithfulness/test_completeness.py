@@ -3,16 +3,13 @@ import random
 import pytest
 import torch
 
-from crosslens import (
+from crosslens import head, patching, plant, Site
+from crosslens.faithfulness import (
     completeness,
     Faithfulness,
-    head,
     keep_edges,
     minimality,
-    nodes,
-    patching,
-    plant,
-    Site,
+    nodes_of,
 )
 
 
@@ -45,7 +42,7 @@ def test_completeness_finds_a_backup_that_ablation_of_single_heads_does_not(with
     assert whole.gap.nan_to_num().max() < 1e-3
 
     # and the backup is what matters since the first is gone
-    without = minimality(model, contrast, nodes(model), without=[{matching}])
+    without = minimality(model, contrast, nodes_of(model), without=[{matching}])
     found = {unit for unit in without.members if without.of(unit).nanmean() > 0.5}
     assert found == {backup, switch, scoring}
 
@@ -75,8 +72,8 @@ def at_random(model, contrast, circuits):
 
 
 def test_the_figures_are_differences_of_faithfulness(model, contrast):
-    circuit = frozenset(nodes(model)[3:7])
-    whole, first = frozenset(nodes(model)), frozenset(nodes(model)[3:4])
+    circuit = frozenset(nodes_of(model)[3:7])
+    whole, first = frozenset(nodes_of(model)), frozenset(nodes_of(model)[3:4])
     f = at_random(model, contrast, [circuit, circuit - first, whole, whole - first]).restored
     found = completeness(model, contrast, circuit, keep=at_random, n_greedy=1, n_random=2)
     torch.testing.assert_close(found.gap[0], (f[0] - f[2]).abs())
@@ -97,7 +94,7 @@ def test_the_figures_are_differences_of_faithfulness(model, contrast):
 
 
 def test_the_greedy_search_takes_away_what_parts_the_two_most(model, contrast):
-    circuit = nodes(model)[4:8]
+    circuit = nodes_of(model)[4:8]
     found = completeness(model, contrast, circuit, keep=at_random, n_random=0)
     gap = dict(zip(found.removed, found.gap.mean(dim=1).tolist(), strict=True))
     gone = frozenset()

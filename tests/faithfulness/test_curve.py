@@ -4,17 +4,14 @@ from functools import partial
 import pytest
 import torch
 
-from crosslens import (
-    ablate,
+from crosslens import ablate, head, patching, plant
+from crosslens.faithfulness import (
     Curve,
     curve,
     Faithfulness,
     growing,
-    head,
     keep_nodes,
-    nodes,
-    patching,
-    plant,
+    nodes_of,
     ranked,
     sizes,
 )
@@ -55,7 +52,7 @@ def test_sizes_that_do_not_grow_are_no_curve():
 
 def test_the_exact_ranking_of_a_planted_model_beats_random_ones(added_term):
     model, contrast = added_term(plant("bm25?seed=1&layers=4&heads=6&decoys=5"), 3)
-    everything = nodes(model)
+    everything = nodes_of(model)
     effects = patching(model, contrast, everything)
     ranking = ranked(sizes(effects))
     best = curve(model, contrast, ranking)
@@ -69,7 +66,7 @@ def test_the_exact_ranking_of_a_planted_model_beats_random_ones(added_term):
 
 
 def test_a_ranking_holds_the_whole_graph_once(model, contrast):
-    everything = nodes(model)
+    everything = nodes_of(model)
     with pytest.raises(ValueError, match="the ranking has 14 parts, the graph 15"):
         curve(model, contrast, everything[1:])
     with pytest.raises(ValueError, match="names 1 parts more than once"):

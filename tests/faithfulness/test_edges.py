@@ -6,21 +6,23 @@ import torch
 
 from crosslens import (
     ablate,
+    edge_attribution,
+    path,
+    plant,
+    Site,
+)
+from crosslens.attribution.edges.edge_names import edge, written
+from crosslens.faithfulness import (
     connected,
     curve,
-    edge_attribution,
     Graph,
     keep_edges,
     keep_nodes,
     mean_over,
-    nodes,
-    path,
-    plant,
+    nodes_of,
     ranked,
-    Site,
     sizes,
 )
-from crosslens.attribution.edges.edge_names import edge, written
 
 
 def from_nodes(graph, kept):
@@ -40,7 +42,7 @@ def test_all_edges_are_the_pass_itself_and_none_the_other(any_model, any_contras
 
 
 def test_nodes_with_all_their_edges_are_a_circuit_of_nodes(any_model, any_contrast):
-    graph, dice, everything = Graph.of(any_model), random.Random(1), nodes(any_model)
+    graph, dice, everything = Graph.of(any_model), random.Random(1), nodes_of(any_model)
     kept = [dice.sample(everything, n) for n in (5, 10)]
     edges = [from_nodes(graph, some) for some in kept]
     for rest in (None, mean_over(any_model, any_contrast.base)):

@@ -3,8 +3,9 @@ import json
 import pytest
 import torch
 
-from crosslens import edge_attribution, Graph, head, SavedCircuit, Site
+from crosslens import edge_attribution, head, Site
 from crosslens.attribution.edges.edge_names import edge, INPUT
+from crosslens.faithfulness import Graph, SavedCircuit
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from crosslens import (
     collection,
     head,
     load,
-    mean_over,
-    nodes,
     plant,
     rerank,
-    rerank_alone,
 )
 from crosslens.effectiveness import evaluate
+from crosslens.faithfulness import mean_over, nodes_of, rerank_alone
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def test_the_planted_circuit_ranks_as_the_whole_model_and_others_do_not(ranked_b
 
 def test_all_nodes_are_the_model_and_measures_are_those_of_the_runs(ranked_by_planted):
     _, model, some = ranked_by_planted
-    found = rerank_alone(model, some, nodes(model), rest=ablate)
+    found = rerank_alone(model, some, nodes_of(model), rest=ablate)
     assert found.alone.rankings == found.whole.rankings
     assert found.whole.rankings == rerank(model.score, some).rankings
     judged = evaluate(found.whole, some).loc[found.queries.index]

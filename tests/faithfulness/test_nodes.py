@@ -5,28 +5,25 @@ import torch
 
 from crosslens import (
     ablate,
-    drawn_from,
     head,
-    keep_nodes,
-    mean_over,
     neuron,
-    nodes,
     patch,
     plant,
     Site,
 )
+from crosslens.faithfulness import drawn_from, keep_nodes, mean_over, nodes_of
 
 
 def naive(model, contrast, circuit, hook_of):
     """The score with every node outside the circuit replaced, in one full forward pass."""
-    rest = [hook_of(unit) for unit in nodes(model) if unit not in circuit]
+    rest = [hook_of(unit) for unit in nodes_of(model) if unit not in circuit]
     with torch.no_grad(), model.hooked(*rest):
         return model(contrast.more)
 
 
 def some_circuits(model):
     """Of several sizes; one begins in the last layer."""
-    dice, everything = random.Random(0), nodes(model)
+    dice, everything = random.Random(0), nodes_of(model)
     return [
         dice.sample(everything, 4),
         dice.sample(everything, 11),
@@ -57,7 +54,7 @@ def test_the_rest_is_what_one_says(model, contrast):
 
 
 def test_everything_restores_all_and_nothing_restores_nothing(any_model, any_contrast):
-    found = keep_nodes(any_model, any_contrast, [nodes(any_model), []])
+    found = keep_nodes(any_model, any_contrast, [nodes_of(any_model), []])
     torch.testing.assert_close(found.mean, torch.tensor([1.0, 0.0]).double())
     torch.testing.assert_close(found.whole, any_model(any_contrast.more))
     if any_model.cfg.family != "modernbert" or any_model.head.reads_cls:
@@ -69,7 +66,7 @@ def test_everything_restores_all_and_nothing_restores_nothing(any_model, any_con
 def test_the_planted_circuit_is_faithful_and_others_of_its_size_are_not(seed, added_term):
     planted = plant(f"bm25?seed={seed}&layers=4&decoys=5")
     model, contrast = added_term(planted)
-    everything, dice = nodes(model), random.Random(seed)
+    everything, dice = nodes_of(model), random.Random(seed)
     true = {head(*planted.placement.matching), head(*planted.placement.scoring)}
     drawn = [circuit for _ in range(8) if not true <= set(circuit := dice.sample(everything, 3))]
     found = keep_nodes(model, contrast, [planted.circuit, true, *drawn])

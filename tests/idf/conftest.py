@@ -2,7 +2,8 @@
 
 import pytest
 
-from crosslens import CrossEncoder, load, plant, TokenIdf
+from crosslens import CrossEncoder, load, plant
+from crosslens.idf import TokenIdf
 from crosslens.planted import Planted
 
 

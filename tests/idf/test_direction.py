@@ -8,7 +8,8 @@ import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_predict, KFold
 
-from crosslens import directions_of, idf_correlations, idf_direction, load, plant, TokenIdf
+from crosslens import load, plant
+from crosslens.idf import directions_of, idf_correlations, idf_direction, TokenIdf
 
 
 def shuffled(idf: TokenIdf, seed: int = 0) -> TokenIdf:

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import (
-    Axioms,
-    collection,
-    dose_response,
-    head,
-    idf_direction,
-    idf_doses,
-    scale_rows,
-)
+from crosslens import Axioms, collection, head
+from crosslens.idf import dose_response, idf_direction, idf_doses
+from crosslens.interventions import scale_rows
 
 
 SCALES = (0.5, 1.0, 2.0, 3.0)

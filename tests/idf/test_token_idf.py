@@ -6,7 +6,9 @@ import pytest
 import torch
 from tiny import tiny
 
-from crosslens import collection, Frequencies, load, TokenIdf
+from crosslens import collection, load
+from crosslens.idf import TokenIdf
+from crosslens.signals import Frequencies
 
 
 DOCUMENTS = ("cats purr", "cats rest", "the dog", "cats purr xyz")

@@ -13,7 +13,7 @@ from crosslens.interventions.edit import (
     move_rows,
     scale_coordinate,
     scale_rows,
-    singular,
+    singular_vectors,
 )
 
 
@@ -37,7 +37,7 @@ def test_an_edit_scores_as_the_edited_matrix_does(any_model, any_sides, under) -
     before = W_E.clone()
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(4, W_E.shape[1], generator=generator, dtype=W_E.dtype)
-    directions = singular(W_E)
+    directions = singular_vectors(W_E)
     torch.testing.assert_close((directions.U * directions.S) @ directions.V.mT, W_E)
 
     def rebuilt(coordinate: Tensor, k: int) -> Tensor:
@@ -71,7 +71,7 @@ def test_an_edit_to_what_is_there_already_changes_nothing(any_model, any_sides, 
     base, _ = any_sides
     token = ids(any_model, "purr", "cats")
     W_E = any_model.W_E.detach()
-    directions = singular(W_E)
+    directions = singular_vectors(W_E)
     for hook in (
         edit_rows(token, W_E[token]),
         scale_rows(token, 1.0),
@@ -120,7 +120,7 @@ def test_gradients_reach_the_new_rows(any_model, any_sides) -> None:
 
 def test_bad_edits_are_refused(model, two_sides) -> None:
     base, _ = two_sides
-    directions = singular(model.W_E)
+    directions = singular_vectors(model.W_E)
     rows = torch.zeros(2, model.cfg.d_model)
     with pytest.raises(ValueError, match=r"tokens \[7\] are listed more than once"):
         edit_rows([7, 7], rows)

@@ -5,19 +5,18 @@ import torch
 from crosslens import (
     ablate,
     attention_mask,
-    direct,
-    edit_rows,
+    direct_path,
     head,
     mean_of,
     noise,
     patch,
     path,
     resample,
-    scale_rows,
     Site,
     sweep,
     token_mask,
 )
+from crosslens.interventions import edit_rows, scale_rows
 
 
 def test_a_hook_acts_in_a_batch_of_cells_as_it_does_alone(
@@ -39,7 +38,7 @@ def test_a_hook_acts_in_a_batch_of_cells_as_it_does_alone(
         [noise(query, 0.0, std=0.0, mean=0.5, generator=torch.Generator())],
         [edit_rows(token, any_model.W_E.detach()[:2])],
         [scale_rows(token, 3.0, pos="document")],
-        direct(any_model, own, other, [head(0, 1)]),
+        direct_path(any_model, own, other, [head(0, 1)]),
         path(any_model, base, own, other, [head(0, 1)], [head(2, 3, "v")]),
     ]
     found = sweep(any_model, base, cells)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crosslens import Cache, CrossEncoder, head, Pairs, Site, Unit
 from crosslens.interventions.patch import patch
-from crosslens.interventions.path import direct, path
+from crosslens.interventions.path import direct_path, path
 
 
 NAMES = ("full_embed", "z", "mlp_out", "resid_pre", "attn_out")
@@ -63,10 +63,10 @@ def test_head_to_score_is_a_pass_with_every_z_given(any_model, any_sides, caches
             expected, _ = walk(any_model, base, *caches, senders)
             without_mlps, _ = walk(any_model, base, *caches, senders, mlps_held=True)
         units = [head(*sender) for sender in senders]
-        found = under(any_model, base, *direct(any_model, *caches, units))
+        found = under(any_model, base, *direct_path(any_model, *caches, units))
         torch.testing.assert_close(found, expected)
         assert ((found - plain).abs() > 1e-9).all()
-        held = direct(any_model, *caches, units, held=("z", "mlp_out"))
+        held = direct_path(any_model, *caches, units, held=("z", "mlp_out"))
         torch.testing.assert_close(under(any_model, base, *held), without_mlps)
         assert ((expected - without_mlps).abs() > 1e-9).all()
 
@@ -117,13 +117,14 @@ def test_no_sender_has_no_effect_and_all_of_them_have_all(
     plain, target = under(any_model, base), under(any_model, more)
     heads, embeddings = any_model.heads(), Unit(Site("full_embed"))
     receivers = [head(2, h, what) for h in range(4) for what in "qkv"]
-    torch.testing.assert_close(under(any_model, base, *direct(any_model, *caches, [])), plain)
+    torch.testing.assert_close(under(any_model, base, *direct_path(any_model, *caches, [])), plain)
     none = path(any_model, base, *caches, [], receivers)
     torch.testing.assert_close(under(any_model, base, *none), plain)
-    everything = direct(any_model, *caches, [*heads, embeddings])
+    everything = direct_path(any_model, *caches, [*heads, embeddings])
     torch.testing.assert_close(under(any_model, base, *everything), target)
     halves = [
-        under(any_model, base, *direct(any_model, *caches, part)) for part in (heads, [embeddings])
+        under(any_model, base, *direct_path(any_model, *caches, part))
+        for part in (heads, [embeddings])
     ]
     if any_model.head.reads_cls:  # whose own embedding is the same on both sides
         torch.testing.assert_close(halves, [target, plain])
@@ -139,9 +140,9 @@ def test_what_cannot_reach_the_receiver_has_no_effect(any_model, any_sides, cach
 
     others = ("query", "sep1", "document", "sep2")
     aside = [Site("z", 2).at(head=h, pos=others) for h in range(4)]
-    unread = under(any_model, base, *direct(any_model, *caches, aside))
+    unread = under(any_model, base, *direct_path(any_model, *caches, aside))
     read = [Site("z", 2).at(head=h, pos="cls") for h in range(4)]
-    moved = (under(any_model, base, *direct(any_model, *caches, read)) - plain).abs()
+    moved = (under(any_model, base, *direct_path(any_model, *caches, read)) - plain).abs()
     assert (moved > 1e-6).all()
     if any_model.head.reads_cls:
         torch.testing.assert_close(unread, plain)
@@ -167,7 +168,7 @@ def test_a_path_through_dead_weights_carries_nothing(any_model, any_sides, recor
     assert moves(head(0, 0), *two) and moves(head(1, 1), head(2, 2, "v"))
     assert not moves(head(0, 0), *three)
     assert not moves(head(0, 1), *two)
-    dead = under(any_model, base, *direct(any_model, *caches, [head(0, 1)]))
+    dead = under(any_model, base, *direct_path(any_model, *caches, [head(0, 1)]))
     torch.testing.assert_close(dead, plain)
 
 
@@ -197,15 +198,15 @@ def test_gradients_reach_the_sender(any_model, any_sides, caches) -> None:
 def test_paths_that_cannot_be_are_refused(model, two_sides, record) -> None:
     base, more = two_sides
     caches = record(model, base, *NAMES), record(model, more, *NAMES)
-    with pytest.raises(ValueError, match="the path to the score itself is `direct`"):
+    with pytest.raises(ValueError, match="the path to the score itself is `direct_path`"):
         path(model, base, *caches, [head(0, 1)], [])
     with pytest.raises(ValueError, match=r"2.z\[head=1\] is held at its base value and hears"):
         path(model, base, *caches, [head(0, 1)], [head(2, 1)])
     with pytest.raises(ValueError, match=r"0.q\[head=1\] reaches the rest only through 'z'"):
-        direct(model, *caches, [head(0, 1, "q")])
+        direct_path(model, *caches, [head(0, 1, "q")])
     with pytest.raises(ValueError, match="only through 'mlp_out'"):
-        direct(model, *caches, [Unit(Site("mlp_post", 0))], held=("z", "mlp_out"))
+        direct_path(model, *caches, [Unit(Site("mlp_post", 0))], held=("z", "mlp_out"))
     with pytest.raises(ValueError, match="cannot hold 'resid_pre': only the writes"):
-        direct(model, *caches, [head(0, 1)], held=("resid_pre",))
+        direct_path(model, *caches, [head(0, 1)], held=("resid_pre",))
     with pytest.raises(LookupError, match="was not recorded"):
-        direct(model, Cache(), caches[1], [head(0, 1)])
+        direct_path(model, Cache(), caches[1], [head(0, 1)])

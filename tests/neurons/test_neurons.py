@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import CrossEncoder, load, padded, Pairs, Site
+from crosslens import CrossEncoder, load, Pairs, Site
+from crosslens.attribution import padding_baseline
 from crosslens.neurons.neuron_flow import agreeing, neuron_flow
 from crosslens.neurons.neurons import Neurons
 from crosslens.neurons.schemes import intersection, Scheme
@@ -106,7 +107,7 @@ def test_a_neuron_silenced_alone_is_one_hooked_forward(
 
 
 def test_flow_of_a_class_needs_a_pair_of_it(model: CrossEncoder, pairs: Pairs) -> None:
-    flow = neuron_flow(model, pairs, padded(model, pairs), steps=8)
+    flow = neuron_flow(model, pairs, padding_baseline(model, pairs), steps=8)
     assert flow.values.shape == (2, len(flow.neurons))
     relevant, other = agreeing(torch.tensor([1.0, -1.0]), [True, True])
     assert relevant.tolist() == [True, False] and other.tolist() == [False, False]
@@ -121,7 +122,9 @@ def test_flow_of_a_class_needs_a_pair_of_it(model: CrossEncoder, pairs: Pairs) -
 def test_conductance_and_ablation_rank_the_same_neurons_of_a_planted_model_first(seed) -> None:
     model = load(f"planted:bm25?seed={seed}")
     pairs = model.pair("canoe paddle", "a canoe needs a paddle and a road", "the bus of a canoe")
-    flow = neuron_flow(model, pairs, padded(model, pairs, ("cls", "sep1", "sep2")), steps=24)
+    flow = neuron_flow(
+        model, pairs, padding_baseline(model, pairs, ("cls", "sep1", "sep2")), steps=24
+    )
     dead = np.abs(flow.values).max(axis=0) < 1e-9
     fall = single_ablation(model, pairs, flow.neurons.units(np.flatnonzero(dead)[:40].tolist()))
     assert float(fall.abs().max()) < 1e-4  # what carries no flow is not missed

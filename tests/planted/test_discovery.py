@@ -9,7 +9,6 @@ from torch import Tensor
 
 from crosslens import (
     ablate,
-    auroc,
     Axioms,
     collection,
     Contrast,
@@ -28,6 +27,7 @@ from crosslens import (
     Unit,
 )
 from crosslens.planted import Planted
+from crosslens.stats import auroc
 
 
 NAMES = [f"bm25?seed={seed}&layers={4 + seed % 3}&decoys=5" for seed in range(6)]

@@ -7,25 +7,27 @@ import numpy as np
 import pytest
 
 from crosslens import (
-    attention_similarity,
     Axioms,
     collection,
     Contrast,
     CrossEncoder,
+    head,
+    load,
+    plant,
+    Unit,
+)
+from crosslens.attention import (
+    attention_similarity,
     fit_k,
     fit_length,
     fit_saturation,
-    head,
     length_curve,
-    load,
     MatchCurve,
-    patch_together,
-    plant,
     saturation_curve,
     soft_tf_gain,
     soft_tf_of_term,
-    Unit,
 )
+from crosslens.attribution import patch_together
 from crosslens.planted import Planted
 
 

@@ -5,18 +5,20 @@ import pytest
 import torch
 
 from crosslens import (
-    attention_follows,
-    attention_shares,
     Axioms,
     collection,
     CrossEncoder,
     direct_attribution,
     head,
-    keys_of_bias,
     load,
-    ov_map,
     Pairs,
     plant,
+)
+from crosslens.attention import (
+    attention_follows,
+    attention_shares,
+    keys_of_bias,
+    ov_map,
     qk_map,
     soft_tf,
 )

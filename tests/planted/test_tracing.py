@@ -2,7 +2,18 @@
 
 import pytest
 
-from crosslens import Axioms, collection, Contrast, Edge, head, load, plant, Recipe, Site, trace
+from crosslens import (
+    Axioms,
+    collection,
+    Contrast,
+    Edge,
+    head,
+    load,
+    plant,
+    Site,
+    trace,
+)
+from crosslens.planted import Recipe
 
 
 LOGITS, EMBED = Site("logits").at(), Site("embed").at()

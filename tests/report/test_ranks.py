@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from crosslens import Bm25Index, collection
+from crosslens import collection
 from crosslens.report.ranks import by_type, run_of, scored, within
+from crosslens.signals import Bm25Index
 
 
 def test_scores_are_the_models_and_bm25s_own(planted, few):

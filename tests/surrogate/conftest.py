@@ -9,14 +9,12 @@ from crosslens import (
     Collection,
     collection,
     head,
-    idf_direction,
     load,
-    observe_candidates,
-    Observed,
     plant,
-    TokenIdf,
     Unit,
 )
+from crosslens.idf import idf_direction, TokenIdf
+from crosslens.surrogate import observe_candidates, Observed
 
 
 class Seen(NamedTuple):

@@ -9,18 +9,20 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crosslens import (
+from crosslens import head
+from crosslens.signals import bm25, Frequencies
+from crosslens.surrogate import (
     BestColumn,
-    bm25,
     bm25_grid,
     by_pair,
     by_place,
     by_query,
     compare_formulas,
     Features,
+    fit_formula,
     fit_score,
-    Frequencies,
-    head,
+    formulas_of,
+    linear,
     quality,
     ranking_agreement,
     ridge,
@@ -45,6 +47,14 @@ def test_the_planted_score_is_soft_tf_times_idf(formulas, split) -> None:
     assert (controls["pearson"] < 0.93).all() and (controls["within_query"] < 0.98).all()
     assert abs(found["pearson"]["noise"]) < 0.3 and abs(found["within_query"]["noise"]) < 0.3
     assert abs(found["within_query"]["only IDF"]) < 0.3  # it is the same for all documents
+
+
+def test_least_squares_is_the_fit_unless_another_is_given(seen) -> None:
+    found = formulas_of(seen.observed, seen.matching, seen.rarity.values, seen.idf.filled())
+    [columns] = found["true IDF"]
+    default = fit_formula(columns, seen.observed).quality().pearson
+    assert default == fit_formula(columns, seen.observed, estimator=linear()).quality().pearson
+    assert default > 0.99 > fit_formula(found["noise"][0], seen.observed).quality().pearson
 
 
 def test_the_coefficient_of_the_product_is_all_there_is(seen) -> None:

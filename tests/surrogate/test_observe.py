@@ -1,6 +1,7 @@
 """What is observed is what the model did, in any batch, and what the texts hold."""
 
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,15 +12,12 @@ from crosslens import (
     Collection,
     CrossEncoder,
     Findings,
-    first_tokens,
     head,
     load,
-    observe,
-    observe_candidates,
-    Observed,
     Pairs,
-    soft_tf,
 )
+from crosslens.attention import soft_tf
+from crosslens.surrogate import first_tokens, observe, observe_candidates, Observed
 
 
 QUERIES = {"a": "why do cats purr", "b": "capital of france", "c": "dog"}
@@ -108,7 +106,7 @@ def test_an_interrupted_run_is_gone_on_with(
     model: CrossEncoder, collection: Collection, tmp_path, monkeypatch
 ) -> None:
     whole = observe_candidates(model, collection, model.heads())
-    monkeypatch.setattr("crosslens.surrogate.observe.QUERIES_PER_CHUNK", 1)
+    monkeypatch.setattr(import_module("crosslens.surrogate.observe"), "QUERIES_PER_CHUNK", 1)
     findings = Findings.create(tmp_path / "run", {})
     keep = partial(findings.chunk, "observed")
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from crosslens import aligned, CrossEncoder, directions_of, embeddings, TokenIdf
+from crosslens import CrossEncoder
+from crosslens.idf import directions_of, TokenIdf
+from crosslens.tuning import aligned, is_embedding
 
 
 DOCUMENTS = ["cats purr", "cats rest", "the dog", "cats purr the", "a car and the town of france"]
@@ -41,7 +43,7 @@ def test_the_matrix_itself_stays(model, idf) -> None:
 
 def test_embeddings_are_told_from_the_rest_by_name(any_model) -> None:
     names = [name for name, _ in any_model.named_parameters()]
-    chosen = [name for name in names if embeddings(name)]
+    chosen = [name for name in names if is_embedding(name)]
     assert any("words" in name for name in chosen)
     assert not any("blocks" in name or "head" in name for name in chosen)
 

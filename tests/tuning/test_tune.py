@@ -6,15 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from crosslens import (
+from crosslens import Collection, collection, CrossEncoder
+from crosslens.tuning import (
     best_of,
-    Collection,
-    collection,
     cross_entropy,
-    CrossEncoder,
-    embeddings,
     Example,
     examples_of,
+    is_embedding,
     split_queries,
     squared_error,
     tune,
@@ -76,9 +74,11 @@ def test_a_step_is_that_of_the_whole_padded_batch(model, tmp_path) -> None:
 
 def test_only_the_chosen_parameters_move(model, tmp_path) -> None:
     before = state(model)
-    tune(model, EXAMPLES, lambda: -loss_of(model), tmp_path / "s", tuning=QUICK, chosen=embeddings)
+    tune(
+        model, EXAMPLES, lambda: -loss_of(model), tmp_path / "s", tuning=QUICK, chosen=is_embedding
+    )
     for name, value in state(model).items():
-        assert torch.equal(value, before[name]) != embeddings(name) or "token_type" in name, name
+        assert torch.equal(value, before[name]) != is_embedding(name) or "token_type" in name, name
     assert all(each.requires_grad for each in model.parameters())
 
 
@@ -96,7 +96,7 @@ def test_a_tuning_that_makes_it_worse_is_undone(model, tmp_path) -> None:
 
 def test_an_interrupted_tuning_ends_with_the_same_weights(model, tmp_path) -> None:
     other = deepcopy(model)
-    run = partial(tune, tuning=QUICK, chosen=embeddings)
+    run = partial(tune, tuning=QUICK, chosen=is_embedding)
     whole = run(model, EXAMPLES, lambda: -loss_of(model), tmp_path / "whole")
 
     calls = []
@@ -114,7 +114,7 @@ def test_an_interrupted_tuning_ends_with_the_same_weights(model, tmp_path) -> No
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     with pytest.raises(ValueError, match="another tuning"):
-        tune(other, EXAMPLES, validate, tmp_path / "cut", tuning=Tuning(), chosen=embeddings)
+        tune(other, EXAMPLES, validate, tmp_path / "cut", tuning=Tuning(), chosen=is_embedding)
 
 
 def test_the_rate_rises_and_falls() -> None:
@@ -148,7 +148,7 @@ def test_examples_are_judged_documents_and_candidates_that_are_not() -> None:
 
 def test_wrong_questions_are_refused(model, tmp_path) -> None:
     with pytest.raises(ValueError, match="0 examples"):
-        tune(model, [], lambda: 0.0, tmp_path / "s", tuning=QUICK, chosen=embeddings)
+        tune(model, [], lambda: 0.0, tmp_path / "s", tuning=QUICK, chosen=is_embedding)
     with pytest.raises(ValueError, match="0 parameters"):
         tune(model, EXAMPLES, lambda: 0.0, tmp_path / "s", tuning=QUICK, chosen=lambda _: False)
     bare = Collection("bare", {"1": "cats"}, {"a": "cats"}, candidates={"1": ("a",)})

@@ -4,3 +4,11 @@
 what each token is, `candidates` the order in which a collection is used, `synonyms` words close
 in meaning, `axioms` the builders, and `catalogue` all of them by name.
 """
+
+from .contrast import Minimal as Minimal
+from .synonyms import Neighbours
+
+
+__all__ = [
+    "Neighbours",
+]

@@ -102,7 +102,11 @@ class Axioms:
         return self._build("STMC1", n, make, control=control)[0]
 
     def tfc2(self, n: int, occurrences: int) -> Contrast:
-        """The selected term in the first `occurrences` of five places, filler in the rest."""
+        """The selected term in the first `occurrences` of five places, filler in the rest.
+
+        Raises:
+            ValueError: the number of occurrences is outside 1 to 5.
+        """
         if not 1 <= occurrences <= PLACES:
             raise ValueError(f"TFC2 has 1 to {PLACES} occurrences, not {occurrences}")
         return self.saturation(n)[occurrences - 1]
@@ -337,6 +341,7 @@ class Axioms:
 
     @cached_property
     def candidates(self) -> Candidates:
+        """The candidates of the collection that this model can read, in the order of the seed."""
         return Candidates(self.model, self.collection, self.seed, self.fillers, self.terms)
 
     @cached_property

@@ -26,6 +26,10 @@ class Collection:
         source: where the texts came from.
         pool: how the candidates were chosen.
         dropped: ids of the documents left out, with their judgements, for having no text.
+
+    Raises:
+        ValueError: no query, no document, a text without words, or a judgement or candidate that
+            names a query or document which the collection lacks.
     """
 
     name: str

@@ -1,1 +1,14 @@
 """Discovery: which parts of a model make up a circuit, by every method and at its cost."""
+
+from .cost import forward_passes
+from .looks import attention_to_matches, written_of_matches
+from .methods import Discovery as Discovery, Method, methods_for
+
+
+__all__ = [
+    "attention_to_matches",
+    "forward_passes",
+    "Method",
+    "methods_for",
+    "written_of_matches",
+]

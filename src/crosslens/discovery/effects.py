@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..attribution.edges.edge_attribution import edge_attribution
 from ..attribution.edges.edge_names import LOGITS, READS
-from ..attribution.flow.conductance import conductance, padded
+from ..attribution.flow.conductance import conductance, padding_baseline
 from ..attribution.patching.attribution_patching import attribution_patching
 from ..attribution.patching.effects import Effects
 from ..attribution.patching.patching import patching
@@ -105,7 +105,7 @@ def lost(
 
 def from_padding(model: Hooked, contrast: Contrast) -> Float[Tensor, "pair pos d_model"]:
     """The baseline that knows nothing of the pair: all words are padding."""
-    return padded(model, contrast.more)
+    return padding_baseline(model, contrast.more)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .graph import edge, Graph, nodes
+from .graph import edge, Graph, nodes_of
 from .rest import Rest
 from .restored import Faithfulness
 from .walk import Echo, Replayed, Walk
@@ -114,7 +114,7 @@ def _echo(model: Hooked, pairs: Pairs, other: Pairs, rest: Rest | None) -> Echo:
         with model.record(*HELD) as held:
             score = model(other)
     else:
-        hooks = [rest(unit) for unit in (INPUT, *nodes(model))]
+        hooks = [rest(unit) for unit in (INPUT, *nodes_of(model))]
         with model.hooked(*hooks), model.record(*HELD) as held:
             score = model(pairs)
     return Echo(held, score, is_run=rest is None)

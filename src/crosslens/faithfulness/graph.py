@@ -22,7 +22,7 @@ from ..sites import head, near, Site, Unit
 Part = Unit | Edge
 
 
-def nodes(model: Hooked) -> list[Unit]:
+def nodes_of(model: Hooked) -> list[Unit]:
     """What a circuit of nodes may keep: every head (`z`) and MLP (`mlp_out`), layer by layer."""
     layers = {site.layer: site for site in model.sites("mlp_out")}
     heads = model.heads()
@@ -76,7 +76,7 @@ def in_order(parts: Iterable[Part]) -> list[Part]:
 def all_parts(model: Hooked, like: Iterable[Part]) -> frozenset[Part]:
     """All nodes of a model, or all its edges, if `like` are edges."""
     is_node = any(isinstance(part, Unit) for part in like)
-    return frozenset(nodes(model) if is_node else Graph.of(model).edges)
+    return frozenset(nodes_of(model) if is_node else Graph.of(model).edges)
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: Hooked) -> "Graph":
+        """The graph of `model`: the embeddings, its heads and MLPs, and the score."""
         n_layers = len(model.sites("resid_pre"))
         return cls.sized(n_layers, len(model.heads()) // n_layers)
 

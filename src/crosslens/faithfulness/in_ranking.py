@@ -18,7 +18,7 @@ from ..effectiveness import agreement, evaluate
 from ..hooks import Hooked
 from ..ranking import rerank, Run
 from ..sites import Unit
-from .graph import node, nodes as every_node
+from .graph import node, nodes_of as every_node
 from .rest import Rest
 from .restored import over_pairs
 

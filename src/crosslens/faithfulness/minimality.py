@@ -8,7 +8,7 @@ of the sets tried the one that shows most of v counts (Wang et al., 2022, sectio
 With the whole model as the circuit and one K, the same figure finds backups: what is it that
 matters only since K is gone?
 
-    minimality(model, contrast, nodes(model), without=[{head(7, 9)}])
+    minimality(model, contrast, nodes_of(model), without=[{head(7, 9)}])
 """
 
 from collections.abc import Callable, Iterable

@@ -17,7 +17,7 @@ from ..hooks import Hooked
 from ..interventions.patch import patch
 from ..pairs import Pairs
 from ..sites import Site, Unit
-from .graph import node, nodes as every_node
+from .graph import node, nodes_of as every_node
 from .rest import Rest, written_in
 from .restored import Faithfulness
 

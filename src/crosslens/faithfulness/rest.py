@@ -18,7 +18,7 @@ from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of, resample
 from ..pairs import Pairs
 from ..sites import Unit
-from .graph import nodes
+from .graph import nodes_of
 
 
 Rest = Callable[[Unit], Hook]
@@ -28,7 +28,7 @@ WRITES: Final = ("full_embed", "z", "mlp_out")
 def mean_over(model: Hooked, pairs: Pairs) -> Rest:
     """Each part is fixed to its mean over all tokens of `pairs`, which run once, together."""
     cache = written_in(model, pairs)
-    mean = {unit: mean_of(unit, (cache, pairs)) for unit in (INPUT, *nodes(model))}
+    mean = {unit: mean_of(unit, (cache, pairs)) for unit in (INPUT, *nodes_of(model))}
     return lambda unit: ablate(unit, mean[unit])
 
 
@@ -39,7 +39,7 @@ def drawn_from(model: Hooked, pairs: Pairs, *, generator: torch.Generator) -> Re
     all circuits are scored with the same draws.
     """
     draw = partial(resample, cache=written_in(model, pairs), pairs=pairs, generator=generator)
-    drawn = {unit: draw(unit) for unit in (INPUT, *nodes(model))}
+    drawn = {unit: draw(unit) for unit in (INPUT, *nodes_of(model))}
     return drawn.__getitem__
 
 

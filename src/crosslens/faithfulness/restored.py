@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..arrays import array
 from ..attribution.patching.recovery import recovery, smallest_contrast
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 from .graph import Part
 
 

@@ -21,7 +21,7 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 
 from ..arrays import array
-from ..interventions.edit import Singular, singular
+from ..interventions.edit import Singular, singular_vectors
 from .token_idf import TokenIdf
 
 
@@ -36,7 +36,7 @@ def directions_of(W_E: Float[Tensor, "token d_embed"], *, centre: bool = False) 
     round them away.
     """
     rows = W_E.detach().double()
-    return singular(rows - rows.mean(dim=0) if centre else rows)
+    return singular_vectors(rows - rows.mean(dim=0) if centre else rows)
 
 
 def idf_correlations(

@@ -26,7 +26,7 @@ from ..interventions.edit import move_rows, scale_rows, Tokens
 from ..pairs import Pairs
 from ..signals.frequency import Number
 from ..sites import Site, Unit
-from ..statistics import bootstrap_interval, spearman
+from ..stats import bootstrap_interval, spearman
 from .direction import IdfDirection
 
 

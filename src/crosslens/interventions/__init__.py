@@ -6,3 +6,25 @@
 A hook holds no model and changes no weight. It edits a copy of what passes its unit, for as
 long as it is attached, and gradients flow through it.
 """
+
+from .ablate import position_mean_of
+from .edit import (
+    edit_coordinate,
+    edit_rows,
+    move_rows,
+    scale_coordinate,
+    scale_rows,
+    Singular as Singular,
+    singular_vectors,
+)
+
+
+__all__ = [
+    "edit_coordinate",
+    "edit_rows",
+    "move_rows",
+    "position_mean_of",
+    "scale_coordinate",
+    "scale_rows",
+    "singular_vectors",
+]

@@ -72,6 +72,9 @@ def resample(unit: Unit, cache: Cache, pairs: Pairs, *, generator: torch.Generat
     value, and gives the same pairs the same donors in every run.
 
     Chan et al. (2022), causal scrubbing.
+
+    Raises:
+        ValueError: no reference pair has a token of the unit.
     """
     real = _real(unit, pairs)
     donors = real.reshape(len(pairs), -1).any(dim=1).nonzero().flatten()

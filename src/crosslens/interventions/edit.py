@@ -46,8 +46,8 @@ class Singular(NamedTuple):
         return self.U[ids, k]
 
 
-def singular(W_E: Float[Tensor, "token d_embed"]) -> Singular:
-    """The singular directions of an embedding matrix: `singular(model.W_E)`."""
+def singular_vectors(W_E: Float[Tensor, "token d_embed"]) -> Singular:
+    """The singular directions of an embedding matrix: `singular_vectors(model.W_E)`."""
     U, S, Vh = torch.linalg.svd(W_E.detach(), full_matrices=False)
     return Singular(U, S, Vh.mT)
 

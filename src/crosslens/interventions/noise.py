@@ -24,6 +24,9 @@ def noise(
     `generator` each time the model runs.
 
     Schulz et al. (2020); Jiang et al. (2021), section 3.
+
+    Raises:
+        ValueError: `keep` is outside 0 to 1, or `std` is negative or nan.
     """
     if not _within(keep, 0.0, 1.0):
         raise ValueError("keep is a share: it must lie between 0 (all noise) and 1 (no noise)")

@@ -5,7 +5,7 @@ which get theirs from the source run. What is held passes nothing on; LayerNorms
 computed anew, so that a path may lead through them. Step 2 runs the base pairs and gives each
 receiver (what a head reads with: a `q`, `k` or `v`) what it had in step 1.
 
-    with model.hooked(*direct(model, base_cache, more_cache, [head(7, 9)])):
+    with model.hooked(*direct_path(model, base_cache, more_cache, [head(7, 9)])):
         scores = model(base)                                         # head to score
     with model.hooked(*path(model, base, base_cache, more_cache, [head(7, 9)],
                             [head(10, 1, "k")])):
@@ -33,7 +33,7 @@ BEHIND: Final = {
 }
 
 
-def direct(
+def direct_path(
     model: Hooked,
     base: Cache,
     source: Cache,
@@ -46,6 +46,9 @@ def direct(
     `base` holds the sites called `held` at every layer, `source` those of the senders: heads
     (`z`), writes (`attn_out`, `mlp_out`), the stream or embeddings, at any positions.
     `held=("z", "mlp_out")` closes the paths through MLPs too.
+
+    Raises:
+        ValueError: something else than a write is held, or a sender acts only through what is held.
     """
     for name in held:
         if name not in BEHIND:
@@ -76,9 +79,12 @@ def path(
     A receiver is what a component reads with, not what it writes: a head's `q`, `k` or `v`, at
     all positions or some, or the input of an MLP. A sender that comes after a receiver tells
     it nothing.
+
+    Raises:
+        ValueError: there is no receiver, or one of them is held.
     """
     if not receivers:
-        raise ValueError("a path needs a receiver; the path to the score itself is `direct`")
+        raise ValueError("a path needs a receiver; the path to the score itself is `direct_path`")
     for receiver in receivers:
         if receiver.site.name in held:
             raise ValueError(
@@ -88,7 +94,7 @@ def path(
     sites = sorted({receiver.site for receiver in receivers}, key=lambda site: site.depth)
     # recorded after the hooks, where a sender's site is also a receiver's
     with (
-        model.hooked(*direct(model, base, source, senders, held=held)),
+        model.hooked(*direct_path(model, base, source, senders, held=held)),
         model.record(*sites) as told,
     ):
         model(pairs)

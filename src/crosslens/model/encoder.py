@@ -76,7 +76,7 @@ class CrossEncoder(HookedRootModule):
             return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
 
     def suffix(
-        self, pairs: Pairs, start: int, given: Tensor | Mapping[str, Tensor]
+        self, pairs: Pairs, start: int, given: Float[Tensor, "pair ..."] | Mapping[str, Tensor]
     ) -> Float[Tensor, " pair"]:
         """The scores when what is `given` of block `start` is computed already.
 
@@ -159,6 +159,7 @@ class CrossEncoder(HookedRootModule):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are, and where pairs are put."""
         return self.W_E.device
 
     @property
@@ -167,7 +168,12 @@ class CrossEncoder(HookedRootModule):
         return self.embedding.words.weight
 
     def weights(self, head: Unit) -> HeadWeights:
-        """The matrices of one attention head, the model's own: `model.weights(head(3, 7))`."""
+        """The matrices of one attention head, the model's own: `model.weights(head(3, 7))`.
+
+        Raises:
+            ValueError: the unit is no attention head.
+            LookupError: the head is outside the model.
+        """
         at = dict(head.coordinates)
         if head.site.layer is None or not isinstance(index := at.get("head"), int):
             raise ValueError(f"{head} is no attention head, as head(3, 7) is")
@@ -207,7 +213,11 @@ class CrossEncoder(HookedRootModule):
     # --- sites, hooks and caches ---------------------------------------------------------
 
     def sites(self, name: str | None = None) -> list[Site]:
-        """Every site called `name`, or every site, in the order of the forward pass."""
+        """Every site called `name`, or every site, in the order of the forward pass.
+
+        Raises:
+            LookupError: no site has that name, or this family lacks it; names those it has.
+        """
         if name is not None and name not in KINDS:
             raise LookupError(f"no site is called {name!r}; {near(name, KINDS)}")
         found = [site for site in self.points if name in (None, site.name)]
@@ -289,7 +299,11 @@ class CrossEncoder(HookedRootModule):
             last.is_cls_only = before
 
     def point(self, site: Site) -> HookPoint:
-        """The hook point of `site`."""
+        """The hook point of `site`.
+
+        Raises:
+            LookupError: this model has no such site.
+        """
         if site not in self.points:
             layers = {s.layer for s in self.points if s.name == site.name}
             if layers and site.layer is not None:
@@ -304,7 +318,7 @@ class CrossEncoder(HookedRootModule):
         if self.current is None:
             raise RuntimeError(
                 "a hook would have to know its pairs where tokens run apart from them (`relay`): "
-                "path patching cannot run under other hooks; use `direct` and `path`"
+                "path patching cannot run under other hooks; use `direct_path` and `path`"
             )
         return self.current
 
@@ -363,7 +377,11 @@ class CrossEncoder(HookedRootModule):
         return super().get_caching_hooks(chosen, *args, **options)
 
     def named(self, names: str | Iterable[str] | Callable[[str], bool]) -> list[str]:
-        """The hook points that a TransformerLens name, list of names or filter means."""
+        """The hook points that a TransformerLens name, list of names or filter means.
+
+        Raises:
+            LookupError: a name or filter matches no hook point.
+        """
         if callable(names):
             found = [name for name in self.hook_dict if names(name)]
             if not found:

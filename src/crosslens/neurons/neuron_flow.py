@@ -62,6 +62,9 @@ def agreeing(
     """The pairs whose prediction agrees with the judgement: relevant ones, and others.
 
     A pair is predicted relevant where its score is above 0, the log-odds of one half.
+
+    Raises:
+        ValueError: not one judgement for each score.
     """
     predicted = (torch.as_tensor(scores) > 0).numpy(force=True)
     judged = np.asarray(is_relevant, dtype=bool)

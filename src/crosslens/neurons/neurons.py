@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ..attribution.flow.conductance import LINEAR
@@ -46,13 +46,19 @@ class Neurons:
     def __len__(self) -> int:
         return sum(prod(shape) for shape in self.shapes.values())
 
-    def gather(self, values: Mapping[Site, Float[Tensor, "pair ..."]]) -> np.ndarray:
+    def gather(
+        self, values: Mapping[Site, Float[Tensor, "pair ..."]]
+    ) -> Float[np.ndarray, "pair neuron"]:
         """What sites hold for each pair, as an array of pairs by neurons, in float32."""
         parts = [values[site].flatten(1).float().numpy(force=True) for site in self.shapes]
         return np.concatenate(parts, axis=1)
 
-    def split(self, values: np.ndarray) -> dict[Site, np.ndarray]:
-        """Numbers over neurons, site by site, each in the shape of one token's values."""
+    def split(self, values: Shaped[np.ndarray, "*lead neuron"]) -> dict[Site, np.ndarray]:
+        """Numbers over neurons, site by site, each in the shape of one token's values.
+
+        Raises:
+            ValueError: not one number for each neuron.
+        """
         if values.shape[-1] != len(self):
             raise ValueError(f"{values.shape[-1]} numbers for {len(self)} neurons")
         ends = np.cumsum([prod(shape) for shape in self.shapes.values()])[:-1]
@@ -63,7 +69,11 @@ class Neurons:
         }
 
     def units(self, numbers: Iterable[int]) -> list[Unit]:
-        """The neurons with these numbers, by name: `3.q[d_head=7,head=1]`."""
+        """The neurons with these numbers, by name: `3.q[d_head=7,head=1]`.
+
+        Raises:
+            LookupError: a number that no neuron has.
+        """
         starts = self._starts
         found = []
         for number in numbers:
@@ -76,7 +86,11 @@ class Neurons:
         return found
 
     def numbers(self, units: Iterable[Unit]) -> Int[np.ndarray, " chosen"]:
-        """The numbers of these neurons."""
+        """The numbers of these neurons.
+
+        Raises:
+            LookupError: a unit that is none of these neurons.
+        """
         listed = list(self.shapes)
         found = []
         for unit in units:
@@ -95,12 +109,15 @@ class Neurons:
         return self._repeated([site.layer for site in self.shapes])
 
     @cached_property
-    def components(self) -> np.ndarray:
+    def components(self) -> Shaped[np.ndarray, " neuron"]:
         """The linear map of each neuron: "q", "mlp_pre", ..."""
         return self._repeated([site.name for site in self.shapes])
 
     def table(self, chosen: Bool[np.ndarray, " neuron"] | None = None) -> pd.DataFrame:
-        """How many neurons there are by layer and component, of all or of the chosen ones."""
+        """How many neurons there are by layer and component, of all or of the chosen ones.
+
+        One row per layer and component with any, columns layer, component and n.
+        """
         kept = np.ones(len(self), dtype=bool) if chosen is None else chosen
         rows = pd.DataFrame({"layer": self.layers[kept], "component": self.components[kept]})
         return rows.value_counts(sort=False).rename("n").reset_index()

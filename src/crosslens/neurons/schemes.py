@@ -25,7 +25,11 @@ from .neurons import Neurons
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
-    """Some of a model's neurons, and the name of the rule that chose them."""
+    """Some of a model's neurons, and the name of the rule that chose them.
+
+    Raises:
+        ValueError: not one mark for each neuron.
+    """
 
     name: str
     neurons: Neurons
@@ -71,7 +75,11 @@ class Scheme:
         share: float,
         made: Mapping[str, Any] | None = None,
     ) -> "Scheme":
-        """The top of the mean of several flows."""
+        """The top of the mean of several flows.
+
+        Raises:
+            ValueError: there is no flow to fuse, or the share is less than one neuron.
+        """
         if not flows:
             raise ValueError(f"{name}: no flow to fuse")
         return cls.top(name, neurons, np.mean(flows, axis=0), share, made)

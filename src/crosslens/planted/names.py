@@ -14,6 +14,9 @@ class Recipe:
 
     In a name, options follow `?` and are joined by `&`; synonyms are written
     `synonyms=car+automobile,doctor+physician`, flags `backup` or `backup=1`.
+
+    Raises:
+        ValueError: an option is out of its range, or synonyms are not clusters of different words.
     """
 
     seed: int = 0  # of the places of all parts and of the identity codes
@@ -56,7 +59,11 @@ class Recipe:
 
     @classmethod
     def named(cls, name: str) -> "Recipe":
-        """The recipe with this name: "planted:bm25?seed=3", or without the prefix."""
+        """The recipe with this name: "planted:bm25?seed=3", or without the prefix.
+
+        Raises:
+            ValueError: a name, an option or a value that is not known; near ones are named.
+        """
         kind, _, written = name.removeprefix(PREFIX).partition("?")
         if kind != "bm25":
             raise ValueError(f"no planted model is called {name!r}; there is {PREFIX}bm25")

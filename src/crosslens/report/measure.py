@@ -37,8 +37,8 @@ from ..findings import Findings
 from ..interventions.patch import patch
 from ..model.encoder import CrossEncoder
 from ..signals.bm25 import Bm25Index
-from ..sites import each, Unit
-from ..statistics import bootstrap_interval
+from ..sites import Unit, units_at
+from ..stats import bootstrap_interval
 from .circuit import examined
 from .frames import Frame, pd, read
 from .question import CONTROL, Question, SIGNALS, Watch
@@ -280,7 +280,7 @@ def worth(contrast: Contrast, pairs: Frame, most: int, least: float) -> Contrast
 
 def swept(model: CrossEncoder) -> list[Unit]:
     """Every role in every layer of the streams, and every head."""
-    streams = [unit for name in STREAMS for unit in each(model.sites(name), "pos", ROLES)]
+    streams = [unit for name in STREAMS for unit in units_at(model.sites(name), "pos", ROLES)]
     return streams + model.heads()
 
 

@@ -9,7 +9,7 @@ from ..corpora.collection import Collection
 from ..model.encoder import CrossEncoder
 from ..ranking import Run
 from ..signals.bm25 import Bm25Index
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 from .frames import Frame, pd
 
 

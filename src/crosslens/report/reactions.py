@@ -13,7 +13,7 @@ import torch
 
 from ..contrasts.contrast import Contrast
 from ..model.encoder import CrossEncoder
-from ..statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from ..stats import benjamini_hochberg, bootstrap_interval, paired_test
 from .frames import Frame, pd
 from .question import CONTROL
 

@@ -96,7 +96,11 @@ class Bm25Index:
         )
 
     def scores(self, query: str, docids: Sequence[str]) -> Float[np.ndarray, " document"]:
-        """The scores of indexed documents, in the order of `docids`."""
+        """The scores of indexed documents, in the order of `docids`.
+
+        Raises:
+            LookupError: a document that is not indexed.
+        """
         unknown = [docid for docid in docids if docid not in self._row]
         if unknown:
             raise LookupError(

@@ -53,6 +53,9 @@ class Frequencies:
         n_documents: how many documents there are, N.
         df: term to the number of documents that contain it.
         mean_length: mean number of terms in a document, avgdl.
+
+    Raises:
+        ValueError: no document has a term, or a term is in more documents than there are.
     """
 
     n_documents: int
@@ -73,7 +76,11 @@ class Frequencies:
 
     @classmethod
     def of(cls, documents: Iterable[Sequence[Hashable]]) -> "Frequencies":
-        """Counted over documents, each given as its sequence of terms."""
+        """Counted over documents, each given as its sequence of terms.
+
+        Raises:
+            TypeError: a document is a text, not its terms.
+        """
         df: Counter[Hashable] = Counter()
         n_documents = n_terms = 0
         for terms in documents:

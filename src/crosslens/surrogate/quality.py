@@ -3,10 +3,10 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.stats import rankdata
 
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 
 
 DRAWS: Final = 1_000
@@ -31,7 +31,7 @@ class Quality(NamedTuple):
 def quality(
     told: Float[np.ndarray, " pair"],
     score: Float[np.ndarray, " pair"],
-    qid: np.ndarray,
+    qid: Shaped[np.ndarray, " pair"],
     *,
     seed: int = 0,
 ) -> Quality:

@@ -8,7 +8,7 @@ from ir_measures import nDCG, ScoredDoc
 from ..corpora.collection import Collection
 from ..effectiveness import agreement, evaluate
 from ..ranking import Run
-from ..statistics import bootstrap_interval
+from ..stats import bootstrap_interval
 from .fit import Fit
 from .observe import Observed
 

@@ -33,6 +33,6 @@ def aligned(
     return changed.to(W_E)
 
 
-def embeddings(name: str) -> bool:
+def is_embedding(name: str) -> bool:
     """Whether a parameter of this name is one of the embeddings: words, positions, types, norm."""
     return "embedding" in name

@@ -2,7 +2,8 @@
 
 import torch
 
-from crosslens import attention_within_query, CrossEncoder
+from crosslens import CrossEncoder
+from crosslens.attention import attention_within_query
 
 
 def test_within_the_query_is_what_its_tokens_give_each_other_above_even(

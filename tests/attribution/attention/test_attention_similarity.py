@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import attention_similarity, Site
+from crosslens import Site
+from crosslens.attention import attention_similarity
 
 
 @pytest.mark.parametrize("at", [Site("embed"), Site("resid_pre", 1)])

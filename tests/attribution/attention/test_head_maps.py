@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from crosslens import head, HeadMap, keys_of_bias, ov_map, qk_map, Site
+from crosslens import head, Site
+from crosslens.attention import HeadMap, keys_of_bias, ov_map, qk_map
 
 
 def test_ov_is_what_a_head_writes_of_what_it_reads(any_model, pairs_of):

@@ -2,7 +2,8 @@
 
 import torch
 
-from crosslens import CrossEncoder, load, Pairs, plant, soft_tf
+from crosslens import CrossEncoder, load, Pairs, plant
+from crosslens.attention import soft_tf
 
 
 def test_it_is_the_attention_from_query_to_document(model: CrossEncoder, pairs: Pairs) -> None:

@@ -3,7 +3,7 @@ import torch
 from captum.attr import LayerConductance
 
 from crosslens import Site
-from crosslens.attribution.flow.conductance import conductance, LINEAR, padded
+from crosslens.attribution.flow.conductance import conductance, LINEAR, padding_baseline
 from crosslens.attribution.flow.quadrature import gauss_legendre, trapezoid
 from crosslens.engine.memory import Footprint, kept_for_gradients
 
@@ -109,15 +109,15 @@ def test_the_padded_baseline_keeps_what_it_is_told_to(model, pairs):
     pairs = model.pair("why do cats purr", "cats purr")
     with torch.no_grad(), model.record("embed") as cache:
         model(pairs)
-    words, kept = cache[Site("embed")], padded(model, pairs, ["cls", "document"])
+    words, kept = cache[Site("embed")], padding_baseline(model, pairs, ["cls", "document"])
     same = (words == kept).all(dim=-1)
     assert torch.equal(same, pairs.where("cls", "document"))
-    assert not (padded(model, pairs) == words).all(dim=-1).any()
+    assert not (padding_baseline(model, pairs) == words).all(dim=-1).any()
 
 
 def test_every_linear_map_is_asked_for_by_default(model):
     pairs = model.pair("why do cats purr", "cats purr")
-    flow = conductance(model, pairs, padded(model, pairs), steps=4)
+    flow = conductance(model, pairs, padding_baseline(model, pairs), steps=4)
     assert {site.name for site in flow.sites} == set(LINEAR) and len(flow.sites) == 18
 
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from crosslens import concordance, Effects, head
+from crosslens import head
+from crosslens.attribution import concordance, Effects
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ from crosslens import (
     attribution_patching,
     Axioms,
     collection,
-    concordance,
     Contrast,
-    each,
     head,
     load,
     neuron,
@@ -21,7 +19,9 @@ from crosslens import (
     Site,
     sweep,
     Unit,
+    units_at,
 )
+from crosslens.attribution import concordance
 
 
 def every_kind(model) -> list[Unit]:
@@ -29,7 +29,7 @@ def every_kind(model) -> list[Unit]:
     inner = [site for site in model.sites() if site.layer == 1]
     parts = [
         *(head(1, 2, site) for site in ("z", "q", "k", "v", "result")),
-        *each([s for s in inner if "pos" in s.axes], "pos", ["document", "query|cls", 3]),
+        *units_at([s for s in inner if "pos" in s.axes], "pos", ["document", "query|cls", 3]),
         Site("pattern", 1).at(head=0, dst="cls", src="document"),
         Site("attn_scores", 0).at(dst=2, src="query"),
         head(1, 3, "k").site.at(head=3, pos="document"),
@@ -111,7 +111,7 @@ def test_gradients_find_the_planted_heads(model, contrast, planted):
 
 def test_an_exact_softmax_is_exact_where_all_behind_it_is_linear(model, contrast):
     """As in a planted model: queries and keys, of all tokens or of some."""
-    places = each(model.sites("k"), "pos", ["D_inj", "query"])
+    places = units_at(model.sites("k"), "pos", ["D_inj", "query"])
     units = [
         *model.heads("q"),
         *model.heads("k"),

@@ -2,8 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import auroc, Axioms, collection, each, load, patch, patching, plant, sweep
+from crosslens import (
+    Axioms,
+    collection,
+    load,
+    patch,
+    patching,
+    plant,
+    sweep,
+    units_at,
+)
 from crosslens.engine.memory import Footprint
+from crosslens.stats import auroc
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def test_patching_finds_exactly_the_planted_heads(model, contrast, planted):
 def test_the_signal_moves_from_the_injected_term_to_the_query_to_cls(model, contrast, planted):
     matching, scoring = planted.placement.matching[0], planted.placement.scoring[0]
     roles = ["D_inj", "Q+", "[CLS]", "D_other"]
-    units = each(model.sites("normalized_resid_post"), "pos", roles)
+    units = units_at(model.sites("normalized_resid_post"), "pos", roles)
     mean = patching(model, contrast, units).mean.reshape(-1, 4)
     for layer, (injected, asked, cls, other) in enumerate(mean.tolist()):
         assert injected == pytest.approx(float(layer < matching), abs=0.02)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from crosslens import recovery
+from crosslens.attribution import recovery
 
 
 def test_nothing_restored_is_0_and_everything_is_1():

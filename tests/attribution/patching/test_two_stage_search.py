@@ -8,11 +8,11 @@ from crosslens import (
     attribution_patching,
     Axioms,
     collection,
-    each,
     load,
     patching,
     plant,
     search,
+    units_at,
 )
 from crosslens.engine.contrast_runs import Sides
 
@@ -119,7 +119,7 @@ def test_a_screen_of_ones_own_needs_to_know_of_nothing(apart):
 
 def test_what_was_not_kept_is_run_again(apart):
     model, contrast = apart
-    units = [*model.heads(), *each(model.sites("resid_pre"), "pos", ["query", 3])]
+    units = [*model.heads(), *units_at(model.sites("resid_pre"), "pos", ["query", 3])]
     roomy = patching(model, contrast, units)
     forgetful = Sides(model, contrast, units, at_once=1, room=0)
     again = patching(model, contrast, units, sides=forgetful)

@@ -11,7 +11,7 @@ from crosslens import (
     ablate,
     Contrast,
     CrossEncoder,
-    direct,
+    direct_path,
     Edge,
     head,
     neuron,
@@ -53,7 +53,7 @@ def by_hooks(any_model, contrast) -> Callable[..., Tensor]:
             hooks = (
                 path(any_model, contrast.base, base, source, [sender], receivers, held=held)
                 if receivers
-                else direct(any_model, base, source, [sender], held=held)
+                else direct_path(any_model, base, source, [sender], held=held)
             )
             with any_model.hooked(*hooks):
                 return any_model(contrast.base) - plain

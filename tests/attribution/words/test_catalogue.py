@@ -4,9 +4,15 @@ import pytest
 import torch
 
 from crosslens import CrossEncoder, load, Pairs, plant
-from crosslens.attribution.words.catalogue import method, METHODS
-from crosslens.attribution.words.rollout import attention_rollout
-from crosslens.statistics import auroc
+from crosslens.stats import auroc
+from crosslens.words import (
+    attention_rollout,
+    lime,
+    method,
+    METHODS,
+    passed_information,
+    WordAttribution,
+)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -19,6 +25,14 @@ def test_padding_has_no_value_and_the_batch_does_not_matter(
     if name != "bottleneck":  # its noise is that of the pairs it is given
         alone = method(name)(model, pairs.take([0])).token
         assert torch.allclose(found.token[:1, : alone.shape[1]], alone, atol=1e-5)
+
+
+def test_a_name_finds_its_method_and_options_are_its_own(model: CrossEncoder, pairs: Pairs) -> None:
+    assert method("LIME") is lime and method("bottleneck") is passed_information
+    drawn = [lime(model, pairs, samples=30, seed=seed).token for seed in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    with pytest.raises(ValueError, match="numbers for tokens of shape"):
+        WordAttribution("short", pairs, torch.zeros(1, 3))
 
 
 def test_an_unknown_method_is_answered_with_near_names() -> None:

@@ -7,7 +7,8 @@ import torch
 from captum.attr import LayerIntegratedGradients
 from tiny import tiny
 
-from crosslens import CrossEncoder, load, padded, Pairs
+from crosslens import CrossEncoder, load, Pairs
+from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
 from crosslens.engine.memory import TOKENS_PER_BATCH
 
@@ -40,7 +41,9 @@ def test_integrated_gradients_are_captums(family: str) -> None:
     layer = getattr(original.base_model, "embeddings_project", original.base_model.embeddings)
     theirs = LayerIntegratedGradients(score, layer).attribute(pairs.token, empty, n_steps=40)
     theirs = theirs.sum(dim=-1) * pairs.attended
-    ours = integrated_gradients(model, pairs, padded(model, pairs, SPECIAL, pad_id=pad), steps=40)
+    ours = integrated_gradients(
+        model, pairs, padding_baseline(model, pairs, SPECIAL, pad_id=pad), steps=40
+    )
     assert torch.allclose(ours.token, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
@@ -76,7 +79,7 @@ def test_what_cannot_be_integrated_is_refused(model: CrossEncoder, pairs: Pairs)
         gradient_times_input(model, pairs, layer=-1)
     with pytest.raises(ValueError, match="steps=0"):
         integrated_gradients(model, pairs, steps=0)
-    short = padded(model, pairs)[:, :-1]
+    short = padding_baseline(model, pairs)[:, :-1]
     with pytest.raises(ValueError, match="the baseline has shape"):
         integrated_gradients(model, pairs, short)
 

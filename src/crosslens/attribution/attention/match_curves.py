@@ -23,7 +23,7 @@ from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Unit
-from ...statistics import bootstrap_interval, Interval
+from ...stats import bootstrap_interval, Interval
 from .soft_tf import soft_tf_of_term
 
 

@@ -46,6 +46,9 @@ def soft_tf_of_term(
     """MS_h of the selected query term (Q+), the mean over its tokens; of every head in order.
 
     Pairs of like length run together, `at_once` of them.
+
+    Raises:
+        ValueError: a pair has no selected query term; contrasts mark theirs.
     """
     term = pairs.where("Q+")
     if missing := (~term.any(dim=1)).nonzero().flatten().tolist():

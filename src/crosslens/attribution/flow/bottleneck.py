@@ -104,6 +104,8 @@ def bottleneck(
 
     Raises:
         MemoryError: the budget does not hold one repetition for one pair.
+        ValueError: not one noise for each layer, or no step or repetition.
+        LookupError: the model lacks one of `layers`.
     """
     if min(steps, repeats) < 1:
         raise ValueError(f"{steps} steps of {repeats} repetitions: both must be at least 1")

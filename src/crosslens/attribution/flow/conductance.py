@@ -56,7 +56,7 @@ class Flow:
         return self.sites[site]
 
 
-def padded(
+def padding_baseline(
     model: Hooked, pairs: Pairs, keep: Iterable[str] = (), *, pad_id: int = 0
 ) -> Float[Tensor, "pair pos d_model"]:
     """Word embeddings of the same pairs with every token but `keep` replaced by padding.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...statistics import spearman, top_k_overlap
+from ...stats import spearman, top_k_overlap
 from .effects import Effects
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...sites import Unit
-from ...statistics import benjamini_hochberg, bootstrap_interval, paired_test
+from ...stats import benjamini_hochberg, bootstrap_interval, paired_test
 from .recovery import recovery, smallest_contrast
 
 

@@ -20,6 +20,9 @@ def recovery(
 
     Pairs whose two scores differ by less than `least` have nothing to recover: they are nan,
     to be counted and left out of means. If none has a contrast, that is an error.
+
+    Raises:
+        ValueError: no pair has a contrast.
     """
     way = target - base
     flat = way.abs() < least

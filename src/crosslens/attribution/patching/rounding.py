@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from ...statistics import spearman
+from ...stats import spearman
 
 
 @dataclass(frozen=True)

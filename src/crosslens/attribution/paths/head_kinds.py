@@ -16,7 +16,7 @@ from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...sites import Unit
-from ...statistics import bootstrap_interval
+from ...stats import bootstrap_interval
 from ..attention.attention_shares import attention_within_query, shares
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...sites import Site, Unit
-from ...statistics import benjamini_hochberg
+from ...stats import benjamini_hochberg
 from .chain import Chain, SCORE, Step
 from .head_kinds import reading
 from .path_plan import Group, HEAD_READS

@@ -18,7 +18,7 @@ from ...engine.gradients import slopes
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
-from ..flow.conductance import padded
+from ..flow.conductance import padding_baseline
 from .scoring import batches
 from .word_attribution import WordAttribution
 
@@ -68,7 +68,7 @@ def integrated_gradients(
     if steps < 1:
         raise ValueError(f"steps={steps}: a way has at least one node")
     if baseline is None:
-        baseline = padded(model, pairs, keep=("cls", "sep1", "sep2"))
+        baseline = padding_baseline(model, pairs, keep=("cls", "sep1", "sep2"))
     with torch.no_grad(), model.record("embed", streams[layer]) as cache:
         score = model(pairs)
     x, words = cache[streams[layer]], cache[Site("embed")]
@@ -107,6 +107,9 @@ def gradient_times_input(model: Hooked, pairs: Pairs, *, layer: int = 0) -> Word
     """The slope of the score at what a layer reads, times that, summed over dimensions.
 
     The first-order value of setting a token's stream to 0; in score units.
+
+    Raises:
+        LookupError: the model lacks the layer.
     """
     streams = model.sites("resid_pre")
     if not 0 <= layer < len(streams):

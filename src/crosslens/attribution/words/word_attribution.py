@@ -18,6 +18,9 @@ class WordAttribution:
     `token` is 0 at padding. Where `is_additive`, a word's number is the sum over its tokens;
     else all tokens of a word hold the number of the whole word, as when words are removed.
     Numbers of different methods have different units: compare their order.
+
+    Raises:
+        ValueError: not one number for each token.
     """
 
     method: str

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from crosslens.statistics import (
+from crosslens.stats import (
     auroc,
     average_precision,
     benjamini_hochberg,

@@ -11,6 +11,20 @@ from jaxtyping import Bool, Float, Integer
 from scipy import stats
 
 
+__all__ = [
+    "auroc",
+    "average_precision",
+    "benjamini_hochberg",
+    "bootstrap_interval",
+    "paired_test",
+    "precision_at",
+    "r_precision",
+    "recall_at",
+    "spearman",
+    "top_k_overlap",
+]
+
+
 class Interval(NamedTuple):
     """The two ends of a confidence interval."""
 
@@ -93,6 +107,9 @@ def benjamini_hochberg(p: Float[np.ndarray, "*cell"]) -> Float[np.ndarray, "*cel
     """P-values adjusted for their number: below α, a false discovery rate of at most α.
 
     Benjamini and Hochberg (1995). Tests that were not made (`nan`) stay so and do not count.
+
+    Raises:
+        ValueError: a p-value outside 0 to 1.
     """
     made = ~np.isnan(p)
     if (bad := p[made & ~((p >= 0) & (p <= 1))]).size:
@@ -127,7 +144,11 @@ def precision_at(
 def recall_at(
     effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"], k: int
 ) -> float:
-    """The share of what is true that is among the `k` largest effects."""
+    """The share of what is true that is among the `k` largest effects.
+
+    Raises:
+        ValueError: no item is true, or `k` is not a number of items.
+    """
     if not truth.any():
         raise ValueError("recall of nothing: no item is true")
     return float(truth[top(effects, k)].sum() / truth.sum())
@@ -142,6 +163,9 @@ def r_precision(effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " i
     """Precision among as many items as are true, which is recall there too.
 
     Of items equal at the border an even share counts, as if their order were drawn by lot.
+
+    Raises:
+        ValueError: no item is true, or an effect is `nan`.
     """
     k = int(truth.sum())
     if not k:
@@ -155,7 +179,11 @@ def r_precision(effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " i
 def average_precision(
     effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"]
 ) -> float:
-    """The mean, over true items, of the precision among all items at least as large as it."""
+    """The mean, over true items, of the precision among all items at least as large as it.
+
+    Raises:
+        ValueError: no item is true, or an effect is `nan`.
+    """
     complete(effects)
     if not truth.any():
         raise ValueError("average precision of nothing: no item is true")

@@ -1,0 +1,37 @@
+"""Word attributions: a number for every token and word of a pair, and tests of such numbers.
+
+Each method is a function from a model and pairs to a `WordAttribution`; `method("LIME")` finds it
+by name, and `METHODS` holds all of them.
+"""
+
+from .attribution.words.catalogue import method, METHODS
+from .attribution.words.degradation import Degradation as Degradation, degradation
+from .attribution.words.gradients import (
+    gradient_times_input,
+    integrated_gradients,
+    IntegratedGradients as IntegratedGradients,
+)
+from .attribution.words.lime import lime
+from .attribution.words.passed_information import passed_information
+from .attribution.words.random_order import random_attribution
+from .attribution.words.removal import hide_one_out, leave_one_out
+from .attribution.words.rollout import attention_rollout
+from .attribution.words.truncation import Truncation as Truncation, truncation
+from .attribution.words.word_attribution import WordAttribution
+
+
+__all__ = [
+    "attention_rollout",
+    "degradation",
+    "gradient_times_input",
+    "hide_one_out",
+    "integrated_gradients",
+    "leave_one_out",
+    "lime",
+    "method",
+    "METHODS",
+    "passed_information",
+    "random_attribution",
+    "truncation",
+    "WordAttribution",
+]

@@ -1,0 +1,207 @@
+"""The documents tell the truth: their code runs, their commands parse, their links lead on."""
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from inspect import ismodule
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from markdown_it import MarkdownIt
+
+import crosslens
+
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+PAGES = [page for page in PAGES if not {"generated", "_build"} & set(page.parts)]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [
+        token.content
+        for token in MarkdownIt().parse(text)
+        if token.type == "fence" and token.info.strip() == language
+    ]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+WITH_CODE = [page for page in PAGES if blocks(page.read_text(), "python")]
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory) -> Path:
+    """The pages that are written from the code."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = tmp_path_factory.mktemp("docs") / "generated"
+    module.write_all(folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
+    from crosslens.circuits import catalogue
+
+    from crosslens.model.families import FAMILIES
+
+    monkeypatch.chdir(tmp_path)
+    known, claims = dict(FAMILIES), dict(catalogue.CLAIMS)
+    torch.manual_seed(0)
+    namespace = {"__name__": page.stem}
+    try:
+        for number, code in enumerate(blocks(page.read_text(), "python")):
+            exec(compile(code, f"{name(page)}, block {number}", "exec"), namespace)
+    finally:
+        FAMILIES.clear()
+        FAMILIES.update(known)
+    assert dict(catalogue.CLAIMS) == claims
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_to_a_file_or_a_heading(page, generated):
+    for target in links(page.read_text()):
+        path, _, heading = target.partition("#")
+        where = (page.parent / path).resolve() if path else page
+        if where.is_relative_to(DOCS / "generated"):
+            where = generated / where.name
+        assert where.is_file(), f"{name(page)} links to {target}"
+        assert not heading or heading in headings(where), f"{name(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_headings_go_down_by_one_and_begin_with_the_title(page):
+    check_headings(page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_those_of_the_command_line(page):
+    from crosslens.cli import app
+
+    root = typer.main.get_command(app)
+    lines = [
+        line.partition("  #")[0].strip()
+        for token in MarkdownIt().parse(page.read_text())
+        if token.type in ("fence", "code_block") and token.info.strip() != "python"
+        for line in token.content.splitlines()
+    ]
+    for line in lines:
+        words = shlex.split(line)
+        if words[:2] == ["python", "-m"] and words[2].startswith("crosslens.analyses."):
+            assert importlib.util.find_spec(words[2]), line
+        if words[:1] == ["crosslens"]:
+            root.make_context("crosslens", words[1:], resilient_parsing=False)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    [contents] = blocks((DOCS / "index.md").read_text(), "{toctree}")
+    listed = {line for line in contents.splitlines() if line and not line.startswith(":")}
+    pages = {str(p.relative_to(DOCS).with_suffix("")) for p in PAGES if p.is_relative_to(DOCS)}
+    assert pages - {"index"} == {each for each in listed if not each.startswith("generated/")}
+
+
+def test_every_public_name_is_in_the_reference(generated):
+    for home_name in ("", *(n for n in crosslens.__all__ if ismodule(getattr(crosslens, n)))):
+        home = getattr(crosslens, home_name) if home_name else crosslens
+        stem = "-".join(["reference", "crosslens", *filter(None, [home_name])])
+        text = (generated / f"{stem}.md").read_text()
+        listed = {each for each in home.__all__ if not ismodule(getattr(home, each))}
+        assert listed == set(re.findall(r"^## `(\w+)`$", text, flags=re.MULTILINE))
+
+
+def test_generated_pages_are_markdown_that_sphinx_takes_without_a_warning(generated):
+    for page in sorted(generated.glob("*.md")):
+        text = page.read_text()
+        check_headings(text)
+        outside = re.sub(r"```.*?```|`[^`\n]+`", "", text, flags=re.DOTALL)
+        assert not re.search(r"\{[\w-]+\}`", outside), f"{page.name}: read as a role"
+        for target in links(text):
+            assert (generated / target.partition("#")[0]).is_file(), (page.name, target)
+        for code in blocks(text, "python"):
+            assert parses(code), f"{page.name}: {code}"
+
+
+def test_the_hook_points_are_those_of_each_family(generated, any_model, family):
+    rows = [line.split("|") for line in (generated / "hook_points.md").read_text().splitlines()]
+    [header] = [row for row in rows if len(row) > 3 and row[1].strip() == "site"]
+    if family.endswith("-mean"):
+        family = family.removesuffix("-mean")
+    column = [cell.strip() for cell in header].index(family)
+    marked = {
+        row[1].strip(" `") for row in rows if len(row) > column and row[column].strip() == "●"
+    }
+    assert marked == {site.name for site in any_model.points}
+
+
+def test_the_map_of_the_folders_is_that_of_the_tree():
+    text = (DOCS / "architecture.md").read_text().split("## Map of the folders")[1]
+    rows = re.findall(r"^\| (`.*?) \|", text.split("\n## ")[0], flags=re.MULTILINE)
+    named = [each for row in rows for each in re.findall(r"`([\w/]+)`", row)]
+    assert len(named) == len(set(named))
+    package = ROOT / "src/crosslens"
+    there = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    there |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert {each for each in named if "/" not in each} - {"src"} == there
+
+
+def test_sphinx_builds_the_pages_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
+    pytest.importorskip("myst_parser", reason="the extra `docs` is not installed")
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "tutorial.html").is_file()
+
+
+def links(text: str) -> list[str]:
+    """Where the links and images of a page lead, other than to the web."""
+    found = [
+        str(child.attrGet("href") or child.attrGet("src") or "")
+        for token in MarkdownIt().parse(text)
+        for child in token.children or ()
+        if child.type in ("link_open", "image")
+    ]
+    return [each for each in found if not re.match(r"https?:|mailto:", each)]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    tokens = MarkdownIt().parse(page.read_text())
+    titles = [tokens[i + 1].content for i, each in enumerate(tokens) if each.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def check_headings(text: str) -> None:
+    levels = [int(t.tag[1]) for t in MarkdownIt().parse(text) if t.type == "heading_open"]
+    assert levels[:1] == [1] and levels.count(1) == 1, levels
+    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False)), levels
+
+
+def parses(signature: str) -> bool:
+    """Whether a signature, given a body, is Python."""
+    for body in (signature, f"{signature}\n    ..."):
+        try:
+            ast.parse(body)
+        except SyntaxError:
+            continue
+        return True
+    return False
