@@ -57,10 +57,8 @@ def analyse(given: Given) -> Answer:
     """The correlations of every direction, and the edit of the one that is IDF's."""
     model, options = given.model, given.options
     idf = rarity(options, model, given.texts)
-    directions = [
-        given.keep("directions", rows.replace(" ", "-"), partial(correlated, given, idf, rows))
-        for rows in ("as they are", "centred")
-    ]
+    parts = [partial(correlated, given, idf, rows) for rows in ("as they are", "centred")]
+    directions = given.gathered("Correlating", ["directions"], parts)["directions"]
     held = authors(model, idf) if options.authors else stored(model, idf)
     doses = given.keep("doses", "all", partial(edited, given, idf, held))
     responses = ["score", *(name for name in doses.columns if name.startswith("attention"))]
@@ -68,13 +66,13 @@ def analyse(given: Given) -> Answer:
         dose_response(doses, response=name).assign(response=name, k=held.direction.k)
         for name in responses
     ]
-    return Answer(pd.concat(directions), doses, pd.concat(response))
+    return Answer(directions, doses, pd.concat(response))
 
 
-def correlated(given: Given, idf: TokenIdf, rows: str) -> pd.DataFrame:
+def correlated(given: Given, idf: TokenIdf, rows: str) -> dict[str, pd.DataFrame]:
     """Every singular direction of the embeddings, "as they are" or "centred", against IDF."""
     directions = directions_of(given.model.W_E, centre=rows == "centred")
-    return idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)
+    return {"directions": idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)}
 
 
 def edited(given: Given, idf: TokenIdf, held: Stored) -> pd.DataFrame:

@@ -35,25 +35,23 @@ def analyse(given: Given) -> Answer:
     """The scores of pairs with 0 to 5 occurrences of their selected term."""
     axioms = Axioms(given.model, given.texts, seed=given.seed)
     series = axioms.saturation(given.pairs)
-    parts = []
-    for occurrences in range(len(series) + 1):
-        given.watch("Scoring", occurrences, len(series) + 1)
-        contrast = series[max(0, occurrences - 1)]
-        found = partial(scores, given.model, contrast, axioms.frequencies, occurrences)
-        parts.append(given.keep("pairs", str(occurrences), found))
-    given.watch("Scoring", len(series) + 1, len(series) + 1)
-    pairs = pd.concat(parts, ignore_index=True)
+    scored = partial(scores, given.model, axioms.frequencies)
+    parts = [
+        partial(scored, series[0], 0),
+        *(partial(scored, contrast, more) for more, contrast in enumerate(series, start=1)),
+    ]
+    pairs = given.gathered("Scoring", ["pairs"], parts)["pairs"]
     return Answer(pairs, steps(pairs))
 
 
 @torch.no_grad()
 def scores(
-    model: CrossEncoder, contrast: Contrast, frequencies: Frequencies, occurrences: int
-) -> pd.DataFrame:
+    model: CrossEncoder, frequencies: Frequencies, contrast: Contrast, occurrences: int
+) -> dict[str, pd.DataFrame]:
     """The model's and BM25's score of every pair with so many occurrences."""
     pairs = contrast.more if occurrences else contrast.base
     found = torch.cat([model(pairs.take([i])) for i in range(len(pairs))]).tolist()
-    return pd.DataFrame(
+    rows = [
         {
             "qid": minimal.qid,
             "docid": minimal.docid,
@@ -63,7 +61,8 @@ def scores(
             "bm25": bm25(tokenize(minimal.query), tokenize(text), frequencies),
         }
         for minimal, score, text in zip(contrast.minimal, found, pairs.document, strict=True)
-    )
+    ]
+    return {"pairs": pd.DataFrame(rows)}
 
 
 def steps(pairs: pd.DataFrame) -> pd.DataFrame:
