@@ -2,9 +2,10 @@
 
 A formula in the soft term frequency of the matching heads, IDF and their product is fitted to the
 scores, beside its controls and beside BM25 with tuned k1 and b, each predicted for pairs left out:
-by pair as the paper splits, and by query. With `--tokens 5` queries are cut to so many tokens and
-every place has coefficients of its own, as in the paper. Then the documents are ranked by the
-formula. The heads are those named, or those that restore a TFC1 contrast at the query's tokens.
+by pair as the paper splits, and by query. With `--query-tokens 5` queries are cut to so many
+tokens and every place has coefficients of its own, as in the paper. Then the documents are ranked
+by the formula. The heads are those named, or those that restore a TFC1 contrast at the query's
+tokens.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +14,7 @@ from crosslens import Collection, CrossEncoder
 from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 
 
+@runtime_checkable
 class Counted(Protocol):
     """Options that may name a table of document frequencies."""
 

@@ -23,13 +23,19 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 class Given:
     """A model, texts and options; and the run into which parts are kept as they are finished."""
 
-    model: CrossEncoder
+    loaded: CrossEncoder | None  # none where the analysis makes its own models
     collections: tuple[Collection, ...]
     pairs: int
     seed: int
     options: Any  # the analysis's own `Options`
     run: Findings
     watch: Watch
+
+    @property
+    def model(self) -> CrossEncoder:
+        """The model, of analyses that take one."""
+        assert self.loaded is not None
+        return self.loaded
 
     @property
     def texts(self) -> Collection:

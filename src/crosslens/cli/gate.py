@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from textwrap import shorten
 from types import FrameType
 from typing import Final
 
@@ -55,7 +56,7 @@ def gate(debug: bool) -> Iterator[None]:
             more = "" if debug else " The same command with --debug shows the whole traceback."
             _say(
                 f"Error: this is a fault of CrossLens, please report it: {type(error).__name__}: "
-                f"{gist(error)} ({_place(error)}).{more}"
+                f"{shorten(gist(error), 300, placeholder=' …')} ({_place(error)}).{more}"
             )
             raise typer.Exit(FAULT) from None
 
