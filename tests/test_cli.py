@@ -109,7 +109,8 @@ def test_a_broken_collection_file_is_named_with_its_line(folder, tmp_path):
 
 def test_debug_shows_the_traceback(tmp_path):
     result = report(PLANTED, "--collection", "nowhere", "--out", tmp_path / "run", "--debug")
-    assert isinstance(result.exception, FileNotFoundError)
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr and "FileNotFoundError" in result.stderr
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch):

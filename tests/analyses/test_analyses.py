@@ -83,7 +83,8 @@ def test_an_interrupted_analysis_goes_on_where_it_was(tmp_path, monkeypatch):
     scores = term_frequency.scores
     monkeypatch.setattr(term_frequency, "scores", interrupted)
     cut = ask("term_frequency", PLANTED, tmp_path / "cut", "--pairs", "6")
-    assert cut.exit_code == 130 and "--resume" in cut.stderr and "pairs" in cut.stderr
+    assert cut.exit_code == 130, cut.stderr
+    assert "--resume" in cut.stderr and "pairs" in cut.stderr
     resumed = run("term_frequency", tmp_path / "cut", "--resume")
     assert len(calls) == 3 + 4, "six parts: two were finished, the third was begun"
     for table in ("pairs", "steps"):

@@ -18,7 +18,6 @@ from textwrap import shorten
 from types import FrameType
 from typing import Final
 
-import click
 import typer
 
 from ..not_measurable import NotMeasurable
@@ -43,7 +42,7 @@ def gate(debug: bool) -> Iterator[None]:
     with _terminable():
         try:
             yield
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt as error:
             raise typer.Exit(interrupted(error)) from None
