@@ -23,7 +23,7 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 class Given:
     """A model, texts and options; and the run into which parts are kept as they are finished."""
 
-    loaded: CrossEncoder | None  # none where the analysis makes its own models
+    given_model: CrossEncoder | None  # none where the analysis makes its own models
     collections: tuple[Collection, ...]
     pairs: int
     seed: int
@@ -34,8 +34,8 @@ class Given:
     @property
     def model(self) -> CrossEncoder:
         """The model, of analyses that take one."""
-        assert self.loaded is not None
-        return self.loaded
+        assert self.given_model is not None
+        return self.given_model
 
     @property
     def texts(self) -> Collection:

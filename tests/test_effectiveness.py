@@ -4,7 +4,7 @@ import shutil
 import ir_measures
 import numpy as np
 import pytest
-from ir_measures import AP, nDCG, P, Qrel, RR, ScoredDoc
+from ir_measures import Accuracy, AP, ERR, nDCG, P, Qrel, RR, ScoredDoc
 from scipy import stats
 
 from crosslens.corpora.collection import Collection
@@ -160,3 +160,32 @@ def test_runs_that_share_nothing_have_no_agreement() -> None:
         agreement(a, Run.of([ScoredDoc("p", "a", 1.0)]))
     with pytest.raises(ValueError, match="query 'q': .* share 1 documents; an order needs two"):
         agreement(a, Run.of([ScoredDoc("q", "a", 1.0), ScoredDoc("q", "c", 0.0)]))
+
+
+@pytest.mark.parametrize("labels", [(29, 30), (1, 30), (0, 1)])
+def test_large_labels_have_the_gain_they_have_by_hand(labels: tuple[int, int]) -> None:
+    low, high = labels
+    qrels = (Qrel("q", "a", high), Qrel("q", "b", low), Qrel("q", "c", 0))
+    judged = Collection("c", {"q": "t"}, {"a": "x", "b": "y", "c": "z"}, qrels)
+    run = Run.of([ScoredDoc("q", "c", 3.0), ScoredDoc("q", "b", 2.0), ScoredDoc("q", "a", 1.0)])
+    gain_low, gain_high = 2.0**low - 1, 2.0**high - 1
+    dcg = gain_low / math.log2(3) + gain_high / 2
+    ideal = gain_high + gain_low / math.log2(3)
+    assert evaluate(run, judged).iloc[0, 0] == pytest.approx(dcg / ideal, abs=1e-6)
+
+
+@pytest.mark.parametrize(("label", "why"), [(31, "more than trec_eval can hold"), (10**9, "up to")])
+def test_labels_that_overflow_are_refused(label: int, why: str) -> None:
+    judged = Collection("c", {"q": "t"}, {"a": "x"}, (Qrel("q", "a", label),))
+    with pytest.raises(ValueError, match=why):
+        evaluate(Run.of([ScoredDoc("q", "a", 1.0)]), judged)
+
+
+def test_a_query_that_the_run_lacks_counts_as_zero_by_any_measure() -> None:
+    qrels = (Qrel("q1", "a", 1), Qrel("q1", "b", 0), Qrel("q2", "a", 1))
+    judged = Collection("c", {"q1": "t", "q2": "u"}, {"a": "x", "b": "y"}, qrels)
+    run = Run.of([ScoredDoc("q1", "a", 2.0), ScoredDoc("q1", "b", 1.0)])
+    for measure in (AP, nDCG @ 10, Accuracy):
+        assert evaluate(run, judged, [measure]).loc["q2"].iloc[0] == 0
+    with pytest.raises(ValueError, match="ERR@10 cannot be computed here"):
+        evaluate(run, judged, [ERR @ 10])

@@ -88,3 +88,28 @@ def test_a_broken_run_is_named_with_its_line(tmp_path: Path, line: str, error: s
     (tmp_path / "run.txt").write_text(f"q Q0 e 1 0.7 tag\n{line}\n")
     with pytest.raises(ValueError, match=error):
         Run.load(tmp_path / "run.txt")
+
+
+def test_a_run_goes_to_a_frame_and_back() -> None:
+    run = Run.of([ScoredDoc("q", "a", 0.25), ScoredDoc("q", "b", 2.0), ScoredDoc("p", "a", -1.0)])
+    frame = run.frame()
+    assert frame.iloc[0].to_dict() == {"qid": "q", "docid": "b", "rank": 1, "score": 2.0}
+    assert dict(Run.of_frame(frame.sample(frac=1, random_state=1))) == dict(run)
+    with pytest.raises(ValueError, match=r"lacks \['score'\]"):
+        Run.of_frame(frame.drop(columns="score"))
+    with pytest.raises(TypeError, match="query 7"):
+        Run.of_frame(frame.assign(qid=7))
+
+
+def test_a_run_of_ms_marco_has_three_columns(tmp_path: Path) -> None:
+    path = tmp_path / "run.tsv"
+    path.write_text("7\td9\t1\n7\td3\t2\n")
+    assert [each.doc_id for each in Run.load(path)["7"]] == ["d9", "d3"]
+
+
+@pytest.mark.parametrize("score", ["inf", "nan", "1_0", "٣", "1e999"])
+def test_a_score_is_a_finite_number(tmp_path: Path, score: str) -> None:
+    path = tmp_path / "run.txt"
+    path.write_text(f"q Q0 d 1 {score} tag\n")
+    with pytest.raises(ValueError, match="score"):
+        Run.load(path)

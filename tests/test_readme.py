@@ -8,7 +8,7 @@ import sys
 from inspect import ismodule
 from pathlib import Path
 
-from crosslens.analyses.__main__ import questions
+from crosslens.analyses.catalogue import catalogue
 from crosslens.circuits.catalogue import CLAIMS
 
 import crosslens
@@ -47,7 +47,9 @@ def test_the_command_line_answers():
 def test_every_analysis_and_circuit_is_in_the_tables():
     circuits = {name.replace("-", "_") for name in CLAIMS}
     assert circuits == set(re.findall(r"`crosslens\.circuits\.(\w+)`", README))
-    assert set(questions()) == set(re.findall(r"crosslens\.analyses\.(\w+)`", README))
+    table = README.split("| analysis | question |")[1].split("\n\n")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, flags=re.MULTILINE))
+    assert listed == {name: each.question for name, each in catalogue().items()}
 
 
 def test_every_name_the_readme_offers_exists_where_it_says():

@@ -2,6 +2,7 @@ from . import (
     attention as attention,
     attribution as attribution,
     contrasts as contrasts,
+    corpora as corpora,
     discovery as discovery,
     effectiveness as effectiveness,
     faithfulness as faithfulness,

@@ -13,6 +13,9 @@ from .ranking import Run
 from .stats import bootstrap_interval, paired_test
 
 
+LARGEST_EXPONENT = 30  # 2^31 no longer fits trec_eval's gains
+LARGEST_LABEL = 1_000  # trec_eval reserves memory for every label up to the largest
+
 __all__ = ["agreement", "compare", "evaluate", "relevant_from", "standard_measures"]
 
 
@@ -47,12 +50,13 @@ def evaluate(
     Raises:
         ValueError: the collection has no judgements, or none for a query of the run.
     """
-    if not {qrel.query_id for qrel in collection.qrels} & run.keys():
+    judgements = collection.judgements
+    if not {qrel.query_id for qrel in judgements} & run.keys():
         raise ValueError(
             f"nothing to evaluate: collection {collection.name!r} judges no query of {run}"
         )
-    chosen = list(measures or standard_measures(collection.qrels))
-    asked = {computable(each, collection.qrels): str(each) for each in chosen}
+    chosen = list(measures or standard_measures(judgements))
+    asked = {computable(each, judgements): str(each) for each in chosen}
     # by rank, not by score: trec_eval rounds scores to single precision and breaks ties its own
     # way, and would judge another ranking than the one we show
     ranked = [
@@ -60,11 +64,12 @@ def evaluate(
         for qid, docs in run.items()
         for rank, each in enumerate(docs)
     ]
-    found = ir_measures.iter_calc(list(asked), collection.qrels, ranked)
+    found = ir_measures.iter_calc(list(asked), judgements, ranked)
     cells = {(each.query_id, asked[each.measure]): each.value for each in found}
-    qids = list(dict.fromkeys(qrel.query_id for qrel in collection.qrels))
+    qids = list(dict.fromkeys(qrel.query_id for qrel in judgements))
     columns = [str(each) for each in chosen]
-    rows = [[float(cells[qid, column]) for column in columns] for qid in qids]
+    # a provider may leave out what the run lacks
+    rows = [[float(cells.get((qid, column), 0)) for column in columns] for qid in qids]
     return pd.DataFrame(rows, index=pd.Index(qids, name="qid"), columns=columns)
 
 
@@ -73,12 +78,45 @@ def computable(measure: Measure, qrels: Iterable[Qrel]) -> Measure:
 
     ir-measures leaves `nDCG(dcg="exp-log2")` to a Perl script that takes only numeric query ids;
     giving trec_eval the gains 2^label − 1 computes the same without it.
+
+    Raises:
+        ValueError: no library at hand computes the measure, or labels are too large for it.
     """
+    largest = max((qrel.relevance for qrel in qrels), default=0)
+    if largest > LARGEST_LABEL:
+        raise ValueError(
+            f"the largest label is {largest}; measures are computed for labels up to "
+            f"{LARGEST_LABEL}. Grade anew with collection.graded(...)"
+        )
     if measure.NAME != "nDCG" or measure.params.get("dcg") != "exp-log2":
+        check_provider(measure)
         return measure
+    if largest > LARGEST_EXPONENT:
+        raise ValueError(
+            f"{measure}: the gain 2^{largest} - 1 of the largest label is more than trec_eval can "
+            f"hold (labels up to {LARGEST_EXPONENT}). Grade anew with collection.graded(...), or "
+            "take nDCG with linear gains, ir_measures.nDCG"
+        )
     gains = {qrel.relevance: 2 ** max(qrel.relevance, 0) - 1 for qrel in qrels}
     spelt = {key: value for key, value in measure.params.items() if key != "dcg"}
     return nDCG(**spelt, gains=gains)
+
+
+def check_provider(measure: Measure) -> None:
+    """Refuses a measure that no library at hand computes.
+
+    Raises:
+        ValueError: names the measure, and the one that would be left to a Perl script.
+    """
+    for provider in ir_measures.DefaultPipeline.providers:
+        if provider.is_available() and provider.supports(measure):
+            if provider.NAME == "gdeval":
+                break  # a Perl script that takes only numeric query ids
+            return
+    raise ValueError(
+        f"{measure} cannot be computed here: no library at hand computes it; take another measure, "
+        "such as nDCG@10 or AP of ir_measures"
+    )
 
 
 def compare(

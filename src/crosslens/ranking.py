@@ -1,16 +1,20 @@
 """Rankings: candidates ordered by a score, saved and read as TREC runs."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from ir_measures import ScoredDoc
 
 from .corpora.collection import Collection
 from .corpora.files import lines
 from .writing import write_whole
 
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # the scores of some documents, as texts, for a query
 Score = Callable[[str, Sequence[str]], Sequence[float]]
@@ -32,10 +36,10 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         """
         by_query: dict[str, dict[str, ScoredDoc]] = {}
         for each in scored:
-            if math.isnan(each.score):
+            if not math.isfinite(each.score):
                 raise ValueError(
                     f"run {name!r}: the score of document {each.doc_id!r} for query "
-                    f"{each.query_id!r} is nan"
+                    f"{each.query_id!r} is {each.score}, expected a finite number"
                 )
             ranked = by_query.setdefault(each.query_id, {})
             if each.doc_id in ranked:
@@ -65,6 +69,33 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         n_documents = sum(map(len, self.rankings.values()))
         return f"Run({self.name!r}: {len(self)} queries, {n_documents:,} scored documents)"
 
+    def frame(self) -> pd.DataFrame:
+        """One row per document: qid, docid, rank (from 1), score."""
+        rows = [
+            (each.query_id, each.doc_id, rank, float(each.score))
+            for ranked in self.rankings.values()
+            for rank, each in enumerate(ranked, start=1)
+        ]
+        return pd.DataFrame(rows, columns=["qid", "docid", "rank", "score"])
+
+    @classmethod
+    def of_frame(cls, frame: pd.DataFrame, name: str = "crosslens") -> "Run":
+        """From a data frame with the columns qid, docid and score; ids are texts.
+
+        Raises:
+            ValueError: a column is missing, or as `of`.
+            TypeError: an id that is no text.
+        """
+        missing = [column for column in ("qid", "docid", "score") if column not in frame]
+        if missing:
+            raise ValueError(f"the frame lacks {missing}; it has {list(frame.columns)}")
+        scored = []
+        for qid, docid, score in frame[["qid", "docid", "score"]].itertuples(index=False):
+            if not isinstance(qid, str) or not isinstance(docid, str):
+                raise TypeError(f"query {qid!r} and document {docid!r}: ids are texts")
+            scored.append(ScoredDoc(qid, docid, float(score)))
+        return cls.of(scored, name)
+
     def save(self, path: str | Path) -> None:
         """Written as a TREC run: `qid Q0 docid rank score tag`, scores exact.
 
@@ -86,17 +117,28 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":
-        """Read from a TREC run, gzipped or not; the order is that of the scores."""
+        """Read from a TREC run, gzipped or not; the order is that of the scores.
+
+        Runs of MS MARCO have three columns (qid, docid, rank): the score is then minus the rank.
+
+        Raises:
+            ValueError: names the file and the line that is neither, or a score that is no number.
+        """
         scored = []
         name = "crosslens"
         for line in lines(Path(path)):
             found = line.text.split()
+            if len(found) == 3 and found[2].isascii() and found[2].isdigit():
+                scored.append(ScoredDoc(found[0], found[1], -float(found[2])))
+                continue
             if len(found) != 6:
-                line.refuse(f"found {len(found)} fields, expected 6: qid Q0 docid rank score tag")
-            try:
-                scored.append(ScoredDoc(found[0], found[2], float(found[4])))
-            except ValueError:
+                line.refuse(
+                    f"found {len(found)} fields, expected 6 (qid Q0 docid rank score tag) or 3 "
+                    "(qid docid rank)"
+                )
+            if not NUMBER.fullmatch(found[4]):
                 line.refuse(f"found the score {found[4]!r}, expected a number")
+            scored.append(ScoredDoc(found[0], found[2], float(found[4])))
             name = found[5]
         return cls.of(scored, name)
 

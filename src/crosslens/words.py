@@ -4,6 +4,7 @@ Each method is a function from a model and pairs to a `WordAttribution`; `method
 by name, and `METHODS` holds all of them.
 """
 
+from .attribution.flow.noise_statistics import noise_statistics
 from .attribution.words.catalogue import method, METHODS
 from .attribution.words.degradation import Degradation as Degradation, degradation
 from .attribution.words.gradients import (
@@ -11,27 +12,34 @@ from .attribution.words.gradients import (
     integrated_gradients,
     IntegratedGradients as IntegratedGradients,
 )
+from .attribution.words.important import important_tokens, shared_types
 from .attribution.words.lime import lime
 from .attribution.words.passed_information import passed_information
 from .attribution.words.random_order import random_attribution
 from .attribution.words.removal import hide_one_out, leave_one_out
 from .attribution.words.rollout import attention_rollout
-from .attribution.words.truncation import Truncation as Truncation, truncation
+from .attribution.words.scoring import scores_of
+from .attribution.words.truncation import cut_to, Truncation as Truncation, truncation
 from .attribution.words.word_attribution import WordAttribution
 
 
 __all__ = [
     "attention_rollout",
+    "cut_to",
     "degradation",
     "gradient_times_input",
     "hide_one_out",
+    "important_tokens",
     "integrated_gradients",
     "leave_one_out",
     "lime",
     "method",
     "METHODS",
+    "noise_statistics",
     "passed_information",
     "random_attribution",
+    "scores_of",
+    "shared_types",
     "truncation",
     "WordAttribution",
 ]

@@ -58,3 +58,23 @@ def test_more_documents_with_a_term_than_documents_are_refused() -> None:
 def test_a_text_is_not_taken_for_a_sequence_of_letters() -> None:
     with pytest.raises(TypeError, match="cut it with `tokenize`"):
         Frequencies.of(["cats purr"])
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("हिन्दी भाषा", 2),
+        ("İzmir", 1),
+        ("re\u0301sume\u0301", 1),
+        ("می\u200cروم خانه", 2),
+        ("a\u200cb", 1),
+    ],
+)
+def test_a_word_with_marks_is_one_term(text: str, n: int) -> None:
+    assert len(tokenize(text)) == n
+
+
+def test_words_that_look_alike_are_the_same_term() -> None:
+    assert tokenize("cafe\u0301s") == tokenize("CAFÉS") == ["cafés"]
+    assert tokenize("ﬁne Straße １２") == ["fine", "strasse", "12"]
+    assert tokenize(tokenize("İstanbul")[0]) == tokenize("İstanbul")

@@ -10,6 +10,7 @@ import typer
 
 from .analyses import analyse, analyses
 from .circuits import circuits
+from .papers import papers, reproduce
 from .report import report
 
 
@@ -24,6 +25,8 @@ app.command()(report)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")
+app.command()(papers)
+app.command()(reproduce)
 
 
 @app.callback()

@@ -9,12 +9,12 @@
 import dis
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from textwrap import shorten
 from types import FrameType
 from typing import Final
 
@@ -25,6 +25,7 @@ from ..not_measurable import NotMeasurable
 
 WRONG: Final = 2
 FAULT: Final = 3
+LONGEST: Final = 1_000  # characters of an error that are shown without --debug
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 # whatever raises them: files, the network, memory, texts of another encoding
@@ -55,7 +56,7 @@ def gate(debug: bool) -> Iterator[None]:
             more = "" if debug else " The same command with --debug shows the whole traceback."
             _say(
                 f"Error: this is a fault of CrossLens, please report it: {type(error).__name__}: "
-                f"{shorten(gist(error), 300, placeholder=' …')} ({_place(error)}).{more}"
+                f"{gist(error)} ({_place(error)}).{more}"
             )
             raise typer.Exit(FAULT) from None
 
@@ -97,7 +98,7 @@ def gist(error: BaseException) -> str:
         text = f"a process at work was killed, often for lack of memory ({error}); use fewer --jobs"
     else:
         text = str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return textwrap.shorten(text, LONGEST, placeholder=" …") or type(error).__name__
 
 
 def _place(error: BaseException) -> str:

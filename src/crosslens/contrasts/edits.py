@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 from syntok import segmenter
 from transformers import PreTrainedTokenizerBase
 
-from ..signals.frequency import WORD
+from ..signals.frequency import term, WORD
 
 
 # "a" is the filler of Lu et al. (2025); the others serve queries that contain it
@@ -89,7 +89,7 @@ def places(text: str, term: str, n: int) -> Slots:
 def occurrences(text: str, terms: Iterable[str]) -> list[Span]:
     """Where words of the text are one of `terms`, whatever their case."""
     wanted = set(terms)
-    return [match.span() for match in WORD.finditer(text) if match[0].lower() in wanted]
+    return [match.span() for match in WORD.finditer(text) if term(match[0]) in wanted]
 
 
 def sentence_spans(text: str) -> list[Span]:

@@ -4,3 +4,8 @@
 `catalogue`), `candidates` decides what is ranked for each query, and `files` turns every way
 a file can be broken into an error with its name and line.
 """
+
+from .sentences import ORDERS, sentences
+
+
+__all__ = ["ORDERS", "sentences"]

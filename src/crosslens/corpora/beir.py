@@ -37,16 +37,18 @@ def read_beir(folder: Path) -> Collection:
         )
     documents = records.documents(texts(corpus))
     every_query, _ = records.queries(texts(asked))
-    qrels = records.judgements(judged(split(folder)), every_query, documents)
-    judges = {qrel.query_id for qrel in qrels}
+    found = records.judgements(judged(split(folder)), every_query, documents)
+    judges = {qrel.query_id for qrel in (*found.qrels, *found.without_text)}
     return pooled(
         Collection(
             name=folder.name,
             queries={qid: text for qid, text in every_query.items() if qid in judges},
             documents=documents.texts,
-            qrels=qrels,
+            qrels=found.qrels,
             source=str(folder),
             dropped=documents.dropped,
+            without_text=found.without_text,
+            other_queries=found.other_queries,
         )
     )
 
@@ -66,8 +68,26 @@ def split(folder: Path) -> Path:
 def texts(path: Path) -> Iterator[Text]:
     for line in lines(path):
         found = parsed(line)
-        whole = (str(found.get("title") or "").strip(), str(found["text"]).strip())
-        yield Text(line, str(found["_id"]), " ".join(part for part in whole if part))
+        whole = (text_of(line, found, "title").strip(), text_of(line, found, "text").strip())
+        yield Text(line, id_of(line, found), " ".join(part for part in whole if part))
+
+
+def text_of(line: Line, found: dict[str, object], field: str) -> str:
+    """The text of a field; null is none."""
+    value = found.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        line.refuse(f"{field!r} is {json.dumps(value)[:40]}, expected a text or null")
+    return value
+
+
+def id_of(line: Line, found: dict[str, object]) -> str:
+    """The id: a text, or a whole number as it is written."""
+    value = found["_id"]
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        line.refuse(f"'_id' is {json.dumps(value)[:40]}, expected a text")
+    return str(value)
 
 
 def parsed(line: Line) -> dict[str, object]:

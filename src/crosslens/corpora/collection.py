@@ -25,7 +25,10 @@ class Collection:
         fields: query id to its subject area, where the files say; else empty.
         source: where the texts came from.
         pool: how the candidates were chosen.
-        dropped: ids of the documents left out, with their judgements, for having no text.
+        dropped: ids of the documents left out for having no text.
+        without_text: judgements of documents that the collection lacks: no ranking can hold them,
+            but the ideal ranking counts them, as trec_eval does.
+        other_queries: how many judgements of other queries the files held.
 
     Raises:
         ValueError: no query, no document, a text without words, or a judgement or candidate that
@@ -42,6 +45,8 @@ class Collection:
     source: str = ""
     pool: str = "given"
     dropped: tuple[str, ...] = ()
+    without_text: tuple[Qrel, ...] = ()
+    other_queries: int = 0
 
     def __post_init__(self) -> None:
         for kind, texts in (("query", self.queries), ("document", self.documents)):
@@ -58,6 +63,12 @@ class Collection:
                     f"collection {self.name!r} refers to document {docid!r} and lacks it"
                 )
 
+        for qrel in self.without_text:
+            if qrel.query_id not in self.queries or qrel.doc_id in self.documents:
+                raise ValueError(
+                    f"collection {self.name!r}: {qrel} is no judgement of a document without text"
+                )
+
     def _references(self) -> Iterator[tuple[str, str]]:
         """Every query and document that a judgement or a candidate names."""
         for qrel in self.qrels:
@@ -68,11 +79,20 @@ class Collection:
 
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} without text left out" if self.dropped else ""
+        if self.without_text:
+            left_out += f", {len(self.without_text):,} judgements of documents without text"
+        if self.other_queries:
+            left_out += f", {self.other_queries:,} judgements of other queries left out"
         return (
             f"Collection({self.name!r}: {len(self.queries):,} queries, "
             f"{len(self.documents):,} documents, {len(self.qrels):,} judgements, "
             f"{self.n_pairs:,} candidates ({self.pool}){left_out})"
         )
+
+    @property
+    def judgements(self) -> tuple[Qrel, ...]:
+        """All judgements of its queries, of documents with and without a text."""
+        return (*self.qrels, *self.without_text)
 
     @property
     def n_pairs(self) -> int:
@@ -98,7 +118,7 @@ class Collection:
         everything = (
             sorted(self.queries.items()),
             sorted(self.documents.items()),
-            sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in self.qrels),
+            sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in self.judgements),
             sorted((qid, sorted(docids)) for qid, docids in self.candidates.items()),
         )
         for part in everything:
@@ -112,6 +132,9 @@ class Collection:
         return replace(
             self,
             qrels=tuple(each._replace(relevance=int(grade(each.relevance))) for each in self.qrels),
+            without_text=tuple(
+                each._replace(relevance=int(grade(each.relevance))) for each in self.without_text
+            ),
         )
 
     def sample(self, n_queries: int, n_per_query: int, seed: int = 0) -> "Collection":
@@ -147,6 +170,7 @@ class Collection:
             qrels=tuple(
                 each for each in self.qrels if each.doc_id in set(drawn.get(each.query_id, ()))
             ),
+            without_text=(),
             candidates=drawn,
             types=among(self.types, kept),
             fields=among(self.fields, set(ranked)),

@@ -38,8 +38,12 @@ class Line(NamedTuple):
 def lines(path: Path) -> Iterator[Line]:
     """The lines of a text or gzip file that are not blank.
 
+    Lines end with a line feed, with or without a carriage return; or all of them with a carriage
+    return alone.
+
     Raises:
-        ValueError: a damaged gzip file, or a line that is not UTF-8.
+        ValueError: a damaged gzip file, a line that is not UTF-8, or a carriage return inside of
+            one.
     """
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -48,6 +52,8 @@ def lines(path: Path) -> Iterator[Line]:
             content = gzip.decompress(content)
     if not content.strip():
         raise ValueError(f"{path} is empty")
+    if b"\n" not in content:
+        content = content.replace(b"\r", b"\n")
     for number, raw in enumerate(BytesIO(content), start=1):
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -56,8 +62,14 @@ def lines(path: Path) -> Iterator[Line]:
                 f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line is "
                 f"0x{raw[error.start]:02x}); convert the file to UTF-8"
             ) from None
+        line = Line(path, number, text)
+        if "\r" in text:
+            line.refuse(
+                "a carriage return stands inside of the line, so that it may be two; end lines "
+                "with a line feed throughout"
+            )
         if text.strip():
-            yield Line(path, number, text)
+            yield line
 
 
 @contextmanager

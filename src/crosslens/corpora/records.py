@@ -4,12 +4,16 @@ Every format reads its lines into these three shapes, so that an id given twice,
 a document that is not there or a label that is no number is one error, worded once.
 """
 
+import re
 from collections.abc import Collection as Ids, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ir_measures import Qrel
 
 from .files import Line, refuse_all
+
+
+WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
 
 
 class Text(NamedTuple):
@@ -78,26 +82,46 @@ def unique(read: Iterable[Text]) -> dict[str, Text]:
     return kept
 
 
-def judgements(
-    read: Iterable[Judgement], queries: Ids[str], documents: Documents
-) -> tuple[Qrel, ...]:
-    """The judgements of documents that have a text."""
-    read = list(read)
-    check(read, queries, documents)
+class Judged(NamedTuple):
+    """Judgements of documents with a text, of those without, and how many of other queries."""
+
+    qrels: tuple[Qrel, ...]
+    without_text: tuple[Qrel, ...]
+    other_queries: int
+
+
+NOTHING_JUDGED: Final = Judged((), (), 0)
+
+
+def judgements(read: Iterable[Judgement], queries: Ids[str], documents: Documents) -> Judged:
+    """The judgements, of which a track's official file holds more than one's own texts.
+
+    Raises:
+        ValueError: a label that is no whole number, a pair judged twice, or no judgement at all
+            of a query and a document that are there: their ids are then of another collection.
+    """
     first: dict[tuple[str, str], Line] = {}
-    kept = []
+    with_text, without_text, other_queries = [], [], 0
+    wrong = []
     for line, qid, docid, label in read:
         if (qid, docid) in first:
             before = first[qid, docid].number
             line.refuse(f"query {qid!r} and document {docid!r} were judged in line {before}")
         first[qid, docid] = line
-        try:
-            relevance = int(label)
-        except ValueError:
+        if not WHOLE_NUMBER.fullmatch(label):
             line.refuse(f"found the label {label!r}, expected a whole number such as 0 or 2")
-        if docid in documents.texts:
-            kept.append(Qrel(qid, docid, relevance))
-    return tuple(kept)
+        if qid not in queries:
+            other_queries += 1
+            wrong.append((line, f"query {qid!r} is not among the queries"))
+        elif docid in documents.texts:
+            with_text.append(Qrel(qid, docid, int(label)))
+        else:
+            without_text.append(Qrel(qid, docid, int(label)))
+            if docid not in documents.dropped:
+                wrong.append((line, f"document {docid!r} is not among the documents"))
+    if not with_text:
+        refuse_all(wrong)
+    return Judged(tuple(with_text), tuple(without_text), other_queries)
 
 
 def candidates(
@@ -113,7 +137,7 @@ def candidates(
     return {qid: tuple(docids) for qid, docids in chosen.items()}
 
 
-def check(read: Iterable[Judgement | Candidate], queries: Ids[str], documents: Documents) -> None:
+def check(read: Iterable[Candidate], queries: Ids[str], documents: Documents) -> None:
     """An error if a line names a query or a document that is not there."""
     left_out = set(documents.dropped)
     wrong = []

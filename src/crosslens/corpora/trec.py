@@ -2,14 +2,14 @@
 
     queries.tsv                   qid, text [, subject area [, …]]
     docs.tsv or collection.tsv    docid, text [, type]
-    qrels.txt or qrels*.tsv       qid 0 docid label
+    qrels.txt or qrels*.tsv       qid 0 docid label, of other queries and documents too
     candidates.tsv                qid, docid [, …]                       optional
     run.txt                       qid Q0 docid rank score tag            optional
 
-Any of them may be gzipped (`.gz`).
+Any of them may be gzipped (`.gz`), and may begin with a row of column names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,18 @@ from .records import Candidate, Judgement, Text
 QUERIES: Final = ("queries.tsv", "queries.tsv.gz")
 DOCUMENTS: Final = ("docs.tsv", "docs.tsv.gz", "collection.tsv", "collection.tsv.gz")
 QRELS: Final = ("qrels*.txt", "qrels*.tsv", "qrels*.gz")
+IDS: Final = frozenset(
+    "id _id qid query_id query-id queryid docid doc_id doc-id document_id did pid passage_id "
+    "corpus-id corpus_id corpusid".split()
+)
+TEXT_COLUMNS: Final = IDS | {
+    *("query", "question", "text", "title", "body", "document", "doc", "passage", "contents"),
+    *("type", "kind", "field", "category", "topic", "subject", "area"),
+}
+PAIR_COLUMNS: Final = IDS | {
+    *("0", "q0", "iter", "iteration", "label", "rel", "relevance", "grade", "score", "rank"),
+    *("tag", "run", "system", "query", "document", "doc", "passage"),
+}
 CANDIDATES: Final = ("candidates.tsv", "candidates.tsv.gz", "run.txt", "run.txt.gz")
 
 
@@ -36,22 +48,41 @@ def read_trec(folder: Path) -> Collection:
     query_texts, fields = records.queries(texts(the_file(folder, QUERIES), at_most=None))
     documents = records.documents(texts(the_file(folder, DOCUMENTS), at_most=3))
     qrels, chosen = the_one(folder, QRELS), the_one(folder, CANDIDATES)
+    judged_pairs = (
+        records.judgements(judged(qrels), query_texts, documents)
+        if qrels
+        else records.NOTHING_JUDGED
+    )
     return pooled(
         Collection(
             name=folder.name,
             queries=query_texts,
             documents=documents.texts,
-            qrels=records.judgements(judged(qrels), query_texts, documents) if qrels else (),
-            candidates=(
-                records.candidates(listed(chosen), query_texts, documents) if chosen else {}
-            ),
+            qrels=judged_pairs.qrels,
+            candidates=candidates_in(chosen, query_texts, documents) if chosen else {},
             types=documents.kinds,
             fields=fields,
             source=str(folder),
             pool=chosen.name if chosen else "",
             dropped=documents.dropped,
+            without_text=judged_pairs.without_text,
+            other_queries=judged_pairs.other_queries,
         )
     )
+
+
+def candidates_in(
+    path: Path, queries: Mapping[str, str], documents: records.Documents
+) -> dict[str, tuple[str, ...]]:
+    """The candidates that a file lists.
+
+    Raises:
+        ValueError: it lists none that has a text.
+    """
+    found = records.candidates(listed(path), queries, documents)
+    if not found:
+        raise ValueError(f"{path} lists no candidate that has a text; take the file out or mend it")
+    return found
 
 
 def the_file(folder: Path, names: tuple[str, ...]) -> Path:
@@ -70,7 +101,7 @@ def texts(path: Path, at_most: int | None) -> Iterator[Text]:
     """Lines of an id, a text and perhaps more; as many columns in every line as in the first."""
     meaning = "an id and a text" + ("" if at_most is None else f", {at_most} columns at most")
     least, most = 2, at_most
-    for line in lines(path):
+    for line in without_header(lines(path), TEXT_COLUMNS):
         columns = line.columns(least, most, meaning)
         if most != least:
             least = most = len(columns)
@@ -79,7 +110,7 @@ def texts(path: Path, at_most: int | None) -> Iterator[Text]:
 
 
 def judged(path: Path) -> Iterator[Judgement]:
-    for line in lines(path):
+    for line in without_header(lines(path), PAIR_COLUMNS):
         qid, _, docid, label = fields_of(line, 4, "qid 0 docid label")
         yield Judgement(line, qid, docid, label)
 
@@ -87,12 +118,20 @@ def judged(path: Path) -> Iterator[Judgement]:
 def listed(path: Path) -> Iterator[Candidate]:
     """The candidates a file lists: a TREC run, or a table of qid and docid."""
     is_run = path.name.startswith("run")
-    for line in lines(path):
+    for line in without_header(lines(path), PAIR_COLUMNS):
         if is_run:
             qid, _, docid, *_ = fields_of(line, 6, "qid Q0 docid rank score tag")
         else:
             qid, docid, *_ = line.columns(2, None, "at least 2: qid and docid")
         yield Candidate(line, qid, docid)
+
+
+def without_header(read: Iterable[Line], names: Set[str]) -> Iterator[Line]:
+    """The lines but a first one whose fields are all names of columns."""
+    for line in read:
+        fields = [each.strip().strip('"#').lower() for each in line.text.split()]
+        if line.number > 1 or not names.issuperset(fields):
+            yield line
 
 
 def fields_of(line: Line, n: int, expected: str) -> list[str]:

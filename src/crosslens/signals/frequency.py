@@ -4,14 +4,17 @@ A term is anything that can be counted: a word, a WordPiece, a token id.
 """
 
 import math
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import regex
 
-WORD: Final[re.Pattern[str]] = re.compile(r"\w+")
+
+# letters, digits, underscores, with the marks that combine with them and joiners inside of a word
+WORD: Final = regex.compile(r"[\w\p{M}](?:[\w\p{M}]|[\u200c\u200d](?=[\w\p{M}]))*")
 
 Number = int | float  # spelt out, as the shape checks of the test run take an int for no float
 
@@ -20,11 +23,23 @@ Idf = Callable[[int, int], float]
 
 
 def tokenize(text: str) -> list[str]:
-    """The words of a text: lower-cased runs of Unicode letters, digits and underscores.
+    """The words of a text as terms: runs of Unicode letters, marks, digits and underscores.
 
+    Words that a reader takes for the same are the same term, however they are encoded; see `term`.
     No stemming, no stop words: what a reader would underline is what is counted.
     """
-    return WORD.findall(text.lower())
+    return [term(word) for word in WORD.findall(text)]
+
+
+def term(word: str) -> str:
+    """The word case-folded, in Unicode's composed form, compatibility characters replaced (NFKC).
+
+    "Cafés" is one term whether its accent is a character of its own or not; joiners are left out.
+    """
+    if word.isascii():
+        return word.lower()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+    return folded.replace("\u200c", "").replace("\u200d", "")
 
 
 def term_counts(terms: Iterable[Hashable]) -> Counter[Hashable]:

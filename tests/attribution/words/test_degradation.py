@@ -1,13 +1,14 @@
 """Degradation and truncation against plain rescoring and planted truth."""
 
+import numpy as np
 import pytest
 import torch
 
 from crosslens import CrossEncoder, load, Pairs, plant
-from crosslens.attribution.words.degradation import degradation, shortened
+from crosslens.attribution.words.degradation import Degradation, degradation, shortened
 from crosslens.attribution.words.random_order import random_attribution
 from crosslens.attribution.words.removal import leave_one_out
-from crosslens.attribution.words.truncation import truncation
+from crosslens.attribution.words.truncation import cut_to, truncation
 from crosslens.not_measurable import NotMeasurable
 
 
@@ -74,3 +75,33 @@ def test_truncation_counts_the_tokens_that_can_go() -> None:
     assert hopeless.share.tolist() == [1.0]
     with pytest.raises(ValueError, match=r"pairs \[0\] score below their rivals"):
         truncation(model, first, scores[:1] + 1)
+
+
+def test_a_degradation_comes_back_from_its_frame(model: CrossEncoder, pairs: Pairs) -> None:
+    methods = (leave_one_out, random_attribution)
+    found = degradation(model, [method(model, pairs) for method in methods])
+    again = Degradation.of(found.frame().sample(frac=1, random_state=0))
+    assert again.shares == found.shares
+    assert np.array_equal(again.original, found.original)
+    for name, values in found.kept.items():
+        assert np.array_equal(again.kept[name], values)
+    curves = again.curves()
+    assert curves.groupby("method")["p"].first().tolist() == [found.original.mean()] * 2
+    assert (curves["low"] <= curves["p"]).all() and (curves["p"] <= curves["high"]).all()
+    last = curves[curves["method"] == "leave-one-out"].iloc[-1]
+    assert last["drop"] == pytest.approx(found.original.mean() - last["p"])
+
+
+def test_pairs_are_cut_to_their_largest_tokens(model: CrossEncoder, pairs: Pairs) -> None:
+    found = random_attribution(model, pairs)
+    left = cut_to(found, 0.5, parts=("document",))
+    assert (left.where("query").sum(dim=1) == pairs.where("query").sum(dim=1)).all()
+    for i in range(len(pairs)):
+        inside = found.order(i, pairs.where("document"))
+        kept = {tuple(pairs.span[i, place].tolist()) for place in inside[: round(len(inside) / 2)]}
+        spans = left.span[i, left.where("document")[i]].tolist()
+        assert {tuple(span) for span in spans} == kept
+    assert cut_to(found, 1.0).lengths.tolist() == pairs.lengths.tolist()
+    assert cut_to(found, 1e-9).lengths.tolist() == [4, 4]
+    with pytest.raises(ValueError, match="share=0"):
+        cut_to(found, 0.0)

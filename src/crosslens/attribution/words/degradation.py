@@ -17,6 +17,7 @@ from torch import Tensor
 from ...hooks import Hooked
 from ...not_measurable import NotMeasurable
 from ...pairs import Pairs
+from ...stats import bootstrap_interval
 from .removal import without
 from .scoring import scores_of
 from .word_attribution import WordAttribution
@@ -51,6 +52,33 @@ class Degradation:
             for name, values in self.kept.items()
         }
 
+    def curves(self, *, seed: int = 0) -> pd.DataFrame:
+        """One row per method and share, the whole pair (share 0) among them.
+
+        Columns: method, share, p (the mean over pairs) with its 95 % bootstrap interval `low` to
+        `high`, and drop (how much the mean fell) with `drop_low` and `drop_high`.
+        """
+        tables = []
+        for name, values in self.kept.items():
+            p = np.vstack([self.original, values])
+            low, high = bootstrap_interval(p, seed=seed)
+            drop_low, drop_high = bootstrap_interval(self.original - p, seed=seed)
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "method": name,
+                        "share": [0.0, *self.shares],
+                        "p": p.mean(axis=1),
+                        "low": low,
+                        "high": high,
+                        "drop": (self.original - p).mean(axis=1),
+                        "drop_low": drop_low,
+                        "drop_high": drop_high,
+                    }
+                )
+            )
+        return pd.concat(tables, ignore_index=True)
+
     def frame(self) -> pd.DataFrame:
         """One row per method, share and pair: method, share, pair, original, p."""
         tables = []
@@ -68,6 +96,19 @@ class Degradation:
                 )
             )
         return pd.concat(tables, ignore_index=True)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Degradation":
+        """The value whose `frame` this is; pairs keep the order of their numbers."""
+        by_pair = frame.pivot(index=["method", "share"], columns="pair", values="p")
+        methods = list(dict.fromkeys(frame["method"]))
+        shares = tuple(sorted(set(frame["share"])))
+        original = frame.drop_duplicates("pair").set_index("pair")["original"].sort_index()
+        return cls(
+            shares,
+            original.to_numpy(),
+            {name: by_pair.loc[name].loc[list(shares)].to_numpy() for name in methods},
+        )
 
 
 def degradation(

@@ -1,7 +1,8 @@
-"""Truncation: how many tokens the first of a ranking can lose before it is first no more.
+"""Truncation: pairs that lose their least important tokens.
 
-Jiang et al. (2021), section 4.3: tokens go in ascending order of attribution, while all other
-documents keep their scores. Attributions are not computed anew on the way.
+How many tokens the first of a ranking can lose before it is first no more, in ascending order of
+attribution, while all other documents keep their scores (Jiang et al., 2021, section 4.3); and
+pairs cut to their most important share (appendix G). Attributions are not computed anew.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...hooks import Hooked
+from ...pairs import Pairs
 from .removal import without
 from .scoring import scores_of
 from .word_attribution import WordAttribution
@@ -63,3 +65,24 @@ def truncation(
         removable.append(int(lost[0]) if len(lost) else len(order))
         of.append(len(order))
     return Truncation(torch.tensor(removable), torch.tensor(of))
+
+
+def cut_to(
+    attribution: WordAttribution, share: float, *, parts: Sequence[str] = ("query", "document")
+) -> Pairs:
+    """The pairs with the `share` of the tokens of `parts` that has the largest attribution.
+
+    Every part that `parts` does not name stays whole. At least one token stays in each pair.
+
+    Raises:
+        ValueError: a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share}: it lies above 0 and not above 1")
+    pairs = attribution.pairs
+    among = pairs.where(*parts)
+    removed = torch.zeros_like(among)
+    for i in range(len(pairs)):
+        order = attribution.order(i, among)
+        removed[i, order[max(1, round(share * len(order))) :]] = True
+    return without(pairs, removed)

@@ -1,0 +1,165 @@
+"""What does each layer let pass: special tokens or words, early tokens or late?
+
+The information bottleneck after every layer, over relevant pairs: how fast a prediction falls as
+the tokens that pass most are deleted, layer by layer; what share of the information [CLS] and
+[SEP] pass; and where in the document the most important tokens stand.
+Jiang et al. (2021), Fig. 1b, 4, 5, 6, 7, 10 and Table 1.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from crosslens import bottleneck, Pairs
+from crosslens.stats import bootstrap_interval
+from crosslens.words import (
+    Degradation,
+    degradation,
+    important_tokens,
+    noise_statistics,
+    WordAttribution,
+)
+
+from .degradation import with_normalised
+from .running import Given, main
+from .samples import relevant_pairs, slices
+
+
+class Options(NamedTuple):
+    pairs: int = 8
+    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
+        "dataset"
+    )
+    important: Annotated[int, "How many tokens of a pair count as important."] = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """By layer: where important tokens stand, special tokens, and how fast predictions fall."""
+
+    positions: pd.DataFrame  # layer, position (of the document, from 0), tokens, share
+    special: pd.DataFrame  # layer, token, scaled and weight, each with low and high
+    curves: pd.DataFrame  # layer, method, share, p, low, high, drop, ...
+    first: pd.DataFrame  # layer, drop and its interval after the first ninth
+
+
+AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
+
+
+def analyse(given: Given) -> Answer:
+    """The bottleneck of every layer, in parts; then the three tables."""
+    sample = relevant_pairs(given.texts, given.pairs, given.seed)
+    everything = sample.of(given, slice(None))
+    parts = slices(len(everything), AT_ONCE)
+    deleted, tokens = [], []
+    for done, rows in enumerate(parts, start=1):
+        pairs = everything.take(rows)
+        # both parts come from one run of the bottleneck, made when the first of them is missing
+        layers = _Layers(given, everything, pairs)
+        for kept, name, compute in (
+            (deleted, "deleted", layers.deleted),
+            (tokens, "tokens", layers.tokens),
+        ):
+            part = given.keep(name, f"{rows.start}", compute)
+            kept.append(part.assign(pair=part["pair"] + rows.start))
+        given.watch("squeezing layers", done, len(parts))
+    curves = _curves(pd.concat(deleted, ignore_index=True), given.seed)
+    found = pd.concat(tokens, ignore_index=True)
+    first = curves[curves["share"] == curves["share"][curves["share"] > 0].min()]
+    return Answer(
+        _positions(found), _special(found, given.seed), curves, first.reset_index(drop=True)
+    )
+
+
+class _Layers:
+    """The attributions of some pairs at every layer, computed when they are asked for."""
+
+    def __init__(self, given: Given, everything: Pairs, pairs: Pairs) -> None:
+        self.given, self.everything, self.pairs = given, everything, pairs
+        self._found: list[WordAttribution] = []
+
+    @property
+    def attributions(self) -> list[WordAttribution]:
+        if not self._found:
+            given = self.given
+            noises = noise_statistics(
+                given.model, self.pairs, given.options.noise, reference=self.everything
+            )
+            passed = bottleneck(given.model, self.pairs, noises, seed=given.seed)
+            self._found = [
+                WordAttribution(f"{layer}", self.pairs, nats)
+                for layer, nats in zip(passed.layers, passed.nats, strict=True)
+            ]
+        return self._found
+
+    def deleted(self) -> pd.DataFrame:
+        return degradation(self.given.model, self.attributions).frame()
+
+    def tokens(self) -> pd.DataFrame:
+        tables = []
+        for layer, each in enumerate(self.attributions):
+            chosen = important_tokens(each, self.given.options.important)
+            at = self.pairs.attended.nonzero(as_tuple=True)
+            table = each.frame().assign(
+                layer=layer,
+                is_important=chosen[at].numpy(force=True),
+                position=_in_document(self.pairs)[at].numpy(force=True),
+            )
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+
+def _in_document(pairs: Pairs) -> torch.Tensor:
+    """The position of each token within its document, from 0; -1 outside."""
+    inside = pairs.where("document")
+    return torch.where(inside, inside.long().cumsum(dim=1) - 1, -1)
+
+
+def _curves(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Degradation by layer; the control of the analysis `degradation` is not repeated here."""
+    curves = with_normalised(Degradation.of(frame), seed=seed)
+    return curves.assign(layer=curves["method"].astype(int))
+
+
+def _positions(tokens: pd.DataFrame) -> pd.DataFrame:
+    """How many important tokens stand at each position of the document, by layer."""
+    inside = tokens[tokens["position"] >= 0]
+    grouped = inside.groupby(["layer", "position"])["is_important"]
+    counts = grouped.sum().rename("tokens").reset_index()
+    # long documents are few: the share tells what chance of being important a position has
+    return counts.assign(share=grouped.mean().to_numpy())
+
+
+def _special(tokens: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """What [CLS] and each [SEP] pass, min-max scaled in their pair and as a share of all nats."""
+    of_pair = tokens.groupby(["layer", "pair"])["value"]
+    low, high = of_pair.transform("min"), of_pair.transform("max")
+    span = (high - low).clip(lower=1e-12)
+    tokens = tokens.assign(
+        scaled=(tokens["value"] - low) / span, weight=tokens["value"] / of_pair.transform("sum")
+    )
+    rows = []
+    special = tokens[tokens["segment"].isin(["cls", "sep1", "sep2"])]
+    for (layer, segment), some in special.groupby(["layer", "segment"]):
+        both = np.stack([some["scaled"].to_numpy(), some["weight"].to_numpy()])
+        ends = bootstrap_interval(both, seed=seed)
+        rows.append(
+            {
+                "layer": layer,
+                "token": segment,
+                "scaled": both[0].mean(),
+                "scaled_low": ends.low[0],
+                "scaled_high": ends.high[0],
+                "weight": both[1].mean(),
+                "weight_low": ends.low[1],
+                "weight_high": ends.high[1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -1,0 +1,94 @@
+"""Which word attribution finds the words that a prediction stands on?
+
+Of a relevant pair the tokens with the largest attribution are deleted, a ninth at a time. The
+better an attribution, the faster the probability of relevance falls. Random order is the control;
+exact removal of single words is there to show what the cheaper methods miss.
+Jiang et al. (2021), section 4.1, Fig. 1a.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import pandas as pd
+
+from crosslens import NotMeasurable, Pairs
+from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
+
+from .running import Given, main
+from .samples import relevant_pairs, slices
+
+
+class Options(NamedTuple):
+    pairs: int = 12
+    methods: Annotated[
+        str, "Word attributions by name, separated by commas; see crosslens.words.METHODS."
+    ] = "bottleneck, leave-one-out, integrated gradients, LIME, attention rollout, random"
+    layer: Annotated[
+        int, "The layer of the bottleneck; -1: the one at two thirds of the depth, as published."
+    ] = -1
+    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
+        "dataset"
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row per pair, method and share; the curves; how far the first ninth lowers p."""
+
+    pairs: pd.DataFrame  # method, share, pair, original, p
+    curves: pd.DataFrame  # method, share, p, low, high, drop, drop_low, drop_high[, normalised]
+    first: pd.DataFrame  # the curves at the first share, the largest drop first
+
+
+AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
+
+
+def analyse(given: Given) -> Answer:
+    """The curves of every method over relevant pairs, one for each of so many queries."""
+    sample = relevant_pairs(given.texts, given.pairs, given.seed)
+    names = [name.strip() for name in given.options.methods.split(",")]
+    everything = sample.of(given, slice(None))
+    bottleneck = partial(
+        passed_information,
+        layer=None if given.options.layer < 0 else given.options.layer,
+        noise=given.options.noise,
+        reference=everything,
+        seed=given.seed,
+    )
+    methods = {name: bottleneck if name == "bottleneck" else method(name) for name in names}
+
+    def attributed(name: str, pairs: Pairs) -> WordAttribution:
+        return replace(methods[name](given.model, pairs), method=name)
+
+    parts = slices(len(everything), AT_ONCE)
+    found = []
+    for done, rows in enumerate(parts, start=1):
+        pairs = everything.take(rows)
+
+        def compute(rows: slice = rows, pairs: Pairs = pairs) -> pd.DataFrame:
+            each = [attributed(name, pairs) for name in names]
+            frame = degradation(given.model, each).frame()
+            return frame.assign(pair=frame["pair"] + rows.start)
+
+        found.append(given.keep("degradation", f"{rows.start}", compute))
+        given.watch("attributing and deleting", done, len(parts))
+    whole = Degradation.of(pd.concat(found, ignore_index=True))
+    curves = with_normalised(whole, seed=given.seed)
+    first = curves[curves["share"] == whole.shares[0]]
+    return Answer(whole.frame(), curves, first.sort_values("drop", ascending=False))
+
+
+def with_normalised(found: Degradation, *, seed: int) -> pd.DataFrame:
+    """The curves, normalised too where the texts allow it."""
+    curves = found.curves(seed=seed)
+    try:
+        normalised = found.normalised()
+    except NotMeasurable:
+        return curves  # nothing falls; the plain curves show it
+    columns = [[1.0, *normalised[name]] for name in found.kept]
+    return curves.assign(normalised=[value for column in columns for value in column])
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

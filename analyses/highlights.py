@@ -1,0 +1,77 @@
+"""Which words of a passage carry its score, shown in the text itself?
+
+The ten most important tokens of relevant pairs, coloured by how much they pass, on a page; the
+special tokens are left out. Jiang et al. (2021), Fig. 1c and Table 4.
+"""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Annotated, NamedTuple
+
+import pandas as pd
+
+from crosslens.words import method
+
+from .running import Given, main
+from .samples import relevant_pairs
+
+
+class Options(NamedTuple):
+    pairs: int = 6
+    method: Annotated[str, "A word attribution by name; see crosslens.words.METHODS."] = (
+        "bottleneck"
+    )
+    top: Annotated[int, "How many tokens of each pair are marked."] = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row per word: pair, segment, word, text, value, mark (0 to 1; 0: not marked)."""
+
+    words: pd.DataFrame
+
+
+def analyse(given: Given) -> Answer:
+    """The attribution of relevant pairs, word by word."""
+    pairs = relevant_pairs(given.texts, given.pairs, given.seed).of(given, slice(None))
+    found = method(given.options.method)(given.model, pairs)
+    words = found.words()
+    words = words[words["segment"].isin(["query", "document"])]
+    tables = []
+    for _, some in words.groupby("pair"):
+        top = some["value"].nlargest(given.options.top)
+        least, most = top.min(), top.max()
+        mark = (0.25 + 0.75 * (top - least) / max(most - least, 1e-12)).reindex(some.index)
+        tables.append(some.assign(mark=mark.fillna(0.0)))
+    return Answer(pd.concat(tables, ignore_index=True))
+
+
+def draw(answer: Answer) -> dict[str, str]:
+    """One page, each pair a paragraph for its query and one for its document."""
+    blocks = []
+    for _, pair in answer.words.groupby("pair"):
+        for segment in ("query", "document"):
+            words = " ".join(_marked(row) for row in pair[pair["segment"] == segment].itertuples())
+            blocks.append(f"<p class={segment}>{words}</p>")
+    style = (
+        "body{font:17px/1.7 system-ui,sans-serif;max-width:48em;margin:2em auto;padding:0 1em;"
+        "color-scheme:light dark}p.query{font-weight:600;margin-top:2em}"
+        "mark{color:inherit;border-radius:3px;padding:0 2px}"
+    )
+    body = "\n".join(blocks)
+    page = (
+        "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Highlighted passages</title>"
+        f"<style>{style}</style><body>{body}</body></html>\n"
+    )
+    return {"highlights.html": page}
+
+
+def _marked(row: object) -> str:
+    text, mark = escape(row.text), row.mark  # type: ignore[attr-defined]
+    if not mark:
+        return text
+    return f"<mark style='background:rgba(224,122,40,{mark:.2f})'>{text}</mark>"
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

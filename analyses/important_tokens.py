@@ -1,0 +1,188 @@
+"""Which tokens of a ranking's passages are important, and would they be enough?
+
+Every candidate of a query gets the attribution of the bottleneck. By rank: how many token types
+query and document share among the important tokens (and among all), and where in the document
+the important ones stand. Then all passages are cut to their most important share and ranked
+anew. Jiang et al. (2021), Fig. 2, 8 and 9.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from crosslens.stats import bootstrap_interval
+from crosslens.words import (
+    cut_to,
+    important_tokens,
+    passed_information,
+    scores_of,
+    shared_types,
+)
+
+from .running import Given, main
+from .samples import pairs_of, ranked
+
+
+class Options(NamedTuple):
+    pairs: int = 100
+    depth: Annotated[int, "How many passages of each ranking."] = 10
+    layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
+    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
+        "dataset"
+    )
+    important: Annotated[int, "How many tokens of a pair count as important."] = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """By passage, by rank, by share kept; and how overlap goes with rank."""
+
+    passages: pd.DataFrame  # qid, docid, rank, important, all_tokens, mean_position
+    by_rank: pd.DataFrame  # rank, tokens, overlap or position, low, high, n
+    kept: pd.DataFrame  # parts, share, mrr, low, high, n
+    correlation: pd.DataFrame  # tokens, spearman, low, high, n
+
+
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+def analyse(given: Given) -> Answer:
+    """One query after the other: attributions of its candidates, and what follows from them."""
+    options = given.options
+    n = max(1, given.pairs // options.depth)
+    ranking = ranked(given, n, options.depth)
+    reference = pairs_of(given, ranking.sample(min(100, len(ranking)), random_state=given.seed))
+    passages, kept = [], []
+    queries = list(ranking.groupby("qid", sort=False))
+    for done, (qid, rows) in enumerate(queries, start=1):
+
+        def compute(rows: pd.DataFrame = rows) -> pd.DataFrame:
+            pairs = pairs_of(given, rows)
+            found = passed_information(
+                given.model,
+                pairs,
+                layer=None if options.layer < 0 else options.layer,
+                noise=options.noise,
+                reference=reference,
+                seed=given.seed,
+            )
+            chosen = important_tokens(found, options.important)
+            inside = pairs.where("document")
+            place = inside.long().cumsum(dim=1)
+            positions = [
+                float(place[i][chosen[i] & inside[i]].double().mean()) for i in range(len(pairs))
+            ]
+            table = rows.assign(
+                important=shared_types(found, chosen),
+                all_tokens=shared_types(found, pairs.where("query", "document")),
+                mean_position=positions,
+            )
+            for share in SHARES[1:]:
+                for parts in (("query", "document"), ("document",)):
+                    cut = cut_to(found, share, parts=parts)
+                    name = f"{'+'.join(parts)} {share}"
+                    table[name] = scores_of(given.model, cut).double().numpy(force=True)
+            return table
+
+        part = given.keep("passages", str(qid), compute)
+        passages.append(part)
+        kept.append(_reciprocal_ranks(part))
+        given.watch("attributing and cutting", done, len(queries))
+    whole = pd.concat(passages, ignore_index=True)
+    columns = ["qid", "docid", "rank", "important", "all_tokens", "mean_position"]
+    return Answer(
+        whole[columns],
+        _by_rank(whole, given.seed),
+        _kept(pd.concat(kept, ignore_index=True), given.seed),
+        _correlation(whole, given.seed),
+    )
+
+
+def _reciprocal_ranks(passages: pd.DataFrame) -> pd.DataFrame:
+    """1 over the rank of the first relevant passage, by parts and share kept."""
+
+    def of(scores: pd.Series) -> float:
+        order = scores.sort_values(ascending=False, kind="stable").index
+        relevant = passages.loc[order, "is_relevant"].to_numpy()
+        return 1 / (1 + relevant.argmax()) if relevant.any() else 0.0
+
+    rows = []
+    for parts in ("query+document", "document"):
+        for share in SHARES:
+            column = "score" if share == 1 else f"{parts} {share}"
+            rows.append({"parts": parts, "share": share, "rr": of(passages[column])})
+    return pd.DataFrame(rows)
+
+
+def _kept(reciprocal: pd.DataFrame, seed: int) -> pd.DataFrame:
+    rows = []
+    for (parts, share), some in reciprocal.groupby(["parts", "share"]):
+        values = some["rr"].to_numpy()
+        low, high = bootstrap_interval(values, seed=seed)
+        rows.append(
+            {
+                "parts": parts,
+                "share": share,
+                "mrr": values.mean(),
+                "low": float(low),
+                "high": float(high),
+                "n": len(values),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _by_rank(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The mean over queries at each rank."""
+    rows = []
+    for tokens in ("important", "all_tokens", "mean_position"):
+        for rank, some in passages.groupby("rank"):
+            values = some[tokens].dropna().to_numpy()
+            if not len(values):
+                continue
+            low, high = bootstrap_interval(values, seed=seed)
+            rows.append(
+                {
+                    "rank": rank,
+                    "tokens": tokens,
+                    "mean": values.mean(),
+                    "low": float(low),
+                    "high": float(high),
+                    "n": len(values),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _correlation(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Spearman's correlation of rank with the mean at that rank; queries are drawn again."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for tokens in ("important", "all_tokens", "mean_position"):
+        table = passages.pivot(index="qid", columns="rank", values=tokens)
+
+        def correlation(some: pd.DataFrame) -> float:
+            means = some.mean()
+            return float(spearmanr(means.index, means).statistic)
+
+        again = [
+            correlation(table.iloc[draw.integers(len(table), size=len(table))]) for _ in range(500)
+        ]
+        low, high = np.nanquantile(again, [0.025, 0.975])
+        rows.append(
+            {
+                "tokens": tokens,
+                "spearman": correlation(table),
+                "low": float(low),
+                "high": float(high),
+                "n": len(table),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

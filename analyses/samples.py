@@ -1,0 +1,108 @@
+"""The pairs that studies ask about: relevant ones, and candidates as the model ranks them."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crosslens import Collection, NotMeasurable, Pairs
+from crosslens.effectiveness import relevant_from
+
+from .running import Given
+
+
+class RelevantPairs(NamedTuple):
+    """Queries, each with one document that is judged relevant to it."""
+
+    qids: tuple[str, ...]
+    docids: tuple[str, ...]
+
+    def of(self, given: Given, rows: slice) -> Pairs:
+        """Some of them, as the model reads them."""
+        texts = given.texts
+        return given.model.pairs(
+            [texts.queries[qid] for qid in self.qids[rows]],
+            [texts.documents[docid] for docid in self.docids[rows]],
+        )
+
+
+def relevant_pairs(texts: Collection, n: int, seed: int) -> RelevantPairs:
+    """`n` queries at most, in an order drawn by `seed`, each with one relevant document.
+
+    Raises:
+        NotMeasurable: no document of the collection is judged relevant.
+    """
+    least = relevant_from(texts.qrels)
+    good = {
+        qid: [docid for docid, label in labels.items() if label >= least]
+        for qid, labels in texts.labels.items()
+    }
+    qids = sorted(qid for qid, docids in good.items() if docids)
+    if not qids:
+        raise NotMeasurable(
+            f"collection {texts.name!r} has no document that is judged relevant to a query"
+        )
+    draw = random.Random(seed)
+    draw.shuffle(qids)
+    chosen = qids[:n]
+    return RelevantPairs(tuple(chosen), tuple(draw.choice(good[qid]) for qid in chosen))
+
+
+def ranked(given: Given, n: int, depth: int) -> pd.DataFrame:
+    """The candidates of `n` queries with a relevant one, in the order of the model.
+
+    Columns: qid, docid, rank (from 1 to `depth`), score and is_relevant.
+
+    Raises:
+        NotMeasurable: no query has a relevant document among its candidates.
+    """
+    texts = given.texts
+    least = relevant_from(texts.qrels)
+    labels = texts.labels
+    qids = sorted(
+        qid
+        for qid, docids in texts.candidates.items()
+        if any(labels.get(qid, {}).get(docid, 0) >= least for docid in docids)
+    )
+    if not qids:
+        raise NotMeasurable(
+            f"no query of collection {texts.name!r} has a relevant document among its candidates"
+        )
+    random.Random(given.seed).shuffle(qids)
+    chosen = qids[:n]
+
+    def one(qid: str) -> pd.DataFrame:
+        docids = texts.candidates[qid]
+        scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
+        order = np.argsort(-scores.double().numpy(force=True), kind="stable")[:depth]
+        return pd.DataFrame(
+            {
+                "qid": qid,
+                "docid": [docids[i] for i in order],
+                "rank": range(1, len(order) + 1),
+                "score": scores.double().numpy(force=True)[order],
+                "is_relevant": [labels.get(qid, {}).get(docids[i], 0) >= least for i in order],
+            }
+        )
+
+    found = []
+    for done, qid in enumerate(chosen, start=1):
+        found.append(given.keep("ranked", qid, lambda qid=qid: one(qid)))
+        given.watch("ranking", done, len(chosen))
+    return pd.concat(found, ignore_index=True)
+
+
+def pairs_of(given: Given, rows: pd.DataFrame) -> Pairs:
+    """The pairs of a ranking's rows, as the model reads them."""
+    texts = given.texts
+    return given.model.pairs(
+        [texts.queries[qid] for qid in rows["qid"]],
+        [texts.documents[docid] for docid in rows["docid"]],
+    )
+
+
+def slices(n: int, size: int) -> Sequence[slice]:
+    """`n` items in parts of `size`."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -1,0 +1,117 @@
+"""How many of its tokens does the first of a ranking need to stay first?
+
+For each query whose first passage is relevant: tokens of that pair go, the least important first,
+until its score is below that of the second. Either tokens of query and document go, or of the
+document alone. Tokens that go in random order are the control.
+Jiang et al. (2021), section 4.3, Table 2.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import pandas as pd
+
+from crosslens import NotMeasurable
+from crosslens.stats import bootstrap_interval
+from crosslens.words import passed_information, random_attribution, truncation
+
+from .running import Given, main
+from .samples import pairs_of, ranked
+
+
+class Options(NamedTuple):
+    pairs: int = 16
+    layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
+    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
+        "dataset"
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """By query, and on average."""
+
+    queries: pd.DataFrame  # qid, order, parts, removable, of, share
+    removable: pd.DataFrame  # order, parts, tokens, share, each with low and high; n
+
+
+def analyse(given: Given) -> Answer:
+    """The first passage of every ranking that begins with a relevant one."""
+    options = given.options
+    ranking = ranked(given, len(given.texts.queries), 2)
+    first = ranking[(ranking["rank"] == 1) & ranking["is_relevant"]]
+    second = ranking[ranking["rank"] == 2].set_index("qid")["score"]
+    first = first[first["qid"].isin(second.index)].head(given.pairs)
+    if first.empty:
+        raise NotMeasurable(
+            f"no query of collection {given.texts.name!r} has a relevant passage in first place "
+            "and another behind it"
+        )
+    reference = pairs_of(given, first)
+    found = []
+    for done, (_, row) in enumerate(first.iterrows(), start=1):
+
+        def compute(row: pd.Series = row) -> pd.DataFrame:
+            pairs = pairs_of(given, row.to_frame().T)
+            rival = second[row["qid"]]
+            orders = {
+                "bottleneck": passed_information(
+                    given.model,
+                    pairs,
+                    layer=None if options.layer < 0 else options.layer,
+                    noise=options.noise,
+                    reference=reference,
+                    seed=given.seed,
+                ),
+                "random": random_attribution(given.model, pairs, seed=given.seed),
+            }
+            rows = []
+            for order, attribution in orders.items():
+                for parts in (("query", "document"), ("document",)):
+                    cut = truncation(
+                        given.model,
+                        attribution,
+                        pairs.token.new_tensor([rival]).float(),
+                        parts=parts,
+                    )
+                    rows.append(
+                        {
+                            "qid": row["qid"],
+                            "order": order,
+                            "parts": "+".join(parts),
+                            "removable": int(cut.removable),
+                            "of": int(cut.of),
+                            "share": float(cut.share),
+                        }
+                    )
+            return pd.DataFrame(rows)
+
+        found.append(given.keep("queries", str(row["qid"]), compute))
+        given.watch("cutting first passages", done, len(first))
+    queries = pd.concat(found, ignore_index=True)
+    return Answer(queries, _means(queries, given.seed))
+
+
+def _means(queries: pd.DataFrame, seed: int) -> pd.DataFrame:
+    rows = []
+    for (order, parts), some in queries.groupby(["order", "parts"]):
+        both = some[["removable", "share"]].to_numpy(dtype=float).T
+        low, high = bootstrap_interval(both, seed=seed)
+        rows.append(
+            {
+                "order": order,
+                "parts": parts,
+                "tokens": both[0].mean(),
+                "tokens_low": low[0],
+                "tokens_high": high[0],
+                "share": both[1].mean(),
+                "share_low": low[1],
+                "share_high": high[1],
+                "n": both.shape[1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -1,0 +1,77 @@
+"""The noise of the bottleneck, by the three readings of "estimated empirically".
+
+Jiang et al. (2021), section 3, leave open over what mean and deviation are taken; the code of the
+2020 sibling paper does a third thing.
+
+    dataset         over all tokens of a reference set of pairs: the method as written
+    example         over the tokens of each pair alone
+    reference code  mean: what the block *reads*, token by token; deviation: sqrt(1e-5) everywhere,
+                    so that the share that is lost gives way to the block's own input
+"""
+
+from typing import Final
+
+import torch
+
+from ...engine.resume_points import block_outputs
+from ...hooks import Hooked
+from ...pairs import Pairs
+from .bottleneck import Noise
+
+
+STATISTICS: Final = ("dataset", "example", "reference code")
+_CODE_STD: Final = 1e-5**0.5  # one example's variance is 0; the code adds 1e-5 before the root
+
+
+@torch.no_grad()
+def noise_statistics(
+    model: Hooked,
+    pairs: Pairs,
+    kind: str = "dataset",
+    *,
+    reference: Pairs | None = None,
+) -> list[Noise]:
+    """One noise for the output of each layer, for `bottleneck` of `pairs`.
+
+    `reference` is the set that "dataset" measures, by default the pairs themselves; a hundred
+    pairs or more are enough.
+
+    Raises:
+        ValueError: a kind that is none of the three.
+    """
+    outputs = block_outputs(model)
+    if kind == "dataset":
+        return _of_dataset(model, pairs if reference is None else reference)
+    if kind == "example":
+        with model.record(*outputs) as cache:
+            model(pairs)
+        return [Noise.of_each(cache[site], pairs) for site in outputs]
+    if kind == "reference code":
+        inputs = model.sites("resid_pre")
+        with model.record(*inputs) as cache:
+            model(pairs)
+        return [
+            Noise(cache[site], torch.full_like(cache[site][:1, :1], _CODE_STD)) for site in inputs
+        ]
+    raise ValueError(f"the statistics of the noise are one of {STATISTICS}, not {kind!r}")
+
+
+def _of_dataset(model: Hooked, reference: Pairs) -> list[Noise]:
+    """Mean and deviation of each dimension over all tokens, a few pairs in memory at a time."""
+    outputs = block_outputs(model)
+    n, total, squares, dtype = 0, [], [], None
+    for _, rows in reference.like_lengths(at_once=32):
+        some = reference.take(rows)
+        with model.record(*outputs) as cache:
+            model(some)
+        here = torch.stack([cache[site][some.attended] for site in outputs])
+        dtype, tokens = here.dtype, here.double()
+        n += tokens.shape[1]
+        total.append(tokens.sum(dim=1))
+        squares.append(tokens.square().sum(dim=1))
+    mean = torch.stack(total).sum(dim=0) / n
+    variance = (torch.stack(squares).sum(dim=0) - n * mean.square()).clamp(min=0) / (n - 1)
+    return [
+        Noise(m[None, None].to(dtype), s[None, None].to(dtype))
+        for m, s in zip(mean, variance.sqrt(), strict=True)
+    ]

@@ -1,0 +1,127 @@
+"""`crosslens papers` lists what is known; `crosslens reproduce PAPER` measures all of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from .gate import gate
+from .options import chosen_model, Collections, Debug, Model, OnDevice, Out, Quiet, Resume, Seed
+from .running import default_model, EMBEDDED, running
+from .terminal import quieten, show_path, terminal
+
+
+def papers() -> None:
+    """List the papers with their figures, and the command that makes each."""
+    with gate(debug=False):
+        from ..papers.paper import papers as known
+
+        say = terminal()
+        for paper in known().values():
+            say.print(Text.assemble((paper.name, "bold"), f"  {paper.title}. {paper.citation}"))
+            table = Table.grid(padding=(0, 2))
+            for figure in paper.figures:
+                command = f'crosslens reproduce {paper.name} --only "{figure.number}"'
+                table.add_row("", Text(figure.number), figure.question, Text(command, "dim"))
+            say.print(table)
+            say.print()
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A paper; `crosslens papers` lists them.")],
+    model: Model = None,
+    collection: Collections = [EMBEDDED],  # noqa: B006  typer reads the default
+    out: Out = Path("crosslens-reproduce"),
+    only: Annotated[str | None, typer.Option(help='One figure, as in "Fig. 1a".')] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="Pairs of every analysis, instead of each one's own number.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of an analysis: ANALYSIS.OPTION=VALUE."),
+    ] = None,
+    seed: Seed = 0,
+    device: OnDevice = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Measure every figure of a paper on a model and collections, beside what was published."""
+    say = terminal(quiet=quiet)
+    with gate(debug):
+        quieten()
+        from ..papers.page import page
+        from ..papers.paper import paper as named
+        from ..papers.reproduce import check_settings, reproduce as measure
+        from ..versions import versions
+
+        paper = named(name) if only is None else named(name).only(only)
+        chosen = settings_of(settings or [])
+        check_settings(paper, chosen)
+        if pairs is not None and pairs < 1:
+            raise ValueError(f"--pairs is {pairs}; an analysis needs at least 1")
+        asked = {
+            "paper": name,
+            "only": only,
+            "model": chosen_model(model, None) or default_model(),
+            "collection": collection,
+            "pairs": pairs,
+            "seed": seed,
+            "settings": chosen,
+        }
+        with running(
+            asked,
+            out,
+            model=str(asked["model"]),
+            collections=collection,
+            device=device,
+            resume=resume,
+            say=say,
+        ) as run:
+            assert run.model is not None
+            found = measure(
+                paper,
+                run.model,
+                run.collections,
+                run.findings,
+                seed=seed,
+                pairs=pairs,
+                settings=chosen,
+                watch=run.watch,
+            )
+        facts = {
+            "model": asked["model"],
+            "collections": ", ".join(each.name for each in run.collections),
+            "seed": seed,
+            "command": f"crosslens reproduce {name}",
+            "version": versions()["crosslens"],
+        }
+        path = run.findings.text(f"{name}.html", page(paper, found, facts))
+        if quiet:
+            show_path(path)
+            return
+        for one in found:
+            say.print(Text.assemble("\n", (one.figure.number, "bold"), f"  {one.figure.question}"))
+            for each in one.agreements:
+                say.print(Text(f"  {each.sentence}"), soft_wrap=True)
+            if one.why_not:
+                say.print(Text(f"  Not measured: {one.why_not}"), soft_wrap=True)
+        say.print(Text.assemble("\nPage: ", (str(path), "bold")), soft_wrap=True)
+
+
+def settings_of(given: list[str]) -> dict[str, dict[str, str]]:
+    """`ANALYSIS.OPTION=VALUE`, by analysis and option.
+
+    Raises:
+        ValueError: one that is not of this form.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for each in given:
+        name, is_set, value = each.partition("=")
+        analysis, dot, option = name.partition(".")
+        if not (is_set and dot and analysis and option):
+            raise ValueError(f"--set {each!r}: expected ANALYSIS.OPTION=VALUE")
+        found.setdefault(analysis, {})[option] = value
+    return found

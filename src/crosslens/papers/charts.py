@@ -1,0 +1,146 @@
+"""A figure of a paper, drawn from the measured table in the paper's own layout."""
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from .agreement import selected
+from .paper import Chart, PaperFigure
+
+
+COLOURS: Final = (
+    "#2b66bd", "#d9822b", "#1a7f4b", "#8a4fb5", "#b2182b", "#00788a", "#8c6d00", "#5b6472",
+)  # fmt: skip
+PUBLISHED: Final = "#9aa3b0"
+
+
+def drawn(figure: PaperFigure, table: pd.DataFrame) -> go.Figure | None:
+    """The chart, or nothing where a figure of a paper is a table."""
+    rows = selected(table, figure.chart.where)
+    if figure.chart.kind == "lines":
+        return _lines(figure, rows)
+    if figure.chart.kind == "bars":
+        return _bars(figure.chart, rows)
+    if figure.chart.kind == "heatmap":
+        return _heatmap(figure.chart, rows)
+    if figure.chart.kind == "table":
+        return None
+    raise ValueError(f"{figure.number}: no chart is of the kind {figure.chart.kind!r}")
+
+
+def _groups(chart: Chart, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    if not chart.by:
+        return [("", rows)]
+    return [(str(name), some) for name, some in rows.groupby(chart.by, sort=False)]
+
+
+def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
+    """A line for each group with a band for its interval; published curves are dashed."""
+    chart, found = figure.chart, go.Figure()
+    for i, (name, some) in enumerate(_groups(chart, rows)):
+        some, colour = some.sort_values(chart.x), COLOURS[i % len(COLOURS)]
+        if chart.low:
+            found.add_trace(_band(chart, some, colour))
+        found.add_trace(
+            go.Scatter(
+                x=some[chart.x],
+                y=some[chart.y],
+                name=_shown(name) or "measured",
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                marker={"size": 6},
+            )
+        )
+    for i, curve in enumerate(figure.curves):
+        found.add_trace(
+            go.Scatter(
+                x=list(curve.x),
+                y=list(curve.y),
+                name=f"published: {_shown(curve.name)}",
+                mode="lines",
+                line={"color": COLOURS[i % len(COLOURS)], "width": 1.5, "dash": "dot"},
+            )
+        )
+    return _laid_out(found, chart, height=340)
+
+
+def _band(chart: Chart, some: pd.DataFrame, colour: str) -> go.Scatter:
+    x, low, high = (some[column].to_numpy() for column in (chart.x, chart.low, chart.high))
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},.14)",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
+    found = go.Figure()
+    for i, (name, some) in enumerate(_groups(chart, rows)):
+        error: dict[str, Any] | None = None
+        if chart.low:
+            error = {
+                "type": "data",
+                "symmetric": False,
+                "array": some[chart.high] - some[chart.y],
+                "arrayminus": some[chart.y] - some[chart.low],
+            }
+        found.add_trace(
+            go.Bar(
+                x=[_shown(str(value)) for value in some[chart.x]],
+                y=some[chart.y],
+                name=_shown(name),
+                error_y=error,
+                marker={"color": COLOURS[i % len(COLOURS)]},
+                showlegend=bool(name),
+            )
+        )
+    found.update_layout(barmode="group")
+    return _laid_out(found, chart, height=340)
+
+
+def _heatmap(chart: Chart, rows: pd.DataFrame) -> go.Figure:
+    table = rows.pivot_table(index=chart.by, columns=chart.x, values=chart.y, sort=False)
+    most = float(np.nanmax(np.abs(table.to_numpy()))) if table.size else 1.0
+    found = go.Figure(
+        go.Heatmap(
+            z=table.to_numpy(),
+            x=[_shown(str(name)) for name in table.columns],
+            y=[_shown(str(name)) for name in table.index],
+            zmin=-most,
+            zmax=most,
+            zmid=0,
+            xgap=1,
+            ygap=1,
+            colorbar={"thickness": 10},
+        )
+    )
+    found.update_yaxes(type="category", autorange="reversed")
+    found.update_xaxes(type="category")
+    return _laid_out(found, chart, height=90 + 26 * len(table))
+
+
+def _shown(name: str) -> str:
+    """A name as text: Plotly reads tags in labels."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _laid_out(figure: go.Figure, chart: Chart, *, height: int) -> go.Figure:
+    figure.update_layout(
+        template=None,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12},
+        legend={"orientation": "h", "y": -0.25},
+    )
+    figure.update_xaxes(title=chart.x_title or chart.x, automargin=True, ticks="")
+    figure.update_yaxes(title=chart.y_title or chart.y, automargin=True, ticks="")
+    return figure

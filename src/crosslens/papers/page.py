@@ -1,0 +1,84 @@
+"""One page of a reproduced paper: every figure, published beside measured, and what agrees."""
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import pandas as pd
+from jinja2 import Environment
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from .agreement import AGREES, DISAGREES, LEANS, NOT_MEASURED, selected
+from .charts import drawn
+from .paper import Paper
+from .reproduce import Reproduced
+
+
+SHOWN: Final = 60  # rows of a table on the page; the run holds them all
+TONES: Final = {AGREES: "yes", LEANS: "open", DISAGREES: "no", NOT_MEASURED: "open"}
+
+
+def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> str:
+    """The page of a paper, as HTML.
+
+    Args:
+        facts: what the head of the page says: model, collections, seed, command, versions.
+    """
+    here, report = files("crosslens") / "papers", files("crosslens") / "report"
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        (here / "template.html").read_text(encoding="utf-8")
+    )
+    counts = Counter(each.verdict for one in found for each in one.agreements)
+    return template.render(
+        paper=paper,
+        facts=facts,
+        counts=[(name, TONES[name], counts[name]) for name in TONES if counts[name]],
+        figures=[_shown(number, each) for number, each in enumerate(found, start=1)],
+        style=Markup((report / "style.css").read_text(encoding="utf-8")),
+        script=Markup((report / "draw.js").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _shown(number: int, one: Reproduced) -> dict[str, Any]:
+    """A figure as the template wants it."""
+    chart, table = None, None
+    if one.table is not None:
+        figure = drawn(one.figure, one.table)
+        if figure is not None:
+            text = figure.to_json() or ""
+            chart = {
+                "id": f"figure-{number}",
+                "height": int(figure.layout.height),
+                "json": Markup(text.replace("</", "<\\/")),  # nothing may close its script
+            }
+        table = _rows(selected(one.table, one.figure.chart.where), one.figure.chart.columns)
+    return {
+        "number": one.figure.number,
+        "question": one.figure.question,
+        "note": one.figure.note,
+        "why_not": one.why_not,
+        "chart": chart,
+        "table": table,
+        "is_table": one.figure.chart.kind == "table",
+        "folder": one.folder,
+        "analysis": one.figure.analysis,
+        "agreements": [
+            {"verdict": each.verdict, "tone": TONES[each.verdict], "sentence": each.sentence}
+            for each in one.agreements
+        ],
+    }
+
+
+def _rows(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Any]:
+    chosen = table[[name for name in columns or table.columns if name in table]]
+    rows = [[_cell(value) for value in row] for row in chosen.head(SHOWN).itertuples(index=False)]
+    return {"columns": list(chosen.columns), "rows": rows, "left_out": max(0, len(chosen) - SHOWN)}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,165 @@
+"""Every figure of a paper, measured on a model and collections of one's own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, UTC
+from typing import Any
+
+import pandas as pd
+
+from crosslens.analyses.catalogue import Analysis, catalogue
+from crosslens.analyses.running import answer_into, Given
+
+from ..corpora.collection import Collection
+from ..findings import Findings
+from ..model.encoder import CrossEncoder
+from ..not_measurable import NotMeasurable
+from .agreement import Agreement, judged
+from .paper import Paper, PaperFigure
+
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A figure, what was measured for it, and whether the paper's findings hold."""
+
+    figure: PaperFigure
+    folder: str  # of the analysis, within the run
+    tables: Mapping[str, pd.DataFrame]  # none where it could not be measured
+    why_not: str
+    agreements: Sequence[Agreement]
+
+    @property
+    def table(self) -> pd.DataFrame | None:
+        """The table that the figure draws."""
+        return self.tables.get(self.figure.table)
+
+
+def reproduce(
+    paper: Paper,
+    model: CrossEncoder,
+    collections: Sequence[Collection],
+    run: Findings,
+    *,
+    seed: int = 0,
+    pairs: int | None = None,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+    watch: Watch = lambda step, done, of: None,
+) -> list[Reproduced]:
+    """The figures of `paper`, each analysis run once into a folder of its own within `run`.
+
+    What is finished there is read, so that an interrupted reproduction goes on. An analysis of one
+    collection takes the first.
+
+    Args:
+        pairs: instead of each analysis's own number.
+        settings: options of analyses, as text, by analysis and option.
+
+    Raises:
+        LookupError: a setting of an analysis or option that there is not.
+    """
+    given = settings or {}
+    check_settings(paper, given)
+    asked: dict[str, list[PaperFigure]] = {}
+    for figure in paper.figures:
+        asked.setdefault(_folder(figure, paper), []).append(figure)
+    found: list[Reproduced] = []
+    for done, (folder, figures) in enumerate(asked.items()):
+        watch(f"{paper.name}: {figures[0].analysis}", done, len(asked))
+        answer = _answer(figures[0], folder, model, collections, run, seed, pairs, given, watch)
+        for figure in figures:
+            if isinstance(answer, str):
+                found.append(Reproduced(figure, folder, {}, answer, ()))
+                continue
+            agreements = [judged(each, figure.table, answer) for each in figure.findings]
+            found.append(Reproduced(figure, folder, answer, "", agreements))
+    watch(f"{paper.name}: figures", len(asked), len(asked))
+    order = {figure.number: place for place, figure in enumerate(paper.figures)}
+    return sorted(found, key=lambda each: order[each.figure.number])
+
+
+def check_settings(paper: Paper, settings: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuses options that no analysis of the paper has.
+
+    Raises:
+        LookupError: names the analysis and what there is.
+    """
+    used = sorted({figure.analysis for figure in paper.figures})
+    for name, options in settings.items():
+        if name not in used:
+            raise LookupError(f"{paper.name} has no analysis {name!r}; there are {', '.join(used)}")
+        known = catalogue()[name].defaults
+        for option in options:
+            if option not in known:
+                raise LookupError(f"{name} has no option {option!r}; there are {', '.join(known)}")
+
+
+def _folder(figure: PaperFigure, paper: Paper) -> str:
+    """The analysis's name; with a number where the paper asks it in more than one way."""
+    ways: list[Mapping[str, Any]] = []
+    for each in paper.figures:
+        if each.analysis == figure.analysis and each.options not in ways:
+            ways.append(each.options)
+    place = ways.index(figure.options)
+    return figure.analysis if place == 0 else f"{figure.analysis}-{place + 1}"
+
+
+def _answer(
+    figure: PaperFigure,
+    folder: str,
+    model: CrossEncoder,
+    collections: Sequence[Collection],
+    run: Findings,
+    seed: int,
+    pairs: int | None,
+    settings: Mapping[str, Mapping[str, str]],
+    watch: Watch,
+) -> dict[str, pd.DataFrame] | str:
+    """The tables of an analysis, or why it has none."""
+    analysis = catalogue()[figure.analysis]
+    own = settings.get(figure.analysis, {})
+    if figure.needs and figure.needs not in own:
+        return f"it needs --set {figure.analysis}.{figure.needs}=VALUE"
+    options = {**figure.options, **_typed(analysis, own)}
+    several = isinstance(analysis.defaults.get("collection"), list)
+    texts = tuple(collections) if several else tuple(collections[:1])
+    n = pairs or options.pop("pairs", analysis.defaults.get("pairs", 24))
+    options.pop("pairs", None)
+    asked = {
+        "analysis": analysis.name,
+        "collection": [each.name for each in texts],
+        "pairs": n,
+        "seed": seed,
+        **options,
+    }
+    part = Findings.create(run.folder / folder, asked, resume=True)
+    if "finished" in part.meta:
+        return {name: part.read(name) for name in part.meta["tables"]}
+    given = Given(model, texts, n, seed, analysis.options(**options), part, watch)
+    try:
+        answer_into(analysis.name, given)
+    except NotMeasurable as error:
+        return str(error)
+    names = sorted(path.stem for path in part.folder.glob("*.parquet"))
+    part.note(finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), tables=names)
+    return {name: part.read(name) for name in names}
+
+
+def _typed(analysis: Analysis, own: Mapping[str, str]) -> dict[str, Any]:
+    """Settings, read as the numbers and words that the analysis's options are.
+
+    Raises:
+        ValueError: a value that is no number where one is due.
+    """
+    found: dict[str, Any] = {}
+    for name, text in own.items():
+        kind = type(analysis.defaults[name])
+        try:
+            found[name] = text if kind in (str, type(None)) else kind(text)
+        except ValueError:
+            raise ValueError(
+                f"--set {analysis.name}.{name}={text}: expected {kind.__name__}"
+            ) from None
+    return found
