@@ -101,7 +101,7 @@ def test_a_broken_collection_file_is_named_with_its_line(folder, tmp_path):
     for path in folder.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     with (broken / "qrels.txt").open("a") as file:
-        file.write("nobody 0 nothing 1\n")
+        file.write("nobody 0 nothing much\n")
     result = report(PLANTED, "--collection", broken, "--out", tmp_path / "run", *SMALL)
     line = len((broken / "qrels.txt").read_text().splitlines())
     assert result.exit_code == 2 and f"qrels.txt:{line}" in result.stderr
