@@ -1,68 +1,60 @@
-"""Does attention to matching terms tell which heads matter?
+"""Does attention to matching terms show which heads matter?
 
 Every head is ranked twice: by its attention from query tokens to their copies in the
 document, and by what patching it restores of a TFC1 contrast. In a planted model the truth is
 known, and each ranking gets its AUROC; decoy heads attend to matches and write nothing. In any
-other model the two rankings are held against each other.
+other model the rank correlation of the two is given.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pandas as pd
 
-from crosslens import (
-    Axioms,
-    Circuit,
-    CrossEncoder,
-    patching,
-    plant,
-)
+from crosslens import Axioms, patching, plant
 from crosslens.discovery import attention_to_matches
 from crosslens.stats import auroc, spearman
 
-from .running import Given
-
-
-class Options(NamedTuple):
-    pairs: int = 24
+from .running import Given, main
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One row per head, and how well each ranking does."""
+    """One row per head; and of each ranking its AUROC, or the correlation of the two."""
 
     heads: pd.DataFrame  # unit, attention, recovered, is_member (where the truth is known)
-    rankings: pd.DataFrame  # ranking, auroc; or the rank correlation of the two
+    rankings: pd.DataFrame  # ranking, auroc; or "both", spearman
 
 
-def ranked_twice(model: CrossEncoder, axioms: Axioms, n: int, truth: Circuit | None) -> Answer:
-    """Both rankings of all heads over `n` pairs."""
-    contrast = axioms.tfc1(n)
-    effects = patching(model, contrast, model.heads())
-    attention = attention_to_matches(model, contrast.more).flatten()
-    heads = pd.DataFrame(
-        {
-            "unit": [str(unit) for unit in effects.units],
-            "attention": attention.numpy(),
-            "recovered": effects.mean.numpy(),
-        }
-    )
-    if truth is None:
+def analyse(given: Given) -> Answer:
+    """Both rankings of all heads."""
+    heads = given.keep("heads", "all", lambda: ranked(given))
+    if "is_member" not in heads:
         agreement = spearman(heads["attention"].to_numpy(), heads["recovered"].to_numpy())
         return Answer(heads, pd.DataFrame({"ranking": ["both"], "spearman": [agreement]}))
-    heads["is_member"] = [unit in truth for unit in effects.units]
     found = {
         ranking: auroc(heads[ranking].to_numpy(), heads["is_member"].to_numpy())
         for ranking in ("attention", "recovered")
     }
-    rankings = pd.DataFrame({"ranking": [*found], "auroc": [*found.values()]})
-    return Answer(heads, rankings)
+    return Answer(heads, pd.DataFrame({"ranking": [*found], "auroc": [*found.values()]}))
 
 
-def analyse(given: Given) -> Answer:
-    """Both rankings; the truth where the model is planted."""
-    checkpoint = given.model.cfg.checkpoint
-    truth = plant(checkpoint).circuit if checkpoint.startswith("planted:") else None
-    axioms = Axioms(given.model, given.texts, seed=given.seed)
-    return ranked_twice(given.model, axioms, given.pairs, truth)
+def ranked(given: Given) -> pd.DataFrame:
+    """Attention to matches and recovered effect of every head; membership in a planted circuit."""
+    model = given.model
+    contrast = Axioms(model, given.texts, seed=given.seed).tfc1(given.pairs)
+    effects = patching(model, contrast, model.heads())
+    heads = pd.DataFrame(
+        {
+            "unit": [str(unit) for unit in effects.units],
+            "attention": attention_to_matches(model, contrast.more).flatten().numpy(force=True),
+            "recovered": effects.mean.numpy(force=True),
+        }
+    )
+    if model.cfg.checkpoint.startswith("planted:"):
+        truth = plant(model.cfg.checkpoint).circuit
+        heads["is_member"] = [unit in truth for unit in effects.units]
+    return heads
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

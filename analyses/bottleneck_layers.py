@@ -24,7 +24,7 @@ from crosslens.words import (
 )
 
 from .degradation import with_normalised
-from .running import Given
+from .running import Given, main
 from .samples import relevant_pairs, slices
 
 
@@ -159,3 +159,7 @@ def _special(tokens: pd.DataFrame, seed: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

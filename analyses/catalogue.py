@@ -3,9 +3,9 @@
 An analysis is one file of this folder. It has
 
     a docstring        whose first line is the question
-    Options            a NamedTuple of its options, each `Annotated` with its help; `pairs`, `seed`
-                       and `collection` (a list: several) may be given other defaults, and
-                       `model: None = None` says that it makes its own models
+    Options            a NamedTuple of its own options, each `Annotated` with its help, if it has
+                       any; `pairs`, `seed` and `collection` (a list: several) may be given other
+                       defaults, and `model: None = None` means that it makes its own models
     Answer             a frozen dataclass of tables; the last one is the answer, and printed
     analyse(given)     the `Answer` for what is `Given`
     draw(answer)       optional: pages by file name
@@ -38,6 +38,10 @@ class Analysis(NamedTuple):
         return "model" not in self.options._fields
 
 
+class NoOptions(NamedTuple):
+    """Of an analysis with no options but those that all share."""
+
+
 @cache
 def catalogue() -> dict[str, Analysis]:
     """Name to analysis, in order of names."""
@@ -49,14 +53,16 @@ def catalogue() -> dict[str, Analysis]:
 
 
 def read(path: Path) -> Analysis | None:
-    """The analysis in a file, if it is one: with a question and `Options`."""
+    """The analysis in a file, if it is one: with a question and `analyse`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     question, _, text = (ast.get_docstring(tree) or "").partition("\n")
-    declared = [
-        each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == "Options"
-    ]
-    if not declared or not question.endswith("?"):
+    defined = {
+        each.name: each for each in tree.body if isinstance(each, ast.ClassDef | ast.FunctionDef)
+    }
+    if "analyse" not in defined or not question.endswith("?"):
         return None
+    if "Options" not in defined:
+        return Analysis(path.stem, question, text.strip(), NoOptions)
     names = {
         "Annotated": Annotated,
         "Literal": Literal,
@@ -64,5 +70,5 @@ def read(path: Path) -> Analysis | None:
         "Path": Path,
         "__name__": f"{__package__}.{path.stem}",
     }
-    exec(compile(ast.Module(declared, []), str(path), "exec"), names)
+    exec(compile(ast.Module([defined["Options"]], []), str(path), "exec"), names)
     return Analysis(path.stem, question, text.strip(), names["Options"])

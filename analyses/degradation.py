@@ -15,7 +15,7 @@ import pandas as pd
 from crosslens import NotMeasurable, Pairs
 from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
 
-from .running import Given
+from .running import Given, main
 from .samples import relevant_pairs, slices
 
 
@@ -88,3 +88,7 @@ def with_normalised(found: Degradation, *, seed: int) -> pd.DataFrame:
         return curves  # nothing falls; the plain curves show it
     columns = [[1.0, *normalised[name]] for name in found.kept]
     return curves.assign(normalised=[value for column in columns for value in column])
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

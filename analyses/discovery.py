@@ -10,8 +10,9 @@ counted as so many forward passes over the pairs, in the first condition; second
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -34,7 +35,7 @@ from crosslens.stats import auroc, average_precision, bootstrap_interval, r_prec
 
 from .heatmap import heatmap
 from .planted_family import CONDITIONS, QUICK, SLOW, SYNONYMS, tasks
-from .running import Given
+from .running import Given, main
 
 
 ROUNDING: Final = 1e-5
@@ -42,14 +43,14 @@ MEASURES: Final = (r_precision, auroc, average_precision)
 
 
 class Options(NamedTuple):
+    """Which planted models, and how the work is done."""
+
     model: None = None  # it plants its own
     pairs: int = 3
     seeds: Annotated[int, "Planted models of each condition."] = 3
     jobs: Annotated[int | None, "Processes; by default one for each core."] = None
     quick: Annotated[bool, "One tiny model, in this process, its arithmetic not counted."] = False
-    conditions: Annotated[
-        str, "Conditions by name, separated by commas; by default all but the slow '12 x 12'."
-    ] = ""
+    conditions: Annotated[list[str], "By default all but '12 x 12', which is slow."] = []  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -70,37 +71,49 @@ class Question(NamedTuple):
     is_counted: bool  # whether the arithmetic is counted as well: everything runs once more
 
 
-def all_methods(
-    texts: Collection,
-    *,
-    conditions: Sequence[str],
-    seeds: Sequence[int],
-    n: int,
-    jobs: int,
-    with_cost: bool = True,
-) -> Answer:
-    """Every method on every condition, over `n` pairs of a model for each seed.
+def analyse(given: Given) -> Answer:
+    """Every method on every condition, over the pairs of a model for each seed.
 
-    `with_cost` counts the arithmetic, of the first model alone.
+    Arithmetic is counted of the first model alone.
     """
-    first = (conditions[0], seeds[0])
+    options = given.options
+    conditions = QUICK if options.quick else conditions_of(options.conditions)
+    seeds = range(given.seed, given.seed + (1 if options.quick else options.seeds))
     asked = [
-        Question(condition, seed, n, is_counted=with_cost and (condition, seed) == first)
-        for condition, seed in product(conditions, seeds)
+        Question(condition, seed, given.pairs, is_counted=not options.quick and i == 0)
+        for i, (condition, seed) in enumerate(product(conditions, seeds))
     ]
-    measure = partial(measured, texts)
-    if jobs == 1:
-        found = list(map(measure, asked))
-    else:
-        one_thread = partial(torch.set_num_threads, 1)  # a process for each core: no more threads
-        with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
-            found = list(pool.map(measure, asked))
-    models = pd.concat(found, ignore_index=True)
+    finished = given.run.finished("models")
+    left = [question for i, question in enumerate(asked) if str(i) not in finished]
+    jobs = 1 if options.quick else options.jobs or os.cpu_count() or 1
+    with processes(min(jobs, len(left))) as over:
+        found = iter(over(partial(measured, given.texts), left))
+        parts = [partial(next, found)] * len(asked)
+        models = given.gathered("Ranking", ["models"], parts)["models"]
     summary = summarised(models)
     return Answer(models, summary, answered(summary))
 
 
-def measured(texts: Collection, question: Question) -> pd.DataFrame:
+def conditions_of(names: Sequence[str]) -> list[str]:
+    """The conditions called `names`; all but the slow one where none is named."""
+    for name in names:
+        if name not in CONDITIONS:
+            raise ValueError(f"no condition is called {name!r}; known are {', '.join(CONDITIONS)}")
+    return list(names) or [name for name in CONDITIONS if name != SLOW]
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Callable[..., Iterable]]:
+    """A `map` over so many processes of one thread each; over 1, here."""
+    if jobs <= 1:
+        yield map
+        return
+    one_thread = partial(torch.set_num_threads, 1)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), one_thread) as pool:
+        yield pool.map
+
+
+def measured(texts: Collection, question: Question) -> dict[str, pd.DataFrame]:
     """How well every method ranks the parts of one planted model, and what it costs."""
     recipe = replace(CONDITIONS[question.condition], seed=question.seed)
     planted = plant(recipe)
@@ -131,7 +144,7 @@ def measured(texts: Collection, question: Question) -> pd.DataFrame:
                     "forward_passes": cost,
                 }
             )
-    return pd.DataFrame(rows)
+    return {"models": pd.DataFrame(rows)}
 
 
 def summarised(models: pd.DataFrame) -> pd.DataFrame:
@@ -169,29 +182,10 @@ def answered(summary: pd.DataFrame) -> pd.DataFrame:
     return table.join(cost).reset_index()
 
 
-def analyse(given: Given) -> Answer:
-    """Every method on every planted model that was asked for."""
-    options = given.options
-    conditions = QUICK if options.quick else conditions_of(options.conditions)
-    return all_methods(
-        given.texts,
-        conditions=conditions,
-        seeds=range(given.seed, given.seed + (1 if options.quick else options.seeds)),
-        n=given.pairs,
-        jobs=1 if options.quick else options.jobs or os.cpu_count() or 1,
-        with_cost=not options.quick,
-    )
-
-
-def conditions_of(names: str) -> list[str]:
-    """The conditions called `names`; all but the slow one where none is named."""
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    for name in chosen:
-        if name not in CONDITIONS:
-            raise LookupError(f"no condition is called {name!r}; known are {', '.join(CONDITIONS)}")
-    return chosen or [name for name in CONDITIONS if name != SLOW]
-
-
 def draw(answer: Answer) -> dict[str, str]:
     """The heatmap of methods by conditions."""
     return {"heatmap.html": heatmap(answer.summary)}
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -16,7 +16,7 @@ from crosslens import Pairs
 from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
-from .running import Given
+from .running import Given, main
 from .samples import pairs_of, ranked
 
 
@@ -126,3 +126,7 @@ def _row(name: str, values: list[tuple[float, float]], seed: int) -> dict[str, o
         "high": float(high),
         "p": paired_test(a, b).p_value if len(a) > 1 else None,
     }
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -11,9 +11,9 @@ Then heads alone rerank the collection, the others at their mean: the best of ea
 many as `--share` of all heads, against the whole model.
 """
 
-from collections.abc import Callable, Collection as Names, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -32,9 +32,10 @@ from crosslens import (
     Hook,
     Pairs,
     rerank,
+    Run,
     Unit,
 )
-from crosslens.discovery import methods_for
+from crosslens.discovery import Method, methods_for
 from crosslens.faithfulness import (
     Curve,
     curve,
@@ -48,7 +49,7 @@ from crosslens.faithfulness import (
 )
 from crosslens.stats import bootstrap_interval
 
-from .running import Given, Watch
+from .running import Given, main
 
 
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -69,13 +70,16 @@ RESTS: Final[Mapping[str, Callable[[CrossEncoder, Pairs, int], Rest | None]]] = 
 
 
 class Options(NamedTuple):
-    pairs: int = 24
+    """Which methods, what is not in a circuit, and what is reranked."""
+
     share: Annotated[float, "Of all heads, to rerank with."] = 0.2
     rest: Annotated[
         Literal["base", "mean", "drawn", "zero"], "What stands where a circuit has no part."
     ] = "base"
     no_edges: Annotated[bool, "Heads only."] = False
-    costly: Annotated[bool, "Edge patching too: a pass for each edge."] = False
+    methods: Annotated[
+        list[str], "Default: all but 'edge patching', which takes a pass for each edge."
+    ] = []  # noqa: RUF012
     queries: Annotated[int | None, "Rerank so many queries instead of all."] = None
     documents: Annotated[int, "Of each query, where only some queries are reranked."] = 20
 
@@ -86,7 +90,7 @@ class Answer:
 
     curves: pd.DataFrame  # kind, method, share, pair, restored
     rankings: pd.DataFrame  # method, heads, figure, mean, low, high
-    areas: pd.DataFrame  # kind, method, CPR and CMD with intervals, heads or edges for 80 %
+    areas: pd.DataFrame  # kind, method, CPR and CMD with intervals, size for 80 %, best heads
 
 
 @dataclass(frozen=True)
@@ -98,54 +102,73 @@ class Kind:
     keep: Callable[..., Faithfulness]
 
 
-def grown_circuits(
-    model: CrossEncoder,
-    contrast: Contrast,
-    texts: Collection,
-    *,
-    share: float,
-    with_edges: bool = True,
-    left_out: Names[str] = (COSTLY,),
-    rest: str = "base",
-    seed: int = 0,
-    watch: Watch = lambda step, done, of: None,
-) -> Answer:
-    """Curves and areas of every method; and what its best heads, `share` of all, rerank to.
-
-    `left_out` names methods to do without; `rest`, one of `RESTS`, what is not in a circuit.
-    """
+def analyse(given: Given) -> Answer:
+    """Curves and areas of every method; and what its best heads rerank to."""
+    model, options, texts = given.model, given.options, given.texts
+    contrast = Axioms(model, texts, seed=given.seed).tfc1(given.pairs)
     found_on, scored_on = contrast.take(slice(0, None, 2)), contrast.take(slice(1, None, 2))
     heads = model.heads()
-    gone = RESTS[rest](model, found_on.base, seed)
+    gone = RESTS[options.rest](model, found_on.base, given.seed)
     kinds = [Kind("heads", heads, partial(keep_nodes, nodes=heads, rest=gone))]
-    if with_edges:
+    if not options.no_edges:
         kinds.append(Kind("edges", Graph.of(model).edges, partial(keep_edges, rest=gone)))
-    curves: list[pd.DataFrame] = []
-    areas: list[dict] = []
-    best: dict[str, list[Unit]] = {}
-    for kind in kinds:
-        methods = [each for each in methods_for(kind.parts) if each.name not in left_out]
-        for done, method in enumerate(methods):
-            watch(f"growing circuits of {kind.name}", done, len(methods))
-            rankings = (
-                at_random(kind.parts, seed)
-                if method.name == "random"
-                else [discover(model, found_on, kind.parts, method).ranking]
-            )
-            grown = [
-                curve(model, scored_on, each, keep=kind.keep, shares=SHARES) for each in rankings
-            ]
-            labels = {"kind": kind.name, "method": method.name}
-            curves.append(mean_frame(grown).assign(**labels))
-            areas.append(labels | area(grown))
-            if kind.name == "heads":
-                first = rankings[0][: max(1, round(share * len(heads)))]
-                best[method.name] = [part for part in first if isinstance(part, Unit)]
-    return Answer(
-        pd.concat(curves, ignore_index=True),
-        reranked(model, texts, contrast, best),
-        pd.DataFrame(areas),
+    found = given.gathered(
+        "Growing circuits",
+        ["curves", "areas"],
+        [
+            partial(grown, given, kind, method, found_on, scored_on)
+            for kind, method in chosen(kinds, options.methods)
+        ],
     )
+    best = found["areas"].query("kind == 'heads'").set_index("method")["best"]
+    asked = texts.sample(options.queries, options.documents) if options.queries else texts
+    whole = cache(lambda: rerank(partial(scores, model), asked))
+    rest = cache(lambda: mean_over(model, contrast.base))
+    rankings = given.gathered(
+        "Reranking",
+        ["rankings"],
+        [
+            partial(reranked, model, asked, method, names.split(), rest, whole)
+            for method, names in best.items()
+        ],
+    )
+    return Answer(found["curves"], rankings["rankings"], found["areas"])
+
+
+def chosen(kinds: Sequence[Kind], names: Sequence[str]) -> list[tuple[Kind, Method]]:
+    """The methods of these names with what they rank; all but the costly one if none is named.
+
+    Raises:
+        ValueError: no method has such a name.
+    """
+    every = [(kind, method) for kind in kinds for method in methods_for(kind.parts)]
+    known = dict.fromkeys(method.name for _, method in every)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no method is called {name!r}; known are {', '.join(known)}")
+    wanted = set(names) or {*known} - {COSTLY}
+    return [(kind, method) for kind, method in every if method.name in wanted]
+
+
+def grown(
+    given: Given, kind: Kind, method: Method, found_on: Contrast, scored_on: Contrast
+) -> dict[str, pd.DataFrame]:
+    """What circuits of growing size restore, and the areas under it, of one method's ranking."""
+    rankings = (
+        at_random(kind.parts, given.seed)
+        if method.name == "random"
+        else [discover(given.model, found_on, kind.parts, method).ranking]
+    )
+    curves = [
+        curve(given.model, scored_on, each, keep=kind.keep, shares=SHARES) for each in rankings
+    ]
+    labels = {"kind": kind.name, "method": method.name}
+    n_best = max(1, round(given.options.share * len(kind.parts))) if kind.name == "heads" else 0
+    best = " ".join(map(str, rankings[0][:n_best]))
+    return {
+        "curves": mean_frame(curves).assign(**labels),
+        "areas": pd.DataFrame([{**labels, **area(curves), "best": best}]),
+    }
 
 
 def at_random(parts: Sequence, seed: int) -> list[list]:
@@ -178,31 +201,24 @@ def area(curves: Sequence[Curve]) -> dict[str, float]:
 
 
 def reranked(
-    model: CrossEncoder, texts: Collection, contrast: Contrast, best: dict[str, list[Unit]]
-) -> pd.DataFrame:
-    """How the heads of each circuit alone rank the collection, beside the whole model."""
-    rest = mean_over(model, contrast.base)
-    whole = rerank(lambda query, documents: model.score(query, documents).tolist(), texts)
-    tables = []
-    for method, heads in best.items():
-        alone = rerank_alone(
-            model, texts, heads, rest=rest, nodes=model.heads(), whole=whole
-        ).summary()
-        tables.append(alone.reset_index().assign(method=method, heads=len(heads)))
-    return pd.concat(tables, ignore_index=True)
+    model: CrossEncoder,
+    texts: Collection,
+    method: str,
+    names: Sequence[str],
+    rest: Callable[[], Rest],
+    whole: Callable[[], Run],
+) -> dict[str, pd.DataFrame]:
+    """How the heads of a circuit alone rank the collection, beside the whole model."""
+    nodes = model.heads()
+    heads = [node for node in nodes if str(node) in names]
+    alone = rerank_alone(model, texts, heads, rest=rest(), nodes=nodes, whole=whole())
+    table = alone.summary().reset_index().assign(method=method, heads=len(heads))
+    return {"rankings": table}
 
 
-def analyse(given: Given) -> Answer:
-    """Circuits of every method, found on one half of the pairs and scored on the other."""
-    options, texts = given.options, given.texts
-    return grown_circuits(
-        given.model,
-        Axioms(given.model, texts, seed=given.seed).tfc1(given.pairs),
-        texts.sample(options.queries, options.documents) if options.queries else texts,
-        share=options.share,
-        with_edges=not options.no_edges,
-        left_out=() if options.costly else (COSTLY,),
-        rest=options.rest,
-        seed=given.seed,
-        watch=given.watch,
-    )
+def scores(model: CrossEncoder, query: str, documents: Sequence[str]) -> list[float]:
+    return model.score(query, documents).tolist()
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

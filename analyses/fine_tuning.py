@@ -7,9 +7,11 @@ and by that alignment without training. Queries are split by their ids: trained 
 much of a difference is chance. The authors select on their test queries.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -27,8 +29,10 @@ from crosslens.tuning import (
     aligned,
     best_of,
     cross_entropy,
+    Epoch,
     examples_of,
     is_embedding,
+    Split,
     split_queries,
     squared_error,
     tune,
@@ -36,13 +40,15 @@ from crosslens.tuning import (
 )
 
 from .rarity import rarity
-from .running import Given, Watch
+from .running import Given, main
 
 
 LOSSES = {"cross-entropy": cross_entropy, "squared error": squared_error}
 
 
 class Options(NamedTuple):
+    """How much of the collection, and how it is trained on."""
+
     queries: Annotated[int, "In all parts together, at most."] = 60
     documents: Annotated[int, "Candidates of each query, at most."] = 10
     epochs: Annotated[int, "Epochs of each arm."] = 3
@@ -54,9 +60,7 @@ class Options(NamedTuple):
     )
     seeds: Annotated[int, "Trainings of each arm, from --seed on."] = 3
     df: Annotated[
-        Path | None,
-        "JSON of document frequencies by word piece, may be gzipped; by default they "
-        "are counted in the collection.",
+        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
     ] = None
     df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
@@ -88,58 +92,54 @@ class Answer:
     arms: pd.DataFrame  # arm, seed, epoch (kept), share (trained), validation, nDCG@10, RR@10
 
 
-def all_arms(
-    model: CrossEncoder,
-    asked: Collection,
-    idf: TokenIdf,
-    folder: Path,
-    *,
-    tuning: Tuning,
-    seeds: Sequence[int],
-    loss: str = "cross-entropy",
-    negatives: int = 3,
-    watch: Watch = lambda step, done, of: None,
-) -> Answer:
-    """Every arm under every seed; states are kept in `folder`, so that a run can go on.
+def analyse(given: Given) -> Answer:
+    """Every arm under every seed; the states of training are kept in the run too."""
+    options = given.options
+    asked = given.texts.sample(options.queries, options.documents, given.seed)
+    idf, split = rarity(options, given.model, given.texts), split_queries(asked)
+    seeds = range(given.seed, given.seed + options.seeds)
+    parts = [
+        partial(tuned, given, asked, idf, split, arm, seed)
+        for arm in ARMS
+        for seed in (seeds if arm.trains != "nothing" else seeds[:1])
+    ]
+    return Answer(**given.gathered("Tuning", ["epochs", "queries", "arms"], parts))
 
-    `watch` counts arms and seeds.
-    """
-    split = split_queries(asked)
-    validation, test = (part(asked, qids) for qids in (split.validation, split.test))
-    epochs, queries, arms = [], [], []
-    of = sum(len(seeds) if arm.trains != "nothing" else 1 for arm in ARMS)
-    for arm in ARMS:
-        for seed in seeds if arm.trains != "nothing" else seeds[:1]:
-            tuned = deepcopy(model)
-            if arm.is_aligned:
-                with torch.no_grad():
-                    tuned.W_E.copy_(aligned(tuned.W_E, idf))
 
-            def validate(tuned: CrossEncoder = tuned) -> float:
-                return float(effectiveness(tuned, validation).to_numpy()[:, 0].mean())
+def tuned(
+    given: Given, asked: Collection, idf: TokenIdf, split: Split, arm: Arm, seed: int
+) -> dict[str, pd.DataFrame]:
+    """One arm under one seed: its epochs, the test queries, and what they come to."""
+    options, model = given.options, deepcopy(given.model)
+    if arm.is_aligned:
+        with torch.no_grad():
+            model.W_E.copy_(aligned(model.W_E, idf))
+    validation, test = part(asked, split.validation), part(asked, split.test)
 
-            names = {"arm": arm.name, "seed": seed}
-            if arm.trains == "nothing":
-                kept, validated = 0, validate()
-            else:
-                history = tune(
-                    tuned,
-                    examples_of(asked, split.train, negatives=negatives, seed=seed),
-                    validate,
-                    folder / f"{ARMS.index(arm)}-{seed}.safetensors",
-                    tuning=replace(tuning, seed=seed),
-                    chosen=is_embedding if arm.trains == "embeddings" else lambda _: True,
-                    loss=LOSSES[loss],
-                )
-                kept, _, validated = best_of(history)
-                epochs.append(pd.DataFrame(history).assign(**names))
-            found = effectiveness(tuned, test)
-            queries.append(found.reset_index().assign(**names))
-            means = found.mean().to_dict()
-            row = {"epoch": kept, "share": share(model, arm), "validation": validated, **means}
-            arms.append({**names, **row})
-            watch("tuning", len(arms), of)
-    return Answer(pd.concat(epochs), pd.concat(queries), pd.DataFrame(arms))
+    def validate() -> float:
+        return float(effectiveness(model, validation).to_numpy()[:, 0].mean())
+
+    history = (
+        [Epoch(0, math.nan, validate())]
+        if arm.trains == "nothing"
+        else tune(
+            model,
+            examples_of(asked, split.train, negatives=options.negatives, seed=seed),
+            validate,
+            given.run.folder / "states" / f"{ARMS.index(arm)}-{seed}.safetensors",
+            tuning=Tuning(options.epochs, options.rate, batch=options.batch, seed=seed),
+            chosen=is_embedding if arm.trains == "embeddings" else lambda _: True,
+            loss=LOSSES[options.loss],
+        )
+    )
+    kept, _, validated = best_of(history)
+    found, names = effectiveness(model, test), {"arm": arm.name, "seed": seed}
+    row = {"epoch": kept, "share": share(model, arm), "validation": validated}
+    return {
+        "epochs": pd.DataFrame(history).assign(**names),
+        "queries": found.reset_index().assign(**names),
+        "arms": pd.DataFrame([{**names, **row, **found.mean().to_dict()}]),
+    }
 
 
 def effectiveness(model: CrossEncoder, judged: Collection) -> pd.DataFrame:
@@ -165,17 +165,5 @@ def part(asked: Collection, qids: Sequence[str]) -> Collection:
     return replace(asked, qrels=judged, candidates=kept)
 
 
-def analyse(given: Given) -> Answer:
-    """Every arm under every seed, resumed where its states were kept."""
-    options, whole = given.options, given.texts
-    return all_arms(
-        given.model,
-        whole.sample(options.queries, options.documents, given.seed),
-        rarity(options, given.model, whole),
-        given.run.folder / "states",
-        tuning=Tuning(options.epochs, options.rate, batch=options.batch),
-        seeds=range(given.seed, given.seed + options.seeds),
-        loss=options.loss,
-        negatives=options.negatives,
-        watch=given.watch,
-    )
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from crosslens.words import method
 
-from .running import Given
+from .running import Given, main
 from .samples import relevant_pairs
 
 
@@ -71,3 +71,7 @@ def _marked(row: object) -> str:
     if not mark:
         return text
     return f"<mark style='background:rgba(224,122,40,{mark:.2f})'>{text}</mark>"
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

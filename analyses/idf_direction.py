@@ -7,8 +7,8 @@ the same size should not. `--authors` edits U_0 of the rows as they are, in plac
 that goes best with IDF.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,10 +17,8 @@ import pandas as pd
 
 from crosslens import (
     Axioms,
-    Contrast,
     CrossEncoder,
     heads,
-    Unit,
 )
 from crosslens.idf import (
     directions_of,
@@ -32,17 +30,16 @@ from crosslens.idf import (
 )
 
 from .rarity import rarity, Stored, stored
-from .running import Given
+from .running import Given, main
 
 
 class Options(NamedTuple):
-    pairs: int = 24
-    reader: Annotated[str, "Heads whose attention to look at, as in '10.1'."] = ""
+    """Whose attention is observed, and what is edited."""
+
+    reader: Annotated[str, "Heads whose attention is observed, as in '10.1 11.3'."] = ""
     authors: Annotated[bool, "Edit U_0 of the rows as they are."] = False
     df: Annotated[
-        Path | None,
-        "JSON of document frequencies by word piece, may be gzipped; by default they "
-        "are counted in the collection.",
+        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
     ] = None
     df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
@@ -56,34 +53,38 @@ class Answer:
     response: pd.DataFrame  # response, edit, monotone, low, high, lowest, highest, n
 
 
-def read_and_edited(
-    model: CrossEncoder,
-    contrast: Contrast,
-    idf: TokenIdf,
-    held: Stored,
-    *,
-    readers: Sequence[Unit] = (),
-    seed: int = 0,
-) -> Answer:
-    """The correlations of every direction, and the edit of the one that is `held` to be IDF's."""
-    directions = [
-        idf_correlations(directions_of(model.W_E, centre=centre), idf, seed=seed).assign(rows=rows)
-        for rows, centre in (("as they are", False), ("centred", True))
-    ]
-    doses = idf_doses(
-        model,
-        contrast.more,
-        held.direction,
-        targets=targets(held, idf),
-        readers=readers,
-        seed=seed,
-    )
+def analyse(given: Given) -> Answer:
+    """The correlations of every direction, and the edit of the one that is IDF's."""
+    model, options = given.model, given.options
+    idf = rarity(options, model, given.texts)
+    parts = [partial(correlated, given, idf, rows) for rows in ("as they are", "centred")]
+    directions = given.gathered("Correlating", ["directions"], parts)["directions"]
+    held = authors(model, idf) if options.authors else stored(model, idf)
+    doses = given.keep("doses", "all", partial(edited, given, idf, held))
     responses = ["score", *(name for name in doses.columns if name.startswith("attention"))]
     response = [
         dose_response(doses, response=name).assign(response=name, k=held.direction.k)
         for name in responses
     ]
-    return Answer(pd.concat(directions), doses, pd.concat(response))
+    return Answer(directions, doses, pd.concat(response))
+
+
+def correlated(given: Given, idf: TokenIdf, rows: str) -> dict[str, pd.DataFrame]:
+    """Every singular direction of the embeddings, "as they are" or "centred", against IDF."""
+    directions = directions_of(given.model.W_E, centre=rows == "centred")
+    return {"directions": idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)}
+
+
+def edited(given: Given, idf: TokenIdf, held: Stored) -> pd.DataFrame:
+    """The score, and what readers attend to, at each dose of IDF along the direction."""
+    return idf_doses(
+        given.model,
+        Axioms(given.model, given.texts, seed=given.seed).tfc1(given.pairs).more,
+        held.direction,
+        targets=targets(held, idf),
+        readers=sorted(heads(given.options.reader)),
+        seed=given.seed,
+    )
 
 
 def targets(held: Stored, idf: TokenIdf) -> list[float]:
@@ -99,15 +100,5 @@ def authors(model: CrossEncoder, idf: TokenIdf) -> Stored:
     return Stored(direction, direction.values, is_log=False)
 
 
-def analyse(given: Given) -> Answer:
-    """All directions, and the edit of one of them on TFC1 pairs."""
-    options, model = given.options, given.model
-    idf = rarity(options, model, given.texts)
-    return read_and_edited(
-        model,
-        Axioms(model, given.texts, seed=given.seed).tfc1(given.pairs),
-        idf,
-        authors(model, idf) if options.authors else stored(model, idf),
-        readers=sorted(heads(options.reader)),
-        seed=given.seed,
-    )
+if __name__ == "__main__":
+    main(__spec__.name)

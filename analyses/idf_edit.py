@@ -11,6 +11,7 @@ authors' own script computes it from unsorted labels, so that no score can chang
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -32,7 +33,7 @@ from crosslens.signals import Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
 from .rarity import rarity, stored
-from .running import Given
+from .running import Given, main
 
 
 UNWANTED, OTHER, RELEVANT = -10.0, 1.0, 2.0  # what a document is worth to a reader
@@ -41,14 +42,14 @@ Edit = Callable[[Sequence[int]], Hook]
 
 
 class Options(NamedTuple):
-    scales: Annotated[str, "How far the coordinate is scaled, separated by commas."] = "3, 10"
+    """How far terms are turned up and down, which, and where."""
+
+    scales: Annotated[list[float], "How far the coordinate is scaled."] = [3.0, 10.0]  # noqa: RUF012
     words: Annotated[Path | None, "A file of unwanted words, one a line."] = None
     queries: Annotated[int, "Queries, at most."] = 20
     documents: Annotated[int, "Candidates of each query, at most."] = 10
     df: Annotated[
-        Path | None,
-        "JSON of document frequencies by word piece, may be gzipped; by default they "
-        "are counted in the collection.",
+        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
     ] = None
     df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
 
@@ -62,28 +63,44 @@ class Answer:
     edits: pd.DataFrame  # edit; change of score and rise, with a term and without; nDCG@10, safe
 
 
-def ranked_under_edits(
-    model: CrossEncoder,
-    asked: Collection,
-    terms: Mapping[str, Sequence[str]],
-    edits: Mapping[str, Edit],
-) -> Answer:
-    """The candidates of every query, ranked under each edit of that query's `terms`."""
+def analyse(given: Given) -> Answer:
+    """The candidates of every query, ranked under each edit of that query's terms."""
+    options, whole, model = given.options, given.texts, given.model
+    asked = whole.sample(options.queries, options.documents, given.seed)
+    if options.words is not None:
+        words = tokenize(options.words.read_text(encoding="utf-8"))
+        terms = {qid: words for qid in asked.candidates}
+    else:
+        terms = rarest_terms(asked, whole)
+    asked = only(asked, list(terms))
+    direction = stored(model, rarity(options, model, whole)).direction
+    before = cache(partial(ranked, model, asked, terms, None))
+
+    def moved(name: str, edit: Edit | None) -> dict[str, pd.DataFrame]:
+        run = before() if edit is None else ranked(model, asked, terms, edit)
+        return {
+            "documents": moves(name, run, before(), asked, terms),
+            "queries": worth(name, run, asked, terms),
+        }
+
+    edits = {"none": None, **edits_of(direction, options.scales)}
+    parts = [partial(moved, name, edit) for name, edit in edits.items()]
+    found = given.gathered("Reranking", ["documents", "queries"], parts)
+    return Answer(**found, edits=summary(**found))
+
+
+def ranked(
+    model: CrossEncoder, asked: Collection, terms: Mapping[str, Sequence[str]], edit: Edit | None
+) -> Run:
+    """The candidates of every query, ranked by the model under an edit of the query's terms."""
     ids = {asked.queries[qid]: tokens_of(model, words) for qid, words in terms.items()}
 
-    def ranked(edit: Edit | None) -> Run:
-        def score(query: str, documents: Sequence[str]) -> list[float]:
-            hooks = [] if edit is None else [edit(ids[query])]
-            with model.hooked(*hooks):
-                return model.score(query, documents).tolist()
+    def score(query: str, documents: Sequence[str]) -> list[float]:
+        hooks = [] if edit is None else [edit(ids[query])]
+        with model.hooked(*hooks):
+            return model.score(query, documents).tolist()
 
-        return rerank(score, asked)
-
-    before = ranked(None)
-    runs = {"none": before, **{name: ranked(edit) for name, edit in edits.items()}}
-    documents = pd.concat([moves(name, run, before, asked, terms) for name, run in runs.items()])
-    queries = pd.concat([worth(name, run, asked, terms) for name, run in runs.items()])
-    return Answer(documents, queries, summary(documents, queries))
+    return rerank(score, asked)
 
 
 def tokens_of(model: CrossEncoder, words: Sequence[str]) -> list[int]:
@@ -191,21 +208,6 @@ def rarest_terms(asked: Collection, counted: Collection) -> dict[str, list[str]]
     return found
 
 
-def analyse(given: Given) -> Answer:
-    """The rarest term of each query, or the words of a file, up and down."""
-    options, whole = given.options, given.texts
-    scales = [float(each) for each in options.scales.split(",")]
-    asked = whole.sample(options.queries, options.documents, given.seed)
-    if options.words is not None:
-        words = tokenize(options.words.read_text(encoding="utf-8"))
-        terms = {qid: words for qid in asked.candidates}
-    else:
-        terms = rarest_terms(asked, whole)
-    direction = stored(given.model, rarity(options, given.model, whole)).direction
-    edits = edits_of(direction, scales)
-    return ranked_under_edits(given.model, only(asked, list(terms)), terms, edits)
-
-
 def only(asked: Collection, qids: Sequence[str]) -> Collection:
     """The collection with the candidates of these queries alone."""
     kept = {qid: asked.candidates[qid] for qid in qids}
@@ -218,3 +220,7 @@ def only(asked: Collection, qids: Sequence[str]) -> Collection:
         source=asked.source,
         pool=asked.pool,
     )
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -22,7 +22,7 @@ from crosslens.words import (
     shared_types,
 )
 
-from .running import Given
+from .running import Given, main
 from .samples import pairs_of, ranked
 
 
@@ -182,3 +182,7 @@ def _correlation(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -14,8 +15,8 @@ from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 
 
 @runtime_checkable
-class FrequencyTable(Protocol):
-    """The options of a table of document frequencies; see `rarity`."""
+class Counted(Protocol):
+    """Options that may name a table of document frequencies."""
 
     @property
     def df(self) -> Path | None: ...
@@ -23,20 +24,39 @@ class FrequencyTable(Protocol):
     def df_documents(self) -> int | None: ...
 
 
-def rarity(given: FrequencyTable, model: CrossEncoder, collection: Collection) -> TokenIdf:
-    """The IDF of the model's tokens, by the table given or else by the collection's documents."""
+def rarity(options: Counted, model: CrossEncoder, collection: Collection) -> TokenIdf:
+    """The IDF of the model's tokens, by the table given or else by the collection's documents.
+
+    Raises:
+        ValueError: one of --df and --df-documents without the other, or the file is no table of
+            numbers by word piece.
+    """
+    if (options.df is None) != (options.df_documents is None):
+        raise ValueError(
+            f"--df is {options.df} and --df-documents {options.df_documents}; the one needs the "
+            "other: a table of counts, and the number of documents that they are out of"
+        )
     tokenizer = model.tokens.tokenizer
-    if given.df is None:
+    if options.df is None or options.df_documents is None:
         return TokenIdf.of_documents(tokenizer, collection.documents.values())
-    if given.df_documents is None:
-        raise ValueError(f"--df {given.df} needs --df-documents: the N that its counts are out of")
-    return TokenIdf.of_df(tokenizer, table(given.df), given.df_documents, source=str(given.df))
+    return TokenIdf.of_df(
+        tokenizer, table(options.df), options.df_documents, source=str(options.df)
+    )
 
 
 def table(path: Path) -> Mapping[str, int]:
-    """What the file holds."""
+    """The document frequencies in the file."""
     raw = path.read_bytes()
-    return json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    try:
+        found = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no JSON, or damaged: {error}") from None
+    if not isinstance(found, dict) or not all(
+        isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        for count in found.values()
+    ):
+        raise ValueError(f"{path} is no table of document frequencies: word piece to count")
+    return found
 
 
 class Stored(NamedTuple):

@@ -1,7 +1,10 @@
 """What every analysis is given, and how its answer is kept."""
 
-from collections.abc import Callable
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -10,8 +13,9 @@ import pandas as pd
 from crosslens import Collection, CrossEncoder, Findings
 
 
+Frame = pd.DataFrame
 # computes a part of a table, or reads it where an interrupted run has it: table, key, compute
-Keep = Callable[[str, str, Callable[[], pd.DataFrame]], pd.DataFrame]
+Keep = Callable[[str, str, Callable[[], Frame]], Frame]
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
@@ -19,7 +23,7 @@ Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how
 class Given:
     """A model, texts and options; and the run into which parts are kept as they are finished."""
 
-    given_model: CrossEncoder | None
+    given_model: CrossEncoder | None  # none where the analysis makes its own models
     collections: tuple[Collection, ...]
     pairs: int
     seed: int
@@ -29,7 +33,7 @@ class Given:
 
     @property
     def model(self) -> CrossEncoder:
-        """The model, of analyses that are given one."""
+        """The model, of analyses that take one."""
         assert self.given_model is not None
         return self.given_model
 
@@ -44,8 +48,32 @@ class Given:
         """Parts of tables are read where an interrupted run has them."""
         return self.run.chunk
 
+    def gathered(
+        self, step: str, tables: Sequence[str], parts: Sequence[Callable[[], Mapping[str, Frame]]]
+    ) -> dict[str, Frame]:
+        """The tables of all parts, one part below another; finished parts are not computed.
 
-def answer_into(name: str, given: Given) -> pd.DataFrame:
+        Args:
+            step: what the progress is called.
+            tables: the tables that each part has rows of.
+            parts: what computes them, by table.
+        """
+        found: dict[str, list[Frame]] = {table: [] for table in tables}
+        for done, compute in enumerate(parts):
+            self.watch(step, done, len(parts))
+            once = cache(compute)
+            for table, kept in found.items():
+                kept.append(
+                    self.keep(table, str(done), lambda once=once, table=table: once()[table])
+                )
+        self.watch(step, len(parts), len(parts))
+        return {
+            table: pd.concat([each for each in kept if len(each)] or kept[:1], ignore_index=True)
+            for table, kept in found.items()
+        }
+
+
+def answer_into(name: str, given: Given) -> Frame:
     """The tables, and pages if any, of the analysis called `name` into its run; its last table."""
     module = import_module(f"{__package__}.{name}")
     answer = module.analyse(given)
@@ -56,3 +84,9 @@ def answer_into(name: str, given: Given) -> pd.DataFrame:
         for page, text in module.draw(answer).items():
             given.run.text(page, text)
     return list(tables.values())[-1]
+
+
+def main(name: str) -> None:
+    """`python -m crosslens.analyses.NAME` is the command `crosslens analyse NAME`."""
+    sys.argv[1:1] = ["analyse", name.rpartition(".")[2]]
+    runpy.run_module("crosslens", run_name="__main__")

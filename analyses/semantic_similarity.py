@@ -14,7 +14,7 @@ from crosslens import NotMeasurable
 from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
-from .running import Given
+from .running import Given, main
 from .samples import ranked
 
 
@@ -86,3 +86,7 @@ def analyse(given: Given) -> Answer:
         "n": len(a),
     }
     return Answer(cosines, pd.DataFrame([similarity]))
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -17,7 +17,7 @@ from crosslens.corpora import ORDERS, sentences
 from crosslens.effectiveness import evaluate, relevant_from
 from crosslens.stats import bootstrap_interval, paired_test
 
-from .running import Given
+from .running import Given, main
 
 
 class Options(NamedTuple):
@@ -122,3 +122,7 @@ def _rankings(given: Given, passages: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

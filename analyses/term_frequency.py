@@ -6,7 +6,7 @@ words stands beside the model.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,39 +20,38 @@ from crosslens import (
 from crosslens.signals import bm25, Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
-from .running import Given
-
-
-class Options(NamedTuple):
-    pairs: int = 24
+from .running import Given, main
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One row per pair and number of occurrences, and one per number of occurrences."""
+    """One row per pair and number of occurrences, and one per further occurrence."""
 
     pairs: pd.DataFrame  # qid, docid, term, occurrences, score, bm25
-    steps: pd.DataFrame  # occurrences, then the mean gain of that step with its interval
+    steps: pd.DataFrame  # system, occurrences, then the mean gain of that step with its interval
 
 
-def saturation(model: CrossEncoder, axioms: Axioms, n: int) -> Answer:
-    """The scores of `n` pairs with 0 to 5 occurrences of their selected term."""
-    series = axioms.saturation(n)
-    rows = list(scores(model, series[0], axioms.frequencies, 0))
-    for occurrences, contrast in enumerate(series, start=1):
-        rows += scores(model, contrast, axioms.frequencies, occurrences)
-    pairs = pd.DataFrame(rows)
+def analyse(given: Given) -> Answer:
+    """The scores of pairs with 0 to 5 occurrences of their selected term."""
+    axioms = Axioms(given.model, given.texts, seed=given.seed)
+    series = axioms.saturation(given.pairs)
+    scored = partial(scores, given.model, axioms.frequencies)
+    parts = [
+        partial(scored, series[0], 0),
+        *(partial(scored, contrast, more) for more, contrast in enumerate(series, start=1)),
+    ]
+    pairs = given.gathered("Scoring", ["pairs"], parts)["pairs"]
     return Answer(pairs, steps(pairs))
 
 
 @torch.no_grad()
 def scores(
-    model: CrossEncoder, contrast: Contrast, frequencies: Frequencies, occurrences: int
-) -> list[dict]:
-    """The model's and BM25's score of every pair of one side of a contrast."""
-    side = contrast.more if occurrences else contrast.base
-    found = torch.cat([model(side.take([i])) for i in range(len(side))]).tolist()
-    return [
+    model: CrossEncoder, frequencies: Frequencies, contrast: Contrast, occurrences: int
+) -> dict[str, pd.DataFrame]:
+    """The model's and BM25's score of every pair with so many occurrences."""
+    pairs = contrast.more if occurrences else contrast.base
+    found = torch.cat([model(pairs.take([i])) for i in range(len(pairs))]).tolist()
+    rows = [
         {
             "qid": minimal.qid,
             "docid": minimal.docid,
@@ -61,8 +60,9 @@ def scores(
             "score": score,
             "bm25": bm25(tokenize(minimal.query), tokenize(text), frequencies),
         }
-        for minimal, score, text in zip(contrast.minimal, found, side.document, strict=True)
+        for minimal, score, text in zip(contrast.minimal, found, pairs.document, strict=True)
     ]
+    return {"pairs": pd.DataFrame(rows)}
 
 
 def steps(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +78,5 @@ def steps(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "occurrences", "gain", "low", "high", "n"])
 
 
-def analyse(given: Given) -> Answer:
-    """The scores of pairs with 0 to 5 occurrences, and what each further one adds."""
-    axioms = Axioms(given.model, given.texts, seed=given.seed)
-    return saturation(given.model, axioms, given.pairs)
+if __name__ == "__main__":
+    main(__spec__.name)

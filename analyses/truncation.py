@@ -15,7 +15,7 @@ from crosslens import NotMeasurable
 from crosslens.stats import bootstrap_interval
 from crosslens.words import passed_information, random_attribution, truncation
 
-from .running import Given
+from .running import Given, main
 from .samples import pairs_of, ranked
 
 
@@ -111,3 +111,7 @@ def _means(queries: pd.DataFrame, seed: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

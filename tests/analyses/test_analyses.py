@@ -1,51 +1,112 @@
-"""Every analysis runs from its command line, and its answer on a planted model is the truth."""
+"""Every analysis is one command, can be resumed, and its answer on a planted model is the truth."""
 
 import importlib
-from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
-from crosslens.analyses import faithfulness
+from crosslens.analyses import faithfulness, fine_tuning, term_frequency
 from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.planted_family import CONDITIONS, tasks
 from tiny import tiny
+from typer.testing import CliRunner
 
-from crosslens import (
-    Axioms,
-    collection,
-    Findings,
-    load,
-    plant,
-)
+from crosslens import Findings, load
 from crosslens.cli import app
-from crosslens.discovery import methods_for
-from crosslens.faithfulness import Graph
+from crosslens.planted import plant
 
 
-def ask(name: str, out: Path, *more: str) -> int:
-    """The analysis by its command, on a planted model unless `more` names another."""
-    model = () if "--model" in more or name == "discovery" else ("planted:bm25",)
-    pairs = () if "--pairs" in more else ("--pairs", "6")
-    command = ["analyse", name, *model, "--out", str(out), *pairs, *more, "--debug"]
-    return app(command, standalone_mode=False) or 0
+PLANTED = "planted:bm25"
+SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
 
 
-def run(name: str, out: Path, *more: str) -> Findings:
-    """What the analysis found."""
-    assert ask(name, out, *more) == 0
+def ask(name: str, model: str | None, out, *more: str):
+    """What became of `crosslens analyse NAME MODEL`."""
+    given = [name, *([] if model is None else [model]), "--out", str(out)]
+    return CliRunner().invoke(app, ["analyse", *given, *more])
+
+
+def run(name: str, out, *more: str, model: str | None = PLANTED) -> Findings:
+    result = ask(name, model, out, *("--pairs", "6"), *more)
+    assert result.exit_code == 0, result.output
     return Findings.open(out)
 
 
-def test_every_file_of_analyses_is_a_question_or_serves_one(capsys: pytest.CaptureFixture) -> None:
-    app(["analyses"], standalone_mode=False)
-    listed = " ".join(capsys.readouterr().out.split())
-    assert len(catalogue()) >= 9
-    for analysis in catalogue().values():
-        assert " ".join(analysis.question.split()) in listed
-        module = importlib.import_module(f"crosslens.analyses.{analysis.name}")
-        assert callable(module.analyse) and is_dataclass(module.Answer)
+def test_every_analysis_is_listed_with_its_question_and_has_a_command():
+    listed = CliRunner().invoke(app, ["analyses"])
+    words = " ".join(listed.stdout.split())
+    assert listed.exit_code == 0 and len(catalogue()) >= 8
+    for name, analysis in catalogue().items():
+        module = importlib.import_module(f"crosslens.analyses.{name}")
+        assert name in words and " ".join(analysis.question.split()[-3:]) in words
+        assert callable(module.analyse) and module.Answer.__doc__
+        assert "main(__spec__.name)" in Path(module.__file__).read_text(), "python -m runs it"
+        helped = ask(name, None, "out", "--help")
+        assert helped.exit_code == 0 and analysis.question.split()[0] in helped.stdout
+        shared = {"--collection", "--out", "--pairs", "--seed", "--resume", "--quiet", "--debug"}
+        if analysis.takes_model:
+            shared |= {"MODEL", "--device"}
+        assert not {option for option in shared if option not in helped.stdout}, name
+
+
+def test_choices_of_options_are_those_that_the_analysis_knows():
+    for module, name, known in (
+        (faithfulness, "rest", faithfulness.RESTS),
+        (fine_tuning, "loss", fine_tuning.LOSSES),
+    ):
+        declared, _help = get_args(module.Options.__annotations__[name])
+        assert set(get_args(declared)) == set(known)
+
+
+def test_a_wrong_name_among_the_choices_is_one_line(tmp_path):
+    for name, option, model in (
+        ("discovery", "--conditions", None),
+        ("faithfulness", "--methods", SMALL),
+    ):
+        result = ask(name, model, tmp_path / name, option, "nonsense")
+        assert result.exit_code == 2 and "'nonsense'" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_interrupted_analysis_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole = run("term_frequency", tmp_path / "whole")
+    calls = []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return scores(*given)
+
+    scores = term_frequency.scores
+    monkeypatch.setattr(term_frequency, "scores", interrupted)
+    cut = ask("term_frequency", PLANTED, tmp_path / "cut", "--pairs", "6")
+    assert cut.exit_code == 130, cut.stderr
+    assert "--resume" in cut.stderr and "pairs" in cut.stderr
+    resumed = run("term_frequency", tmp_path / "cut", "--resume")
+    assert len(calls) == 3 + 4, "six parts: two were finished, the third was begun"
+    for table in ("pairs", "steps"):
+        pd.testing.assert_frame_equal(resumed.read(table), whole.read(table))
+    assert len(resumed.meta["commands"]) == 2
+
+
+def test_an_analysis_resumes_on_the_same_model_texts_and_options_only(tmp_path):
+    folder = tmp_path / "model"
+    for part in tiny("bert"):
+        part.save_pretrained(folder)
+    few = ("--pairs", "2")
+    assert ask("term_frequency", str(folder), tmp_path / "run", *few).exit_code == 0
+    resume = ("term_frequency", str(folder), tmp_path / "run", *few, "--resume")
+    assert ask(*resume).exit_code == 0
+    other = ask(*resume, "--seed", "3")
+    assert other.exit_code == 2 and "seed differ" in other.stderr
+    model, _ = tiny("bert")
+    model.bert.embeddings.word_embeddings.weight.data[5] += 1
+    model.save_pretrained(folder)
+    other = ask(*resume)
+    assert other.exit_code == 2 and "weights differ" in other.stderr
 
 
 def test_term_frequency_finds_bm25s_saturation_in_the_planted_bm25(tmp_path):
@@ -55,16 +116,15 @@ def test_term_frequency_finds_bm25s_saturation_in_the_planted_bm25(tmp_path):
     assert gains["score"].corr(gains["bm25"]) > 0.999
 
 
-def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_path, capsys):
-    findings = run("attention", tmp_path / "run", "--model", "planted:bm25?decoys=4")
+def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_path):
+    findings = run("attention", tmp_path / "run", model="planted:bm25?decoys=4")
     found = findings.read("rankings").set_index("ranking")["auroc"]
     assert found["recovered"] == 1.0 and found["attention"] < 0.9
-    assert "All tables" in capsys.readouterr().out
     assert findings.config["analysis"] == "attention"
 
 
 def test_the_benchmark_ranks_all_kinds_by_all_methods_and_draws_it(tmp_path):
-    findings = run("discovery", tmp_path / "run", "--quick", "--pairs", "2")
+    findings = run("discovery", tmp_path / "run", "--quick", "--pairs", "2", model=None)
     answer = findings.read("answer").set_index(["kind", "method"])
     tiny = answer["tiny"]
     assert tiny["heads", "patching"] == tiny["heads", "chain"] == 1
@@ -92,48 +152,34 @@ def test_the_members_of_a_model_with_a_backup():
     assert edges.is_member.sum() == 6
 
 
-def test_the_planted_circuit_is_faithful_and_random_parts_are_not():
-    model = load("planted:bm25?layers=3&heads=3&decoys=1&busy")
-    texts, kept = collection(), ("patching", "activation difference", "EAP-IG", "random")
-    every = [*methods_for(model.heads()), *methods_for(Graph.of(model).edges)]
-    found = faithfulness.grown_circuits(
-        model,
-        Axioms(model, texts).tfc1(4),
-        texts.sample(3, 5),
-        share=0.2,
-        left_out={method.name for method in every} - {*kept},
-    )
-    areas = found.areas.set_index(["kind", "method"])
-    assert {*areas.index} == {*zip(found.curves["kind"], found.curves["method"], strict=True)}
+def test_the_planted_circuit_is_faithful_and_random_parts_are_not(tmp_path):
+    methods = ("patching", "activation difference", "EAP-IG", "random")
+    chosen = [word for method in methods for word in ("--methods", method)]
+    few = ("--pairs", "4", "--queries", "3", "--documents", "5")
+    found = run("faithfulness", tmp_path / "run", *few, *chosen, model=SMALL)
+    areas = found.read("areas").set_index(["kind", "method"])
+    curves = found.read("curves")
+    assert {*areas.index} == {*zip(curves["kind"], curves["method"], strict=True)}
     for kind, method in (("heads", "patching"), ("edges", "EAP-IG")):
         assert areas.loc[(kind, method), "cpr"] > areas.loc[(kind, "random"), "cpr"] + 0.2
         assert areas.loc[(kind, method), "cmd"] < areas.loc[(kind, "random"), "cmd"] - 0.2
-    rankings = found.rankings.set_index(["method", "figure"])["mean"]
+    rankings = found.read("rankings").set_index(["method", "figure"])["mean"]
     assert rankings["patching", "tau"] > 0.99 > rankings["activation difference", "tau"]
 
 
 @pytest.mark.parametrize("rest", [name for name in faithfulness.RESTS if name != "base"])
-def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest):
-    model = load("planted:bm25?layers=3&heads=3&decoys=1&busy")
-    texts = collection()
-    areas = faithfulness.grown_circuits(
-        model,
-        Axioms(model, texts).tfc1(4),
-        texts.sample(2, 3),
-        share=0.2,
-        with_edges=False,
-        left_out={method.name for method in methods_for(model.heads())} - {"patching", "random"},
-        rest=rest,
-    ).areas.set_index("method")
+def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest, tmp_path):
+    few = ("--pairs", "4", "--queries", "2", "--documents", "3", "--no-edges", "--rest", rest)
+    chosen = ("--methods", "patching", "--methods", "random")
+    found = run("faithfulness", tmp_path / "run", *few, *chosen, model=SMALL)
+    areas = found.read("areas").set_index("method")
     assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.1
 
 
-def test_an_analysis_does_not_write_over_another_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    run("term_frequency", tmp_path / "run")
-    assert ask("term_frequency", tmp_path / "run", "--seed", "1") == 2
-    assert "--out" in capsys.readouterr().err
+def test_an_analysis_does_not_write_over_another_run(tmp_path):
+    run("attention", tmp_path / "run")
+    other = ask("attention", PLANTED, tmp_path / "run", "--pairs", "6", "--seed", "1")
+    assert other.exit_code == 2 and "--out" in other.stderr
 
 
 def test_tables_are_read_by_pandas_alone(tmp_path):
@@ -144,7 +190,7 @@ def test_tables_are_read_by_pandas_alone(tmp_path):
 
 def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
     small = ("--queries", "8", "--documents", "6")
-    findings = run("linear_bm25", tmp_path / "run", "--model", "planted:bm25?decoys=0", *small)
+    findings = run("linear_bm25", tmp_path / "run", *small, model="planted:bm25?decoys=0")
     fits = findings.read("fits").set_index(["split", "formula"])["pearson"]
     assert (fits[:, "soft BM25"] > 0.99).all() and (fits[:, "noise"] < 0.5).all()
     assert len(findings.meta["matching"]) == 1  # by patching: the planted head and no other
@@ -153,18 +199,12 @@ def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
     tau = findings.read("rankings").set_index(["formula", "figure"])["mean"]["soft BM25", "tau"]
     assert tau > 0.95
     # the same command goes on where it was: nothing is observed again
-    again = run(
-        "linear_bm25",
-        tmp_path / "run",
-        "--resume",
-        *("--model", "planted:bm25?decoys=0"),
-        *small,
-    )
+    again = run("linear_bm25", tmp_path / "run", "--resume", *small, model="planted:bm25?decoys=0")
     assert again.read("fits")["pearson"].equals(findings.read("fits")["pearson"])
 
 
 def test_queries_cut_to_a_length_have_a_column_for_each_place(tmp_path):
-    options = ("--queries", "8", "--documents", "6", "--tokens", "3")
+    options = ("--queries", "8", "--documents", "6", "--query-tokens", "3")
     fits = run("linear_bm25", tmp_path / "run", *options).read("fits").set_index("formula")
     assert (fits["columns"]["soft BM25"] == 9).all()
 
@@ -211,8 +251,8 @@ def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path)
     tiny("bert")[0].save_pretrained(tmp_path / "model")
     tiny("bert")[1].save_pretrained(tmp_path / "model")
     few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "1")
-    options = ("--model", str(tmp_path / "model"), *few, "--rate", "0.001")
-    findings = run("fine_tuning", tmp_path / "run", *options)
+    options, model = (*few, "--rate", "0.001"), str(tmp_path / "model")
+    findings = run("fine_tuning", tmp_path / "run", *options, model=model)
     arms = findings.read("arms").set_index("arm")
     assert arms["share"]["all parameters"] == 1 > arms["share"]["embeddings"] > 0
     chosen = arms["validation"][["all parameters", "embeddings"]]
@@ -220,5 +260,5 @@ def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path)
     assert (arms["epoch"][["untuned", "aligned, untuned"]] == 0).all()
     epochs = findings.read("epochs").set_index(["arm", "epoch"])["validated"]
     assert epochs["all parameters", 0] == arms["validation"]["untuned"]
-    again = run("fine_tuning", tmp_path / "run", *options, "--resume")
+    again = run("fine_tuning", tmp_path / "run", *options, "--resume", model=model)
     assert again.read("arms").equals(findings.read("arms"))

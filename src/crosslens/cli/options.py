@@ -15,7 +15,7 @@ COLLECTION_HELP = (
     "or ir_datasets:ID."
 )
 
-Model = Annotated[str | None, typer.Argument(help=MODEL_HELP, show_default=False)]
+Model = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 ModelToo = Annotated[str | None, typer.Option("--model", hidden=True)]
 FromCollection = Annotated[str, typer.Option(help=COLLECTION_HELP)]
 Collections = Annotated[list[str], typer.Option("--collection", help=COLLECTION_HELP)]

@@ -1,5 +1,7 @@
 """A run, from what was asked to its folder: the same steps for every command."""
 
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,6 +72,8 @@ def running(
     loaded = None if model is None else load(model, device=device)
     origin = {**provenance(*texts, model=loaded), **(also or {})}
     findings = Findings.create(out, asked, provenance=origin, resume=resume)
+    command = shlex.join(["crosslens", *sys.argv[1:]])
+    findings.note(commands=[*findings.meta.get("commands", ()), command])
     with keeping(findings), watching(say) as watch:
         yield Running(loaded, texts, findings, watch)
 
