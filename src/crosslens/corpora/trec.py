@@ -9,7 +9,7 @@
 Any of them may be gzipped (`.gz`), and may begin with a row of column names.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -126,7 +126,7 @@ def listed(path: Path) -> Iterator[Candidate]:
         yield Candidate(line, qid, docid)
 
 
-def without_header(read: Iterable[Line], names: Set[str]) -> Iterator[Line]:
+def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line]:
     """The lines but a first one whose fields are all names of columns."""
     for line in read:
         fields = [each.strip().strip('"#').lower() for each in line.text.split()]
