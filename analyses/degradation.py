@@ -21,8 +21,15 @@ from .samples import relevant_pairs, slices
 class Options(NamedTuple):
     pairs: int = 12
     methods: Annotated[
-        str, "Word attributions by name, separated by commas; see crosslens.words.METHODS."
-    ] = "bottleneck, leave-one-out, integrated gradients, LIME, attention rollout, random"
+        list[str], "A word attribution by name, as often as you like; see crosslens.words.METHODS."
+    ] = [
+        "bottleneck",
+        "leave-one-out",
+        "integrated gradients",
+        "LIME",
+        "attention rollout",
+        "random",
+    ]
     layer: Annotated[
         int, "The layer of the bottleneck; -1: the one at two thirds of the depth, as published."
     ] = -1
@@ -46,7 +53,7 @@ AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
 def analyse(given: Given) -> Answer:
     """The curves of every method over relevant pairs, one for each of so many queries."""
     sample = relevant_pairs(given.texts, given.pairs, given.seed)
-    names = [name.strip() for name in given.options.methods.split(",")]
+    names = list(given.options.methods)
     everything = sample.of(given, slice(None))
     bottleneck = partial(
         passed_information,
