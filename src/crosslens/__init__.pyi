@@ -46,6 +46,8 @@ from .interventions.mask import attention_mask as attention_mask, token_mask as 
 from .interventions.noise import noise as noise
 from .interventions.patch import patch as patch
 from .interventions.path import direct_path as direct_path, path as path
+from .model.activation_cache import PairCache as PairCache
+from .model.config import Config as Config
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .not_measurable import NotMeasurable as NotMeasurable
