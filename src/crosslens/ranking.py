@@ -17,7 +17,7 @@ from .writing import write_whole
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # the scores of some documents, as texts, for a query
-Score = Callable[[str, Sequence[str]], Sequence[float]]
+Score = Callable[[str, Sequence[str]], Iterable[float]]
 
 
 @dataclass(frozen=True, repr=False)

@@ -34,7 +34,9 @@ def read(folder: Path) -> Collection:
     )
 
 
-def _joined(*lists: Mapping[str, Mapping[str, int] | tuple[str, ...]]) -> dict:
+def _joined(
+    *lists: Mapping[str, Mapping[str, int] | tuple[str, ...]],
+) -> dict[str, tuple[str, ...]]:
     """Query id to the documents of all `lists`, each once."""
     qids = dict.fromkeys(qid for each in lists for qid in each)
     return {q: tuple(dict.fromkeys(d for each in lists for d in each.get(q, ()))) for q in qids}
@@ -42,9 +44,14 @@ def _joined(*lists: Mapping[str, Mapping[str, int] | tuple[str, ...]]) -> dict:
 
 def _from_pairs(path: Path) -> Collection:
     meaning = "id, source, type, focus, question, answer"
-    rows = [(line, line.columns(6, 6, meaning)) for line in lines(path)]
-    questions, _ = records.queries(Text(line, row[0], _plain(row[4]), "") for line, row in rows)
-    answers = records.documents(Text(line, row[0], row[5], "") for line, row in rows)
+    # MedQuAD gives one id to several questions; the number of the line tells them apart
+    rows = [
+        (line, f"{key}_{line.number}", question, answer)
+        for line in lines(path)
+        for key, *_, question, answer in [line.columns(6, 6, meaning)]
+    ]
+    questions, _ = records.queries(Text(line, key, _plain(text), "") for line, key, text, _ in rows)
+    answers = records.documents(Text(line, key, text, "") for line, key, _, text in rows)
     return Collection(
         path.parent.name,
         questions,
@@ -65,7 +72,7 @@ def part(
     query: Callable[[str], bool] = lambda qid: True,
     document: Callable[[str], bool] = lambda docid: True,
 ) -> Collection | None:
-    """`whole` with the queries and documents whose ids pass; None if no query or no document does."""
+    """`whole` with the queries and documents whose ids pass, or None if that leaves none of one."""
     queries = {q: text for q, text in whole.queries.items() if query(q)}
     documents = {d: text for d, text in whole.documents.items() if document(d)}
     if not queries or not documents:

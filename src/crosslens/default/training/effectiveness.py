@@ -15,7 +15,7 @@ from .reading import Reader, score, TESTED
 def ndcg(run: Run, collection: Collection) -> float:
     """The mean nDCG@10 over the judged queries, with gains 2^label − 1 (Burges et al. 2005)."""
     [measure, *_] = standard_measures(collection.judgements)
-    return float(evaluate(run, collection, [measure])[str(measure)].mean())
+    return float(evaluate(run, collection, [measure])[str(measure)].to_numpy().mean())
 
 
 def ranked(

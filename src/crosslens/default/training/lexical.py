@@ -27,5 +27,5 @@ def share(index: Bm25Index, query: str) -> Float[np.ndarray, " document"]:
 
 
 def _terms(text: str) -> list[str]:
-    [found] = bm25s.tokenize([text], stopwords="en", return_ids=False, show_progress=False)
-    return cast(list[str], found)
+    found = bm25s.tokenize([text], stopwords="en", return_ids=False, show_progress=False)
+    return cast(list[list[str]], found)[0]
