@@ -36,8 +36,8 @@ def tokenize(text: str) -> list[str]:
 def term(word: str) -> str:
     """The word case-folded, in Unicode's composed form, compatibility characters replaced (NFKC).
 
-    "Cafés" is one term whether its accent is a character of its own or not. Soft hyphens and joiners,
-    which no reader sees, are left out.
+    "Cafés" is one term whether its accent is a character of its own or not. Soft hyphens and
+    joiners, which no reader sees, are left out.
     """
     if word.isascii():
         return word.lower()
