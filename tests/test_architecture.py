@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "ranking": {"corpora", "stats", "signals", "writing"},
     "effectiveness": {"ranking", "corpora", *LEAVES},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},
-    "default": {"corpora"},
+    "default": {"corpora", "signals", "ranking", "effectiveness", "writing"},
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
     "model": {"sites", "pairs", "hooks", "planted", "default"},
     "interventions": {"sites", "pairs", "hooks"},
