@@ -33,8 +33,10 @@ from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
-from .discovery.methods import discover as discover
+from .discovery.methods import discover as discover, methods_for as methods_for
+from .effectiveness import compare as compare, evaluate as evaluate
 from .engine.sweep import sweep as sweep
+from .faithfulness.files import SavedCircuit as SavedCircuit
 from .findings import Findings as Findings
 from .hooks import (
     Cache as Cache,
@@ -54,6 +56,8 @@ from .not_measurable import NotMeasurable as NotMeasurable
 from .pairs import Pairs as Pairs, Segment as Segment
 from .planted import plant as plant
 from .ranking import rerank as rerank, Run as Run
+from .signals.bm25 import Bm25Index as Bm25Index
+from .signals.frequency import tokenize as tokenize
 from .sites import (
     head as head,
     heads as heads,
