@@ -123,6 +123,11 @@ class Hooked(Protocol):
         """The padding token of the model's own tokenizer."""
         ...
 
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached now."""
+        ...
+
     def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]:
         """The relevance scores: the logit of each pair, or the difference of two."""
         ...

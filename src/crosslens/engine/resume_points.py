@@ -12,6 +12,10 @@ what is left. For an edit of
     mlp_out, resid_post                              at mlp_out, beside what it is added to
 
 The output of the last block is the stream that the head reads: nothing but the head runs.
+
+An edit seldom moves every token. What a block computes token by token - its queries, keys and
+values, and all that comes after attention - is as it was where the tokens are: it is taken from
+the same recording (`Entry.unmoved`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,11 +35,24 @@ class Entry:
     site: Site | None = None  # recorded in the base run, and edited
     beside: tuple[Site, ...] = ()  # recorded, and given as they are
     same: frozenset[Site] = frozenset()  # the sites whose edits are edits of `site`
+    # Recorded, for the tokens that an edit leaves as they were: the stream that the next block
+    # reads, if nothing between `site` and it mixes tokens, and that block's q, k and v.
+    unmoved: tuple[Site, ...] = ()
 
     @property
     def needs(self) -> list[Site]:
         """What has to be recorded to begin here."""
         return [*self.beside, *([] if self.site is None else [self.site])]
+
+    @property
+    def recorded(self) -> list[Site]:
+        """What a sweep has to record to begin here."""
+        return [*self.needs, *self.unmoved]
+
+    @property
+    def next_stream(self) -> Site | None:
+        """The stream that tokens reach from here each by itself, if it is another than `site`."""
+        return next((site for site in self.unmoved if site.name == "resid_pre"), None)
 
     @property
     def depth(self) -> tuple[int, int]:
@@ -59,6 +76,9 @@ class Entry:
         return [hook for hook in cell if hook.unit.site not in self.same]
 
 
+BY_TOKEN: Final = {"attn_out", "resid_mid", "mlp_out"}  # behind them a block mixes no tokens
+HEAD_READS: Final = ("q", "k", "v")
+
 # The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
 SKIPPED: Final = {
     "attn_scores": 0.2,
@@ -73,7 +93,9 @@ SKIPPED: Final = {
 def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
     """What a run without hooks has to record, so that cells may begin at edits of `sites`."""
     cells = [[Hook(site.at(), lambda carried: carried)] for site in sites]
-    return list(dict.fromkeys(site for entry in entries(model, cells) for site in entry.needs))
+    return list(
+        dict.fromkeys(site for entry in entries(model, cells) for site in entry.recorded)
+    )
 
 
 def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
@@ -119,7 +141,11 @@ def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
         else:
             return at_stream[stream]
         site = Site(name, layer)
-        return Entry(layer, name, site, beside, frozenset({site}))
+        unmoved: tuple[Site, ...] = ()
+        if name in BY_TOKEN and layer + 1 < before_head:
+            after = Site("resid_pre", layer + 1)
+            unmoved = (after, *at_stream[after].unmoved)
+        return Entry(layer, name, site, beside, frozenset({site}), unmoved)
 
     return [latest(cell) for cell in cells]
 
@@ -136,6 +162,9 @@ def _at_stream(model: Hooked) -> dict[Site, Entry]:
     found = {}
     for layer, written in enumerate(writes):
         read = reads[layer] if layer < len(reads) else written
-        entry = Entry(layer, "resid_pre", read, same=frozenset({written, read}))
+        # The last block of a model that reads one row makes no keys and values of all tokens.
+        is_whole = layer < len(reads) - model.reads_cls
+        unmoved = tuple(Site(name, layer) for name in HEAD_READS) if is_whole else ()
+        entry = Entry(layer, "resid_pre", read, same=frozenset({written, read}), unmoved=unmoved)
         found |= {written: entry, read: entry}
     return found

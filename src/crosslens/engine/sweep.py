@@ -2,19 +2,20 @@
 
 Most of the arithmetic of a sweep does not depend on the intervention. A cell begins where
 its first edit acts, from what a run without hooks held there (`entry.py`); many cells are
-rows of one batch; a row that its edits leave as it was keeps its score; and the last block
-computes the [CLS] row only. Nothing is approximated: the tests hold a sweep against one full
+rows of one batch; a row that its edits leave as it was keeps its score, and a token the
+queries, keys, values and MLP of the block where the cell begins; and the last block computes
+the scored row only. Nothing is approximated: the tests hold a sweep against one full
 hooked forward per cell.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
@@ -62,20 +63,22 @@ def sweep(
     size = Footprint.of(model, pairs)
     budget = budget_on(size.device, memory_budget)
     hold_pages(size.device)
-    kept = {entry: size.of_sites(entry.needs) * len(pairs) for entry in groups}
+    if model.is_hooked:  # by the caller, whose hooks may have to see whole rows
+        groups = {replace(entry, unmoved=()): found for entry, found in groups.items()}
+    kept = {entry: size.of_sites(entry.recorded) * len(pairs) for entry in groups}
     most = max(kept.values(), default=0)
     room = size.rows(budget - most, each=size.block)
     if room < 1:
         raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
     run = recording or partial(recorded, model, pairs, room=room)
-    every = list(dict.fromkeys(site for entry in groups for site in entry.needs))
+    every = list(dict.fromkeys(site for entry in groups for site in entry.recorded))
     base, plain = run(every if sum(kept.values()) < budget / 2 else [])
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
     for entry in sorted(groups, key=lambda entry: entry.depth):
         members = groups[entry]
-        here = base if all(site in base for site in entry.needs) else run(entry.needs)[0]
+        here = base if all(site in base for site in entry.recorded) else run(entry.recorded)[0]
         start = Start(model, pairs, entry, here, plain)
         alone = [i for i in members if not entry.later(listed[i])]
         others = [i for i in members if entry.later(listed[i])]
@@ -100,6 +103,7 @@ class Row(NamedTuple):
     cell: int
     pair: int
     edited: Tensor
+    moved: Tensor  # by token: whether an edit changed it
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +138,7 @@ class Start:
             if unmoved:
                 yield [(i, pair) for pair in unmoved], self.plain[unmoved]
             for (width, members), queue in zip(buckets, waiting, strict=True):
-                queue += [Row(i, pair, edited[pair]) for pair in members if is_moved[pair]]
+                queue += [Row(i, pair, edited[pair], moved[pair]) for pair in members if is_moved[pair]]
                 n_ready = len(queue) - len(queue) % room.items
                 yield from self._run_rows(queue[:n_ready], width, room)
                 del queue[:n_ready]
@@ -145,19 +149,48 @@ class Start:
         """The scores of edited rows, none longer than `width`."""
 
         def run(batch: Sequence[Row]) -> Tensor:
-            pair = [row.pair for row in batch]
-            given = {
-                site.name: _cut(site, self.base[site][pair], width) for site in self.entry.beside
-            }
-            assert self.entry.site is not None
-            edited = torch.stack(
-                [_cut(self.entry.site, row.edited[None], width)[0] for row in batch]
-            )
-            given[self.entry.name] = edited
-            return self.model.suffix(self.pairs.take(pair, width=width), self.entry.layer, given)
+            pair, entry = [row.pair for row in batch], self.entry
+            assert entry.site is not None
+            given = {site.name: _cut(site, self.base[site][pair], width) for site in entry.beside}
+            edited = torch.stack([_cut(entry.site, row.edited[None], width)[0] for row in batch])
+            some, layer = self.pairs.take(pair, width=width), entry.layer
+            given[entry.name] = edited
+            if entry.unmoved:
+                moved = torch.stack([row.moved[:width] for row in batch])
+                layer, given = self._reuse(given, pair, moved)
+            return self.model.suffix(some, layer, given)
 
         for batch, values in room.batches(run, rows):
             yield [(row.cell, row.pair) for row in batch], values
+
+    def _reuse(
+        self, given: Mapping[str, Tensor], pair: Sequence[int], moved: Bool[Tensor, "row pos"]
+    ) -> tuple[int, dict[str, Tensor]]:
+        """The block whose attention first reads the `moved` tokens, and what it is given.
+
+        Only those tokens are computed: on their way to that block, and its q, k and v of them.
+        """
+        width, layer = moved.shape[1], self.entry.layer
+        tokens = {name: value[moved][:, None] for name, value in given.items()}
+        resid = given[self.entry.name]
+
+        def unmoved(site: Site) -> Tensor:
+            return self.base[site][pair, :width]
+
+        if (after := self.entry.next_stream) is not None:
+            stream = self.model.relay(layer, layer + 1, tokens, {layer: {}})
+            resid, layer, tokens = unmoved(after), layer + 1, {"resid_pre": stream}
+            resid[moved] = stream[:, 0]
+        reads = [site for site in self.entry.unmoved if site != after]
+        if not reads:
+            return layer, {"resid_pre": resid}
+        with self.model.record(*reads) as fresh:
+            self.model.relay(layer, layer, tokens, {})
+        found = {"resid_pre": resid}
+        for site in reads:
+            found[site.name] = unmoved(site)
+            found[site.name][moved] = fresh[site][:, 0]
+        return layer, found
 
     def by_slab(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
         """Cells with hooks within the pass, which see a slab of all pairs for each cell."""

@@ -84,8 +84,8 @@ class Block(nn.Module):
         """The output when the sites `given` by name are computed already.
 
         The pass begins at the last of them, at its hook point. Given are the block's input and
-        `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`; or `resid_mid` alone;
-        or `mlp_out` and what it is added to; or the block's input alone. `written` is what the
+        `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`, or that and `q`, `k` and
+        `v`; or `resid_mid` alone; or `mlp_out` and what it is added to; or the block's input alone. `written` is what the
         MLP adds, whatever it reads, where attention is given.
         """
         if "mlp_out" in given:
@@ -100,6 +100,9 @@ class Block(nn.Module):
             return self.think(self.hook_resid_mid(mid), context, written)
         if "pattern" in given or "attn_scores" in given:
             return self.second_half(resid, self.read_from(given, context), context)
+        if "q" in given:
+            z = self.attn.attend(given["q"], given["k"], given["v"], context)
+            return self.second_half(resid, z, context)
         return self(resid, context)
 
     def read_from(

@@ -18,7 +18,7 @@ from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
-from .attention import Context
+from .attention import Context, quiet
 from .block import Block
 from .config import Config
 from .families.parts import Parts
@@ -206,6 +206,11 @@ class CrossEncoder(HookedRootModule):
     def pad_token_id(self) -> int:
         """The padding token of the model's own tokenizer; a ValueError where it has none."""
         return self.tokens.pad_token_id
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached now, by whichever thread."""
+        return not quiet(*self.points.values())
 
     @property
     def W_E(self) -> Float[Tensor, "token d_embed"]:
