@@ -18,6 +18,7 @@ __all__ = [
     "average_precision",
     "benjamini_hochberg",
     "bootstrap_interval",
+    "p_of_means",
     "paired_test",
     "precision_at",
     "r_precision",
@@ -104,6 +105,27 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
     return Paired(
         float(difference.mean()), float(test.statistic), float(test.pvalue), len(difference)
     )
+
+
+def p_of_means(values: Float[np.ndarray, "cell pair"]) -> Float[np.ndarray, " cell"]:
+    """The two-sided p of a t-test of each cell's mean against 0, over the pairs it has.
+
+    What `paired_test` against zeros gives, for many cells at once; `nan` for a cell with fewer
+    than two pairs.
+    """
+    there = ~np.isnan(values)
+    n = there.sum(axis=1)
+    p = np.full(len(values), np.nan)
+    known, n = values[n > 1], n[n > 1]
+    mean = np.nanmean(known, axis=1)
+    t = np.full_like(mean, np.inf)  # where all pairs are alike: p is 0, or 1 where they are 0
+    spread = np.nanmax(known, axis=1, initial=-np.inf) - np.nanmin(known, axis=1, initial=np.inf)
+    some = spread > 0
+    error = np.nanstd(known[some], axis=1, ddof=1) / np.sqrt(n[some])
+    t[some] = np.abs(mean[some]) / error
+    t[(spread == 0) & (mean == 0)] = 0
+    p[there.sum(axis=1) > 1] = 2 * stats.t.sf(t, n - 1)
+    return p
 
 
 def benjamini_hochberg(p: Float[np.ndarray, "*cell"]) -> Float[np.ndarray, "*cell"]:

@@ -93,9 +93,7 @@ SKIPPED: Final = {
 def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
     """What a run without hooks has to record, so that cells may begin at edits of `sites`."""
     cells = [[Hook(site.at(), lambda carried: carried)] for site in sites]
-    return list(
-        dict.fromkeys(site for entry in entries(model, cells) for site in entry.recorded)
-    )
+    return list(dict.fromkeys(site for entry in entries(model, cells) for site in entry.recorded))
 
 
 def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:

@@ -138,7 +138,9 @@ class Start:
             if unmoved:
                 yield [(i, pair) for pair in unmoved], self.plain[unmoved]
             for (width, members), queue in zip(buckets, waiting, strict=True):
-                queue += [Row(i, pair, edited[pair], moved[pair]) for pair in members if is_moved[pair]]
+                queue += [
+                    Row(i, pair, edited[pair], moved[pair]) for pair in members if is_moved[pair]
+                ]
                 n_ready = len(queue) - len(queue) % room.items
                 yield from self._run_rows(queue[:n_ready], width, room)
                 del queue[:n_ready]

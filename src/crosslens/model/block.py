@@ -85,8 +85,8 @@ class Block(nn.Module):
 
         The pass begins at the last of them, at its hook point. Given are the block's input and
         `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`, or that and `q`, `k` and
-        `v`; or `resid_mid` alone; or `mlp_out` and what it is added to; or the block's input alone. `written` is what the
-        MLP adds, whatever it reads, where attention is given.
+        `v`; or `resid_mid` alone; or `mlp_out` and what it is added to; or the block's input
+        alone. `written` is what the MLP adds, whatever it reads, where attention is given.
         """
         if "mlp_out" in given:
             return self.finish(given[self.mlp_adds_to], given["mlp_out"], context)

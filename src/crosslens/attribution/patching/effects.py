@@ -13,7 +13,7 @@ from torch import Tensor
 from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...sites import Unit
-from ...stats import benjamini_hochberg, bootstrap_interval, paired_test
+from ...stats import benjamini_hochberg, bootstrap_interval, p_of_means
 from .recovery import recovery, smallest_contrast
 
 
@@ -96,12 +96,7 @@ class Effects:
         values = self.recovered.double().numpy(force=True)
         there = (~np.isnan(values)).sum(axis=1)
         interval = bootstrap_interval(values, seed=seed)
-        p = np.array(
-            [
-                paired_test(row, np.zeros_like(row)).p_value if n > 1 else np.nan
-                for row, n in zip(values, there, strict=True)
-            ]
-        )
+        p = p_of_means(values)
         mean = array(self.mean)
         return pd.DataFrame(
             {
