@@ -114,7 +114,7 @@ class Hooked(Protocol):
     """All that a method may ask of a model."""
 
     @property
-    def reads_cls(self) -> bool:
+    def reads_scored_row(self) -> bool:
         """Whether the score reads the scored row of the last stream alone."""
         ...
 
@@ -156,7 +156,7 @@ class Hooked(Protocol):
         """Pass each site to its function, which may return another tensor, within a block."""
         ...
 
-    def cls_only(self) -> AbstractContextManager[None]:
+    def scored_row_only(self) -> AbstractContextManager[None]:
         """Let the last block compute the scored row alone, where nothing else is read."""
         ...
 

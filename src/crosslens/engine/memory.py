@@ -180,7 +180,7 @@ def hold_pages(device: torch.device) -> None:
         torch.empty(2**25 - 2**14, dtype=torch.uint8)
 
 
-class Room:
+class BatchSize:
     """How many items are one batch: fewer, once memory has run out."""
 
     def __init__(self, items: int) -> None:

@@ -15,7 +15,7 @@ The output of the last block is the stream that the head reads: nothing but the 
 
 An edit seldom moves every token. What a block computes token by token - its queries, keys and
 values, and all that comes after attention - is as it was where the tokens are: it is taken from
-the same recording (`Entry.unmoved`).
+the same recording (`ResumePoint.unmoved`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ from ..sites import ORDER, Site, Unit
 
 
 @dataclass(frozen=True)
-class Entry:
+class ResumePoint:
     """The beginning of a pass: `site` is what the first edits change."""
 
     layer: int  # -1: at the embeddings; the number of layers: at the head
@@ -93,7 +93,9 @@ SKIPPED: Final = {
 def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
     """What a run without hooks has to record, so that cells may begin at edits of `sites`."""
     cells = [[Hook(site.at(), lambda carried: carried)] for site in sites]
-    return list(dict.fromkeys(site for entry in entries(model, cells) for site in entry.recorded))
+    return list(
+        dict.fromkeys(site for point in resume_points(model, cells) for site in point.recorded)
+    )
 
 
 def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
@@ -102,27 +104,27 @@ def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
     The last block counts for nothing where it computes the scored row alone.
     """
     cells = [[Hook(unit, lambda carried: carried)] for unit in units]
-    whole = len(model.sites("resid_pre")) - model.reads_cls
+    whole = len(model.sites("resid_pre")) - model.reads_scored_row
     return [
-        max(0.0, whole - max(entry.layer, 0) - SKIPPED.get(entry.name, 0.0))
-        for entry in entries(model, cells)
+        max(0.0, whole - max(point.layer, 0) - SKIPPED.get(point.name, 0.0))
+        for point in resume_points(model, cells)
     ]
 
 
-def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
-    """The latest entry for each of `cells`."""
+def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[ResumePoint]:
+    """The latest point for each of `cells`."""
     at_stream = _at_stream(model)
     is_post = "normalized_resid_post" in {site.name for site in model.sites()}
     adds_to = "normalized_resid_mid" if is_post else "resid_mid"
-    before_head = max(entry.layer for entry in at_stream.values())
+    before_head = max(point.layer for point in at_stream.values())
 
-    def latest(cell: Sequence[Hook]) -> Entry:
+    def latest(cell: Sequence[Hook]) -> ResumePoint:
         first = sites_of(cell)[0]
         if first in at_stream:
             return at_stream[first]
         layer, order = first.depth
         if layer < 0:
-            return Entry(-1)
+            return ResumePoint(-1)
         if layer >= before_head:
             return at_stream[block_outputs(model)[-1]]
         stream = Site("resid_pre", layer)
@@ -143,7 +145,7 @@ def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
         if name in BY_TOKEN and layer + 1 < before_head:
             after = Site("resid_pre", layer + 1)
             unmoved = (after, *at_stream[after].unmoved)
-        return Entry(layer, name, site, beside, frozenset({site}), unmoved)
+        return ResumePoint(layer, name, site, beside, frozenset({site}), unmoved)
 
     return [latest(cell) for cell in cells]
 
@@ -153,16 +155,18 @@ def block_outputs(model: Hooked) -> list[Site]:
     return model.block_outputs()
 
 
-def _at_stream(model: Hooked) -> dict[Site, Entry]:
-    """Every site that holds the stream some block reads, or the head, and the entry there."""
+def _at_stream(model: Hooked) -> dict[Site, ResumePoint]:
+    """Every site that holds the stream some block reads, or the head, and the point there."""
     reads = model.sites("resid_pre")
     writes = [Site("full_embed"), *block_outputs(model)]
     found = {}
     for layer, written in enumerate(writes):
         read = reads[layer] if layer < len(reads) else written
         # The last block of a model that reads one row makes no keys and values of all tokens.
-        is_whole = layer < len(reads) - model.reads_cls
+        is_whole = layer < len(reads) - model.reads_scored_row
         unmoved = tuple(Site(name, layer) for name in HEAD_READS) if is_whole else ()
-        entry = Entry(layer, "resid_pre", read, same=frozenset({written, read}), unmoved=unmoved)
-        found |= {written: entry, read: entry}
+        point = ResumePoint(
+            layer, "resid_pre", read, same=frozenset({written, read}), unmoved=unmoved
+        )
+        found |= {written: point, read: point}
     return found

@@ -1,4 +1,4 @@
-"""Circuits of edges, scored: a reader hears only some senders as they are.
+"""Circuits of edges, scored: a reader receives only some senders as they are.
 
 In a pre-LN model this is what edge-level ablation has always meant: the stream is a sum, and
 each reader gets its own. In a post-LN model a LayerNorm of the whole stream follows every
@@ -21,10 +21,10 @@ from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
+from .edge_pass import Echo, EdgePass, Replayed
 from .graph import edge, Graph, nodes_of
 from .rest import Rest
 from .restored import Faithfulness
-from .walk import Echo, Replayed, Walk
 
 
 HELD: Final = ("full_embed", *READS, "z", "attn_out", "mlp_out")
@@ -89,7 +89,7 @@ def keep_edges(
         echo, pieces = _echo(model, pairs, other, rest), model.replay(pairs)
         scores = [echo.score, whole]
         for mask in distinct.values():
-            scores.append(Walk(pieces, graph, mask, echo).score(own[INPUT]))
+            scores.append(EdgePass(pieces, graph, mask, echo).score(own[INPUT]))
             if progress is not None:
                 done = len(kept) * at_once * len(distinct) + (len(scores) - 2) * len(rows)
                 progress(done // len(contrast), len(distinct))

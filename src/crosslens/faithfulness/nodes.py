@@ -1,6 +1,6 @@
 """Circuits of nodes, scored: only some heads and MLPs keep what they have.
 
-The rest is what it was on the other side of the contrast, unless told otherwise; the input is
+The rest is what it was on the other side of the contrast, by default; the input is
 always kept. All circuits and pairs are cells of one sweep. Below the first node that a circuit
 keeps, the stream is what it is when nothing is kept: a cell begins there.
 """

@@ -22,7 +22,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.memory import budget_on, Footprint, hold_pages, Room
+from ...engine.memory import BatchSize, budget_on, Footprint, hold_pages
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
@@ -115,14 +115,14 @@ def conductance(
     while True:
         panels = rule(steps, per_panel=per_panel)
 
-        def along(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
+        def flow_of(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
             some = pairs.take(chosen)
             path = Path(baseline[list(chosen)][:, : some.token.shape[1]], panels)
             return _flow(model, some, path, watched, per_token)
 
         order = pairs.lengths.argsort()
-        together = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
-        parts = [part for _, part in Room(together).batches(along, order.tolist())]
+        at_once = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
+        parts = [part for _, part in BatchSize(at_once).batches(flow_of, order.tolist())]
         flow = {site: _gather([part[0][site] for part in parts], order) for site in watched}
         change = _gather([part[1] for part in parts], order)
         off = torch.stack([flow[site].flatten(1).sum(dim=1) - change for site in whole])
@@ -167,7 +167,7 @@ def _flow(
         enter = (Site("embed"), lambda _, value=on_path: value)
         with (
             torch.enable_grad(),
-            model.cls_only(),
+            model.scored_row_only(),
             model.tapped([enter]),
             model.record(*sites) as y,
         ):

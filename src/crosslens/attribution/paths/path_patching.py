@@ -51,7 +51,8 @@ def path_patching(
 
     Args:
         senders: heads (`z`), writes (`attn_out`, `mlp_out`), neurons, embeddings or the stream.
-        held: what says what it said: ("z",), or ("z", "mlp_out") to close paths through MLPs.
+        held: the sites that stay as in the base run: ("z",), or ("z", "mlp_out") to close paths
+            through MLPs.
         least: as in `patching`.
         at_once: how many pairs may be one bundle, whose base run is recorded.
         memory_budget: in bytes; by default a quarter of what is free.
@@ -122,8 +123,8 @@ def changes(
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
     for chosen in batches_by_length(contrast.base, at_once):
-        room = size.rows(budget - each * len(chosen), each=row)
-        bundle = Bundle.of(paths, contrast.take(chosen), room)
+        at_once = size.rows(budget - each * len(chosen), each=row)
+        bundle = Bundle.of(paths, contrast.take(chosen), at_once)
         found.append((bundle.changes(), bundle.plain, bundle.target))
         order += chosen
         if progress is not None:
