@@ -81,8 +81,8 @@ def edge_attribution(
     receivers.append(LOGITS)
 
     known = {site.name for site in model.sites()}
-    on_the_way = [site for name in ALONG if name in known for site in model.sites(name)]
-    last = max(on_the_way, key=lambda site: site.depth)
+    streams_between = [site for name in ALONG if name in known for site in model.sites(name)]
+    last = max(streams_between, key=lambda site: site.depth)
     read = [*(site for name in (*READS, "mlp_out") for site in model.sites(name)), last]
     writes = [site for name in ("embed", *WRITES) for site in model.sites(name)]
     # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
@@ -101,8 +101,8 @@ def edge_attribution(
         points = list(on_the_way(base, source, steps))
         change = plain.new_zeros(len(senders), len(receivers), len(rows))
         for words in points:
-            run = slopes(model, pairs, read, words=words, also=on_the_way)
-            change += _told(run, moved, last) / len(points)
+            run = slopes(model, pairs, read, words=words, also=streams_between)
+            change += _received(run, moved, last) / len(points)
         found.append((change, plain, target))
         done += len(rows)
         if progress is not None:
@@ -125,7 +125,7 @@ def edge_attribution(
     return effects
 
 
-def _told(
+def _received(
     run: Slopes, moved: Mapping[Site, Tensor], last: Site
 ) -> Float[Tensor, "sender receiver pair"]:
     """What each sender's change does by way of each reader: one walk up the stream."""
