@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...contrasts.contrast import Contrast
-from ...engine.gradients import graphs_at_once, Slopes, slopes
+from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
 from ...sites import head, Site
