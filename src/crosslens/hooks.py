@@ -124,6 +124,21 @@ class Hooked(Protocol):
         ...
 
     @property
+    def sizes(self) -> Mapping[str, int]:
+        """How long those axes of its sites are that no pair changes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where pairs are put."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What activations are numbers of."""
+        ...
+
+    @property
     def is_hooked(self) -> bool:
         """Whether any hook is attached now."""
         ...

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import BatchSize, budget_on, Footprint, hold_pages
+from .memory import BatchSize, Footprint
 from .resume_points import resume_points, ResumePoint
 
 
@@ -60,19 +60,17 @@ def sweep(
     for i, point in enumerate(resume_points(model, listed)):
         groups.setdefault(point, []).append(i)
 
-    size = Footprint.of(model, pairs)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(model, pairs, memory_budget)
     if model.is_hooked:  # by the caller, whose hooks may have to see whole rows
         groups = {replace(point, unmoved=()): found for point, found in groups.items()}
     kept = {point: size.of_sites(point.recorded) * len(pairs) for point in groups}
     most = max(kept.values(), default=0)
-    at_once = size.rows(budget - most, each=size.block)
+    at_once = size.rows(each=size.block, beside=most)
     if at_once < 1:
-        raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
+        raise size.refuse(most + size.block, f"a sweep of {len(pairs)} pairs")
     run = recording or partial(recorded, model, pairs, at_once=at_once)
     every = list(dict.fromkeys(site for point in groups for site in point.recorded))
-    base, plain = run(every if sum(kept.values()) < budget / 2 else [])
+    base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
@@ -82,8 +80,8 @@ def sweep(
         start = Start(model, pairs, point, here, plain)
         alone = [i for i in members if not point.later(listed[i])]
         others = [i for i in members if point.later(listed[i])]
-        if others and len(pairs) * size.block > budget - kept[point]:
-            raise size.refuse(len(pairs) * size.block, budget, "a cell with hooks in the pass")
+        if others and len(pairs) * size.block > size.budget - kept[point]:
+            raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
         for chosen, found in (
             (alone, start.by_row([listed[i] for i in alone], BatchSize(at_once))),
             (

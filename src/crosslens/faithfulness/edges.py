@@ -16,7 +16,7 @@ import torch
 from ..attribution.edges.edge_names import INPUT, READS
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
-from ..engine.memory import budget_on, Footprint, hold_pages
+from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
@@ -71,15 +71,13 @@ def keep_edges(
     graph = Graph.of(model)
     listed = [frozenset(map(edge, circuit)) for circuit in circuits]
     distinct = {circuit: graph.useful(graph.mask(circuit)) for circuit in dict.fromkeys(listed)}
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     # what is held of the other run, what each sender writes instead, a layer's own streams
     streams = len(graph.senders) + 3 * (3 * graph.n_heads + 1)
     each = size.of_sites([site for name in HELD for site in model.sites(name)])
     each += size.block + streams * size.of_sites([Site("full_embed")])
-    at_once = size.fit(at_once, budget, each=each, what="the edges of one pair")
+    at_once = size.fit(at_once, each=each, what="the edges of one pair")
 
-    hold_pages(size.device)
     kept: list[torch.Tensor] = []
     order = contrast.base.lengths.argsort()
     for rows in order.split(at_once):

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from ..contrasts.contrast import Contrast
-from ..engine.memory import budget_on, Footprint
+from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked
 from ..interventions.patch import patch
@@ -62,12 +62,11 @@ def keep_nodes(
                 f"{', '.join(strange)}: not among the {len(choice)} nodes that may be taken away; "
                 "circuits are made of these"
             )
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     # the other side, the stream when nothing is kept, and as much again for the sweep's own
     each = size.of_sites([s for name in ("z", "mlp_out", "resid_pre") for s in model.sites(name)])
     needed = 2 * each + size.block
-    at_once = size.fit(at_once, budget, each=needed, what="keeping a circuit in one pair")
+    at_once = size.fit(at_once, each=needed, what="keeping a circuit in one pair")
 
     distinct = list(dict.fromkeys(listed))
     found: list[torch.Tensor] = []
@@ -76,7 +75,7 @@ def keep_nodes(
         chosen = rows.tolist()
         pairs, other = contrast.more.take(chosen), contrast.base.take(chosen)
         replaced = rest or partial(patch, source=written_in(model, other))
-        left = budget - each * len(chosen)
+        left = size.budget - each * len(chosen)
         found.append(_alone(model, pairs, distinct, choice, replaced, left))
         if progress is not None:
             progress(sum(part.shape[1] for part in found), len(contrast))

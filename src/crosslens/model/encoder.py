@@ -203,6 +203,17 @@ class CrossEncoder(HookedRootModule):
         return self.W_E.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What weights and activations are numbers of."""
+        return self.W_E.dtype
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How long the axes of its sites are that no pair changes."""
+        c = self._cfg
+        return {"d_model": c.d_model, "head": c.n_heads, "d_head": c.d_head, "neuron": c.d_mlp}
+
+    @property
     def pad_token_id(self) -> int:
         """The padding token of the model's own tokenizer; a ValueError where it has none."""
         return self.tokens.pad_token_id

@@ -123,7 +123,7 @@ def test_what_was_not_kept_is_run_again(apart):
     roomy = patching(model, contrast, units)
     forgetful = ContrastRuns(model, contrast, units, at_once=1, budget=0)
     again = patching(model, contrast, units, runs=forgetful)
-    assert forgetful.taken == 0
+    assert forgetful.kept_bytes == 0
     torch.testing.assert_close(again.recovered, roomy.recovered)
 
 

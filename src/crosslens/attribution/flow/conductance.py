@@ -22,7 +22,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.memory import BatchSize, budget_on, Footprint, hold_pages
+from ...engine.memory import BatchSize, Footprint
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
@@ -104,13 +104,11 @@ def conductance(
     ]
     whole = [Site("embed"), *model.sites("resid_pre")[1:]]  # full cuts: their flow is the change
     watched = list(dict.fromkeys([*listed, *whole]))
-    size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
-    hold_pages(pairs.device)
+    size = Footprint.of(model, pairs, memory_budget)
+    beside = size.of_sites(watched)
     fit = size.rows_with_gradients(
-        model, pairs, max(rows, 13), budget, beside=size.of_sites(watched)
+        model, pairs, max(rows, 13), what="four points of a path", beside=beside, least=4
     )
-    if fit < 4:
-        raise size.refuse(4 * size.with_gradients, budget, "four points of a path")
     rows, per_panel = min(rows, fit), min(12, fit - 1)  # n steps between n + 1 points
     while True:
         panels = rule(steps, per_panel=per_panel)

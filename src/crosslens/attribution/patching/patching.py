@@ -10,7 +10,7 @@ import torch
 
 from ...contrasts.contrast import Contrast
 from ...engine.contrast_runs import ContrastRuns
-from ...engine.memory import budget_on, Footprint
+from ...engine.memory import Footprint
 from ...engine.sweep import Progress, sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
@@ -44,12 +44,11 @@ def patching(
         MemoryError: the budget does not hold one pair.
     """
     sites = list(dict.fromkeys(unit.site for unit in units))
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
-    fit = size.fit(at_once, budget, each=2 * each + size.block, what="patching one pair")
+    fit = size.fit(at_once, each=2 * each + size.block, what="patching one pair")
     if runs is None:
-        kept = budget - fit * (2 * each + size.block)
+        kept = size.budget - fit * (2 * each + size.block)
         runs = ContrastRuns(model, contrast, units, at_once=fit, budget=kept)
 
     base, target = runs.scores("base"), runs.scores("more")
@@ -75,7 +74,7 @@ def patching(
                 model,
                 contrast.base.take(chosen, width=width),
                 hooks,
-                memory_budget=budget - runs.kept_bytes - each * len(chosen),
+                memory_budget=size.budget - runs.kept_bytes - each * len(chosen),
                 progress=report,
                 recording=lambda wanted, rows=rows, alive=alive: runs.some(
                     "base", rows, wanted, alive

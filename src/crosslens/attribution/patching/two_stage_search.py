@@ -7,12 +7,13 @@ allows, of which heads of the last block take hardly any. Both stages work from 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Final
 
 from ...contrasts.contrast import Contrast
 from ...engine.contrast_runs import ContrastRuns
-from ...engine.memory import budget_on, Footprint, hold_pages
+from ...engine.memory import Footprint
 from ...engine.resume_points import blocks_behind
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -62,14 +63,13 @@ def search(
         raise ValueError(f"keep={keep}: search for one unit at least")
     if not units:
         raise ValueError("no unit to search")
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(model, contrast.base, memory_budget)
+    half = replace(size, budget=size.budget // 2)  # the other is for what runs keep
     beside = 2 * size.of_sites(list({unit.site for unit in units}))  # what patching holds
-    fit = size.rows_with_gradients(model, contrast.base, AT_ONCE, budget // 2, beside=beside)
-    if fit < 1:
-        raise size.refuse(2 * (size.with_gradients + beside), budget, "the search in one pair")
-    runs = ContrastRuns(model, contrast, units, at_once=fit, budget=budget // 2)
+    fit = half.rows_with_gradients(
+        model, contrast.base, AT_ONCE, what="the search in one pair", beside=beside
+    )
+    runs = ContrastRuns(model, contrast, units, at_once=fit, budget=half.budget)
 
     shared = {"runs": runs} if "runs" in signature(by).parameters else {}
     estimate = by(model, contrast, units, **shared)

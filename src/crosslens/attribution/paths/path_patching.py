@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...contrasts.contrast import Contrast
 from ...engine.batches import batches_by_length
-from ...engine.memory import budget_on, Footprint, hold_pages
+from ...engine.memory import Footprint
 from ...engine.sweep import Progress
 from ...hooks import Hooked
 from ...sites import Unit
@@ -113,18 +113,16 @@ def changes(
     progress: Progress | None = None,
 ) -> tuple[Float[Tensor, "sender group pair"], Float[Tensor, " pair"], Float[Tensor, " pair"]]:
     """The change of the score along each path, and the scores of both sides of the contrast."""
-    size = Footprint.of(paths.model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(paths.model, contrast.base, memory_budget)
     each = size.of_sites(paths.of_base) + size.of_sites(paths.of_source)
     row = size.block + size.of_sites(paths.of_held)
-    at_once = size.fit(at_once, budget, each=each + row, what="path patching in one pair")
+    at_once = size.fit(at_once, each=each + row, what="path patching in one pair")
 
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
     for chosen in batches_by_length(contrast.base, at_once):
-        at_once = size.rows(budget - each * len(chosen), each=row)
-        bundle = Bundle.of(paths, contrast.take(chosen), at_once)
+        rows = size.rows(each=row, beside=each * len(chosen))
+        bundle = Bundle.of(paths, contrast.take(chosen), rows)
         found.append((bundle.changes(), bundle.plain, bundle.target))
         order += chosen
         if progress is not None:
