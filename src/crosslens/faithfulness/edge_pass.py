@@ -19,11 +19,11 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..attribution.edges.edge_graph import Graph
 from ..attribution.edges.edge_names import LOGITS, READS
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs, scored_row
 from ..sites import head, Site
-from .graph import Graph
 
 
 Rows = Callable[[Tensor], Tensor]  # from all positions to those that are needed

@@ -13,6 +13,7 @@ from typing import Final
 
 import torch
 
+from ..attribution.edges.edge_graph import edge, Graph, nodes_of
 from ..attribution.edges.edge_names import INPUT, READS
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
@@ -22,7 +23,6 @@ from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
 from .edge_pass import Echo, EdgePass, Replayed
-from .graph import edge, Graph, nodes_of
 from .rest import Rest
 from .restored import Faithfulness
 

@@ -10,6 +10,7 @@ from functools import partial
 
 import torch
 
+from ..attribution.edges.edge_graph import node, nodes_of as every_node
 from ..contrasts.contrast import Contrast
 from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
@@ -17,7 +18,6 @@ from ..hooks import Hooked
 from ..interventions.patch import patch
 from ..pairs import Pairs
 from ..sites import Site, Unit
-from .graph import node, nodes_of as every_node
 from .rest import Rest, written_in
 from .restored import Faithfulness
 

@@ -30,10 +30,10 @@ from ...contrasts.contrast import Contrast
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
-from ...sites import head, Site
-from ..patching.recovery import recovery
+from ...sites import Site
 from .edge_effects import EdgeEffects
-from .edge_names import INPUT, LOGITS, READS
+from .edge_graph import Graph
+from .edge_names import READS
 
 
 WRITES: Final = ("full_embed", "result", "mlp_out")
@@ -70,16 +70,8 @@ def edge_attribution(
     Raises:
         ValueError: no pair has a contrast.
     """
-    n_layers = len(model.sites("resid_pre"))
-    n_heads = len(model.heads()) // n_layers
-    senders, receivers = [INPUT], []
-    for layer in range(n_layers):
-        receivers += [head(layer, i, read) for read in READS for i in range(n_heads)]
-        senders += [head(layer, i) for i in range(n_heads)]
-        receivers.append(Site("mlp_pre", layer).at())
-        senders.append(Site("mlp_out", layer).at())
-    receivers.append(LOGITS)
-
+    graph = Graph.of(model)
+    senders, receivers = graph.senders, graph.receivers
     known = {site.name for site in model.sites()}
     streams_between = [site for name in ALONG if name in known for site in model.sites(name)]
     last = max(streams_between, key=lambda site: site.depth)
@@ -111,18 +103,7 @@ def edge_attribution(
     change, base_score, target_score = (
         torch.cat(parts, dim=-1)[..., back] for parts in zip(*found, strict=True)
     )
-    none, way = torch.zeros_like(base_score), target_score - base_score
-    effects = EdgeEffects(
-        contrast.signal,
-        tuple(senders),
-        tuple(receivers),
-        recovery(change, none, way),
-        base_score,
-        target_score,
-        tuple(recovery(none, none, way).isnan().tolist()),
-    )
-    effects.recovered[~effects.exists] = torch.nan
-    return effects
+    return EdgeEffects.of_change(contrast, senders, receivers, change, base_score, target_score)
 
 
 def _received(

@@ -25,7 +25,6 @@ from ...sites import Unit
 from ..edges.edge_effects import EdgeEffects
 from ..edges.edge_names import LOGITS
 from ..patching.effects import Effects
-from ..patching.recovery import recovery, smallest_contrast
 from .path_passes import Bundle
 from .path_plan import Paths
 
@@ -90,19 +89,7 @@ def path_edges(
     groups = [() if receiver == LOGITS else (receiver,) for receiver in receivers]
     paths = Paths.of(model, contrast.base, senders, groups, held)
     change, base, target = changes(paths, contrast, at_once, memory_budget, progress)
-    none, way = torch.zeros_like(base), target - base
-    least = smallest_contrast(base, target) if least is None else least
-    effects = EdgeEffects(
-        contrast.signal,
-        tuple(senders),
-        tuple(receivers),
-        recovery(change, none, way, least=least),
-        base,
-        target,
-        tuple(recovery(none, none, way, least=least).isnan().tolist()),
-    )
-    effects.recovered[~effects.exists] = torch.nan
-    return effects
+    return EdgeEffects.of_change(contrast, senders, receivers, change, base, target, least=least)
 
 
 def changes(
