@@ -34,7 +34,8 @@ def of_model(model: CrossEncoder) -> dict[str, str]:
         weights.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         weights.update(raw.numpy().data)
-    sizes = {key: value for key, value in asdict(model.cfg).items() if key != "checkpoint"}
+    elsewhere = {"checkpoint", "device"}  # where it came from and where it is change no score
+    sizes = {key: value for key, value in asdict(model.cfg).items() if key not in elsewhere}
     tokens = {each.name: getattr(model.tokens, each.name) for each in fields(model.tokens)}
     tokenizer = tokens.pop("tokenizer")
     return {
@@ -55,7 +56,7 @@ def of_texts(texts: Iterable[Collection]) -> dict[str, str]:
         "documents": [sorted(each.documents.items()) for each in every],
         "document types": [sorted(each.types.items()) for each in every],
         "judgements": [
-            sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in each.qrels)
+            sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in each.judgements)
             for each in every
         ],
         "candidates": [
