@@ -204,7 +204,7 @@ def gains_of(
             )
             return pd.DataFrame(found.T, columns=[str(i) for i in range(len(found))])
 
-        part = given.keep("silenced", f"{name} {batch} {group}", compute)
+        part = given.keep("silenced", f"{ranked.digest[:12]}-{batch}-{group}", compute)
         first = group * CELLS
         scores[first : first + part.shape[1], batches[batch]] = part.to_numpy().T
     given.watch(f"rankings without neurons: {name}", len(steps), len(steps))

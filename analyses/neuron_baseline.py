@@ -68,7 +68,7 @@ def analyse(given: Given) -> Answer:
             ]
             return pd.concat(parts)
 
-        found.append(given.keep("pairs", f"{texts.name} {start}", compute))
+        found.append(given.keep("pairs", str(done), compute))
     given.watch("preference of baselines", len(drawn), len(drawn))
     whole = pd.concat(found, ignore_index=True)
     return Answer(whole, means(whole, given.seed))

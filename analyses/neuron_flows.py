@@ -92,7 +92,7 @@ def flows(given: Given) -> Flows:
                     }
                 )
 
-            key = f"{texts.name} {CLASS[kind]} {half} {rows.index[0]} {_digest(given, texts)}"
+            key = f"{_digest(given, texts)}-{CLASS[kind]}-{half}-{rows.index[0]}"
             parts.append(given.keep_for_all("flows", key, compute))
         given.watch(f"flow through neurons: {texts.name}", len(steps), len(steps))
         if neurons is None:
@@ -132,7 +132,7 @@ def agreeing_pairs(given: Given, texts: Collection) -> Agreeing:
             pairs = pairs_of(given.model, texts, drawn, options.tokens)
             return drawn.assign(score=scores(given.model, pairs))
 
-        kept = given.keep_for_all("scores", f"{texts.name} {_digest(given, texts)}", compute)
+        kept = given.keep_for_all("scores", _digest(given, texts), compute)
         good, bad = agreeing(
             kept["score"].to_numpy(), kept["is_relevant"].tolist(), threshold=options.threshold
         )

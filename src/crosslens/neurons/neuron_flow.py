@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from .neurons import Neurons
 
 @dataclass(frozen=True, eq=False)
 class NeuronFlow:
-    """The flow of every neuron in every pair, signed, in units of the target, and how exact it is."""
+    """The signed flow of every neuron in every pair, in units of the target, and its error."""
 
     neurons: Neurons
     values: Float[np.ndarray, "pair neuron"]
@@ -64,7 +63,10 @@ def neuron_flow(
 
 
 def agreeing(
-    scores: Float[Tensor, " pair"], is_relevant: Sequence[bool], *, threshold: float = 0.0
+    scores: Float[np.ndarray | Tensor, " pair"],
+    is_relevant: Sequence[bool],
+    *,
+    threshold: float = 0.0,
 ) -> tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]:
     """The pairs whose prediction agrees with the judgement: relevant ones, and others.
 
@@ -74,7 +76,8 @@ def agreeing(
     Raises:
         ValueError: not one judgement for each score.
     """
-    predicted = (torch.as_tensor(scores) > threshold).numpy(force=True)
+    values = scores.numpy(force=True) if isinstance(scores, Tensor) else scores
+    predicted = values > threshold
     judged = np.asarray(is_relevant, dtype=bool)
     if predicted.shape != judged.shape:
         raise ValueError(f"{len(predicted)} scores for {len(judged)} judgements")
