@@ -115,7 +115,10 @@ def analyse(given: Given) -> Answer:
     ablation = with_false_discoveries(pd.DataFrame(rows), ("p", "p_beyond"))
     return Answer(
         found.pairs,
-        pd.concat([omitted, pd.DataFrame(missing, columns=["what", "why"])], ignore_index=True),
+        pd.concat(
+            [omitted, found.omitted, pd.DataFrame(missing, columns=["what", "why"])],
+            ignore_index=True,
+        ),
         pd.concat(queries, ignore_index=True),
         ablation,
         over_collections(ablation),

@@ -38,7 +38,8 @@ class Flows(NamedTuple):
     """The flows of each collection, the pairs they are of, and what there is none of."""
 
     flows: tuple[ClassFlow, ...]
-    pairs: pd.DataFrame  # collection, class, judged, drawn, agreeing
+    pairs: pd.DataFrame  # collection, class, drawn, agreeing
+    omitted: pd.DataFrame  # what, why
 
 
 def flows(given: Given) -> Flows:
@@ -98,13 +99,22 @@ def flows(given: Given) -> Flows:
         if neurons is None:
             neurons = Neurons.of(given.model, first_pair(given.model, texts, options.tokens))
         found.append(ClassFlow.of(texts.name, neurons, parts))
-    if not any(flow.halves for flow in found):
+    missing = [
+        {"what": f"{kind} {flow.name}", "why": flow.why_not(kind)}
+        for flow in found
+        for kind in CLASS.values()
+        if not flow.has(kind)
+    ]
+    if len(missing) == 2 * len(found):
         raise NotMeasurable(
-            "no pair of "
-            + ", ".join(repr(each.name) for each in collections)
-            + f" is judged and predicted alike at a threshold of {options.threshold:g}"
+            f"no flow to rank neurons by, at a threshold of {options.threshold:g}: "
+            + "; ".join(f"{each['what']}: {each['why']}" for each in missing)
         )
-    return Flows(tuple(found), pd.concat(counts, ignore_index=True))
+    return Flows(
+        tuple(found),
+        pd.concat(counts, ignore_index=True),
+        pd.DataFrame(missing, columns=["what", "why"]),
+    )
 
 
 class Agreeing(NamedTuple):

@@ -71,7 +71,10 @@ def analyse(given: Given) -> Answer:
             components.append(summed(scheme, halves, "component").assign(**facts))
     return Answer(
         found.pairs,
-        pd.concat([omitted, pd.DataFrame(missing, columns=["what", "why"])], ignore_index=True),
+        pd.concat(
+            [omitted, found.omitted, pd.DataFrame(missing, columns=["what", "why"])],
+            ignore_index=True,
+        ),
         pd.concat(named, ignore_index=True),
         pd.concat(layers, ignore_index=True),
         pd.concat(components, ignore_index=True),
@@ -103,9 +106,7 @@ def by_layer_and_component(scheme: Scheme) -> pd.DataFrame:
 def halves_of(first: ClassFlow, name: str, share: float) -> list[Scheme]:
     """The scheme of each half of the pairs, of a scheme of the first collection alone."""
     kind = name[0]
-    parts = ("P", "N") if kind == "F" else (kind,)
-    is_own = name == f"{kind} {first.name}"
-    if not is_own or not all(half.n for each in parts for half in first.halves[each]):
+    if name != f"{kind} {first.name}" or not first.has_halves(kind):
         return []
     return [first.top(kind, share, half) for half in (0, 1)]
 

@@ -57,27 +57,24 @@ def analyse(given: Given) -> Answer:
     found = flows(given)
     chosen, omitted = enough(shares(given.options.shares), found.flows[0].neurons)
     halves = halves_of(found.flows, chosen)
+    unstable = pd.DataFrame(
+        [
+            {"what": f"stability of {kind}", "why": "no collection has pairs in both halves"}
+            for kind in ("P", "N")
+            if kind not in set(halves["class"])
+        ],
+        columns=["what", "why"],
+    )
     pairs_of_collections = compared(found.flows, chosen)
     return Answer(
         found.pairs,
-        pd.concat([omitted, without_class(found.flows)], ignore_index=True),
+        pd.concat([omitted, found.omitted, unstable], ignore_index=True),
         classes_of(found.flows, chosen),
         halves,
         cores_of(found.flows, chosen),
         pairs_of_collections,
         grouped(pairs_of_collections, halves),
     )
-
-
-def without_class(found: tuple[ClassFlow, ...]) -> pd.DataFrame:
-    """The classes of collections that have no agreeing pair."""
-    rows = [
-        {"what": f"{kind} {flow.name}", "why": "no pair whose prediction agrees with its judgement"}
-        for flow in found
-        for kind in ("P", "N")
-        if not flow.has(kind)
-    ]
-    return pd.DataFrame(rows, columns=["what", "why"])
 
 
 def compared(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
@@ -111,7 +108,7 @@ def halves_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame
     rows = []
     for flow in found:
         for kind in ("P", "N"):
-            if not flow.has(kind) or not all(half.n for half in flow.halves[kind]):
+            if not flow.has_halves(kind):
                 continue
             for share in chosen:
                 both = overlap([flow.top(kind, share, half) for half in (0, 1)])

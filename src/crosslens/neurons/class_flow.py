@@ -55,7 +55,16 @@ class ClassFlow:
 
     def has(self, kind: str) -> bool:
         """Whether there is a mean flow for "P", "N", or, where both are, "F"."""
-        return all(each in self.halves for each in _parts(kind))
+        return not self.why_not(kind)
+
+    def why_not(self, kind: str) -> str:
+        """Why there is no scheme P, N or F; empty where there is one."""
+        for each in _parts(kind):
+            if each not in self.halves:
+                return f"no {CLASSES[each]} pair whose prediction agrees with its judgement"
+            if np.ptp(self.mean_of(each)) == 0:
+                return f"no neuron has any flow in its {CLASSES[each]} pairs: the target is flat"
+        return ""
 
     def n(self, kind: str) -> int:
         """How many pairs the mean is over."""
@@ -67,19 +76,27 @@ class ClassFlow:
         Raises:
             NotMeasurable: the collection has no pair of the class, or of that half of it.
         """
-        means = []
-        for each in _parts(kind):
-            halves = self.halves.get(each, ())
-            chosen = halves if half is None else halves[half : half + 1]
-            n = sum(one.n for one in chosen)
-            if not n:
-                where = "" if half is None else f" in half {half + 1}"
-                raise NotMeasurable(
-                    f"{self.name}: no {CLASSES[each]} pair whose prediction agrees with its "
-                    f"judgement{where}"
-                )
-            means.append(np.sum([one.total for one in chosen], axis=0) / n)
-        return np.mean(means, axis=0)
+        return np.mean([self.mean_of(each, half) for each in _parts(kind)], axis=0)
+
+    def mean_of(self, kind: str, half: int | None = None) -> Float[np.ndarray, " neuron"]:
+        """As `mean`, of "P" or "N"."""
+        halves = self.halves.get(kind, ())
+        chosen = halves if half is None else halves[half : half + 1]
+        n = sum(one.n for one in chosen)
+        if not n:
+            where = "" if half is None else f" in half {half + 1}"
+            raise NotMeasurable(
+                f"{self.name}: no {CLASSES[kind]} pair whose prediction agrees with its "
+                f"judgement{where}"
+            )
+        return np.sum([one.total for one in chosen], axis=0) / n
+
+    def has_halves(self, kind: str) -> bool:
+        """Whether each half of the pairs has a flow of its own."""
+        parts = _parts(kind)
+        return self.has(kind) and all(
+            half.n and np.ptp(half.total) > 0 for each in parts for half in self.halves[each]
+        )
 
     def top(self, kind: str, share: float, half: int | None = None) -> Scheme:
         """The top `share` of the neurons by mean flow: the scheme P, N or F of this collection.

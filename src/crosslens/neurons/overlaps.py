@@ -12,15 +12,14 @@ from .schemes import intersection, Scheme
 class Overlap(NamedTuple):
     """How many neurons schemes share: as a number, and as a share of the smallest scheme.
 
-    `p` is the chance that random sets of two such sizes share as many or more (nan for more than
-    two schemes, or an empty one).
+    `p` is the chance that two random sets of such sizes share as many or more; none for three.
     """
 
     common: int
     share: float
     expected: float  # by chance, as a number of neurons
     chance: float  # by chance, as a share of the smallest scheme
-    p: float
+    p: float | None
 
 
 def overlap(schemes: Sequence[Scheme]) -> Overlap:
@@ -36,8 +35,6 @@ def overlap(schemes: Sequence[Scheme]) -> Overlap:
     total, sizes = len(schemes[0].neurons), [len(each) for each in schemes]
     least = min(sizes)
     expected = float(total * np.prod([size / total for size in sizes]))
-    is_tested = len(schemes) == 2 and least > 0
-    p = float(hypergeom.sf(common - 1, total, *sizes)) if is_tested else float("nan")
-    return Overlap(
-        common, common / least if least else 0.0, expected, expected / least if least else 0.0, p
-    )
+    p = float(hypergeom.sf(common - 1, total, *sizes)) if len(schemes) == 2 else None
+    share, chance = (each / least if least else 0.0 for each in (common, expected))
+    return Overlap(common, share, expected, chance, p)

@@ -36,14 +36,14 @@ def scheme_sets(flows: Sequence[ClassFlow], share: float) -> SchemeSets:
         ValueError: the share is less than one neuron.
         NotMeasurable: no collection has a pair of either class.
     """
-    if not any(each.halves for each in flows):
-        raise NotMeasurable("no collection has a pair whose prediction agrees with its judgement")
+    if not any(each.has(kind) for each in flows for kind in KINDS[:2]):
+        raise NotMeasurable("no collection has a flow of either class")
     first, found, omitted = flows[0], {}, {}
     for kind in KINDS:
         if first.has(kind):
             found[f"{kind} {first.name}"] = first.top(kind, share)
         else:
-            omitted[f"{kind} {first.name}"] = f"no agreeing pair of the class in {first.name}"
+            omitted[f"{kind} {first.name}"] = first.why_not(kind)
     for kind in KINDS:
         for group, some in (("all OOD", flows[1:]), ("all", flows)):
             name, able = f"{kind} {group}", [each for each in some if each.has(kind)]
