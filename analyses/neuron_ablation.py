@@ -33,28 +33,31 @@ from .running import Given, main
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
-    pairs: int = 16
+    pairs: int = 12
     shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = "0.1, 1"
     queries: Annotated[int, "Of each collection, at most."] = 12
     relevant: Annotated[int, "Relevant documents of a query, at most; 0: all."] = 2
     others: Annotated[int, "Other documents of a query, BM25's best; published: 20."] = 8
     controls: Annotated[int, "Random sets for each scheme; published: 50."] = 2
+    ranked_only: Annotated[
+        str, "Collections whose pairs choose no neurons, by name, separated by commas."
+    ] = ""
     baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
         "padding"
     )
     target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
         "probability"
     )
-    steps: Annotated[int, "Points on the path from the baseline."] = 10
+    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 10
     threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 128
+    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 
 
 @dataclass(frozen=True)
 class Answer:
     """Pairs used; omissions; nDCG@10 per query; Table 4 by collection; and over collections."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing
+    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
     queries: pd.DataFrame  # collection, scheme, share, qid, whole, silenced, control
     ablation: pd.DataFrame  # collection, scheme, class, share, neurons, and as `ablation_row`
@@ -78,13 +81,14 @@ def analyse(given: Given) -> Answer:
     """All schemes and their controls, over the rankings of every collection."""
     if given.options.controls < 1:
         raise ValueError("an ablation needs one random set at least for each scheme")
-    found = flows(given)
+    apart = ranked_only(given)
+    found = flows(given, but=apart)
     chosen, omitted = enough(shares(given.options.shares), found.flows[0].neurons)
     sets, missing = silenced_sets(given, found.flows, chosen)
     rows, queries = [], []
     for texts in given.collections:
         try:
-            ranked = candidates(given, texts)
+            ranked = candidates(given, texts, texts.name in apart)
         except NotMeasurable as error:
             missing.append({"what": f"rankings of {texts.name}", "why": str(error)})
             continue
@@ -151,7 +155,21 @@ def silenced_sets(
     return sets, missing
 
 
-def candidates(given: Given, texts: Collection) -> Collection:
+def ranked_only(given: Given) -> list[str]:
+    """The collections whose pairs choose no neurons.
+
+    Raises:
+        LookupError: there is none of that name.
+    """
+    known = [each.name for each in given.collections]
+    asked = [name.strip() for name in given.options.ranked_only.split(",") if name.strip()]
+    for name in asked:
+        if name not in known:
+            raise LookupError(f"no collection is called {name!r}; there are {', '.join(known)}")
+    return asked
+
+
+def candidates(given: Given, texts: Collection, is_apart: bool) -> Collection:
     """The rankings of queries whose pairs played no part in the attribution.
 
     Raises:
@@ -164,7 +182,8 @@ def candidates(given: Given, texts: Collection) -> Collection:
     held_out = sorted(
         qid
         for qid, docs in ranked.candidates.items()
-        if not for_attribution(qid, given.seed) and len(docs) > len(ranked.labels[qid])
+        if (is_apart or not for_attribution(qid, given.seed))
+        and len(docs) > len(ranked.labels[qid])
     )
     order = np.random.default_rng(given.seed).permutation(len(held_out))[: options.queries]
     if len(order) < 2:

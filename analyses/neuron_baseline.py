@@ -23,8 +23,8 @@ from .samples import slices
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
-    pairs: int = 96
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 128
+    pairs: int = 64
+    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 
 
 ORIGINAL = "none: the texts"

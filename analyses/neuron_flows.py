@@ -38,27 +38,32 @@ class Flows(NamedTuple):
     """The flows of each collection, the pairs they are of, and what there is none of."""
 
     flows: tuple[ClassFlow, ...]
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing
+    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
 
 
-def flows(given: Given) -> Flows:
+def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     """The mean flows of relevant and other pairs, of every collection studied.
 
-    Options: baseline, target, steps, threshold, tokens.
+    Options: baseline, target, steps, threshold, tokens. `error` is the median completeness error
+    of a pair: how far the flow through a whole block is from the change of the target, over it.
+
+    Args:
+        but: the names of collections that are left out.
 
     Raises:
         NotMeasurable: no collection has a pair whose prediction agrees with its judgement.
         LookupError: an unknown baseline or target.
     """
     options = given.options
-    begin, names = baseline(options.baseline), (options.target,)
-    target(options.target, is_relevant=True)
+    begin, label = baseline(options.baseline), given.model.relevance.relevant
+    targets = {
+        kind: target(options.target, is_relevant=kind, relevant_label=label) for kind in CLASS
+    }
     found, counts, neurons = [], [], None
-    collections = studied(given.collections)
+    collections = studied([each for each in given.collections if each.name not in but])
     for texts in collections:
         drawn = agreeing_pairs(given, texts)
-        counts.append(drawn.counts)
         parts: list[pd.DataFrame] = []
         steps = [
             (kind, half, part)
@@ -75,11 +80,7 @@ def flows(given: Given) -> Flows:
                     given.model,
                     pairs,
                     begin(given.model, pairs),
-                    target=target(
-                        names[0],
-                        is_relevant=kind,
-                        relevant_label=given.model.relevance.relevant,
-                    ),
+                    target=targets[kind],
                     steps=options.steps,
                 )
                 total = flow.values.astype(np.float64).sum(axis=0)
@@ -99,6 +100,7 @@ def flows(given: Given) -> Flows:
         if neurons is None:
             neurons = Neurons.of(given.model, first_pair(given.model, texts, options.tokens))
         found.append(ClassFlow.of(texts.name, neurons, parts))
+        counts.append(drawn.counts.assign(error=errors(parts)))
     missing = [
         {"what": f"{kind} {flow.name}", "why": flow.why_not(kind)}
         for flow in found
@@ -115,6 +117,16 @@ def flows(given: Given) -> Flows:
         pd.concat(counts, ignore_index=True),
         pd.DataFrame(missing, columns=["what", "why"]),
     )
+
+
+def errors(parts: Sequence[pd.DataFrame]) -> list[float | None]:
+    """The median completeness error of P and N; none where the target is flat, or no pair."""
+    found = []
+    for kind in CLASS.values():
+        of = [part["error"][0] for part in parts if part["class"][0] == kind]
+        known = [each for each in of if np.isfinite(each)]
+        found.append(float(np.median(known)) if known else None)
+    return found
 
 
 class Agreeing(NamedTuple):
@@ -184,8 +196,10 @@ def studied(collections: Sequence[Collection]) -> list[Collection]:
     """The collections; of one with fields, its fields.
 
     Raises:
-        ValueError: two collections have the same name.
+        ValueError: two collections have the same name, or there is none.
     """
+    if not collections:
+        raise ValueError("no collection is left to find neurons in")
     names = [each.name for each in collections]
     if len(set(names)) < len(names):
         raise ValueError(f"two collections have the same name: {', '.join(names)}")

@@ -20,7 +20,7 @@ from .running import Given, main
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
-    pairs: int = 16
+    pairs: int = 12
     shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = "1"
     baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
         "padding"
@@ -28,16 +28,16 @@ class Options(NamedTuple):
     target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
         "probability"
     )
-    steps: Annotated[int, "Points on the path from the baseline."] = 10
+    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 10
     threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 128
+    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 
 
 @dataclass(frozen=True)
 class Answer:
     """Pairs used; omissions; the neurons by name; counts by layer, by component and by both."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing
+    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
     neurons: pd.DataFrame  # scheme, share, neuron, layer, component, of those chosen
     layers: pd.DataFrame  # scheme, class, share, layer, n, part, expected, low, high

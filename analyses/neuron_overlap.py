@@ -21,7 +21,7 @@ from .running import Given, main
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
-    pairs: int = 16
+    pairs: int = 12
     shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = (
         "0.01, 0.03, 0.1, 0.3, 1, 3, 10"
     )
@@ -31,16 +31,16 @@ class Options(NamedTuple):
     target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
         "probability"
     )
-    steps: Annotated[int, "Points on the path from the baseline."] = 10
+    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 10
     threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 128
+    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 
 
 @dataclass(frozen=True)
 class Answer:
     """Pairs used; omissions; P and N of each collection; what all share; two collections."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing
+    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
     classes: pd.DataFrame  # collection, share, common, overlap, chance, p, p_fdr
     halves: pd.DataFrame  # collection, class, share, overlap, chance
