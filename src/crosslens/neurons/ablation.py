@@ -74,7 +74,7 @@ def ablation_row(
     drawn: Float[np.ndarray, "draw query"],
     *,
     seed: int = 0,
-) -> dict[str, float]:
+) -> dict[str, float | int]:
     """A cell of the paper's Table 4: nDCG@10 of the whole model and without a scheme.
 
     `change` is in per cent of the whole model's mean, with its 95 % bootstrap interval over

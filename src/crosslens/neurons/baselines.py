@@ -67,7 +67,11 @@ def baseline(name: str) -> Baseline:
 def preference(
     model: Hooked, pairs: Pairs, start: Baseline | None = None
 ) -> Float[Tensor, " pair"]:
-    """p(relevant) − p(other) of each pair, or of its baseline: −1 to 1, 0 is neutral."""
+    """How much the model prefers "relevant" for each pair, or for its baseline.
+
+    The difference of two probabilities on a scale from −1 to 1, p(relevant) − p(other); 0 is
+    neutral.
+    """
     if start is None:
         return torch.tanh(model(pairs) / 2)  # sigmoid(s) - sigmoid(-s)
     words = start(model, pairs)

@@ -71,7 +71,9 @@ class ClassFlow:
         return sum(half.n for each in _parts(kind) for half in self.halves.get(each, ()))
 
     def mean(self, kind: str, half: int | None = None) -> Float[np.ndarray, " neuron"]:
-        """The mean flow, of all pairs or of one half; of "F" the mean of the two classes'.
+        """The mean conductance, of all pairs or of one half; of "F" the mean of the two classes'.
+
+        It is signed, in units of the target.
 
         Raises:
             NotMeasurable: the collection has no pair of the class, or of that half of it.
@@ -79,7 +81,11 @@ class ClassFlow:
         return np.mean([self.mean_of(each, half) for each in _parts(kind)], axis=0)
 
     def mean_of(self, kind: str, half: int | None = None) -> Float[np.ndarray, " neuron"]:
-        """As `mean`, of "P" or "N"."""
+        """As `mean`, of "P" or "N": the conductance, in units of the target.
+
+        Raises:
+            NotMeasurable: as `mean`.
+        """
         halves = self.halves.get(kind, ())
         chosen = halves if half is None else halves[half : half + 1]
         n = sum(one.n for one in chosen)
