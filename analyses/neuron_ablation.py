@@ -37,8 +37,8 @@ class Options(NamedTuple):
     shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = "0.1, 1"
     queries: Annotated[int, "Of each collection, at most."] = 12
     relevant: Annotated[int, "Relevant documents of a query, at most; 0: all."] = 2
-    others: Annotated[int, "Other documents of a query, BM25's best; published: 20."] = 8
-    controls: Annotated[int, "Random sets for each scheme; published: 50."] = 2
+    others: Annotated[int, "Other documents of a query, BM25's best; published: 20."] = 6
+    controls: Annotated[int, "Random sets for each scheme; published: 50."] = 1
     ranked_only: Annotated[
         str, "Collections whose pairs choose no neurons, by name, separated by commas."
     ] = ""
@@ -202,7 +202,7 @@ def only(texts: Collection, qids: Sequence[str]) -> Collection:
 
 def gains_of(
     given: Given, name: str, ranked: Collection, sets: Sequence[Silenced]
-) -> dict[tuple[str, float, int], np.ndarray]:
+) -> dict[tuple[str, float, int], pd.Series]:
     """nDCG@10 of each query under every set of neurons; under ("", 0, −1), of the whole model."""
     rows = pd.DataFrame(
         [(qid, docid) for qid, docs in ranked.candidates.items() for docid in docs],
@@ -236,7 +236,7 @@ def gains_of(
     }
 
 
-def cell_of(gains: dict[tuple[str, float, int], Any], each: Silenced) -> pd.DataFrame:
+def cell_of(gains: dict[tuple[str, float, int], pd.Series], each: Silenced) -> pd.DataFrame:
     """The gain of each query: as it is, without the scheme, without random neurons on average."""
     whole = gains["", 0.0, -1]
     drawn = [value for key, value in gains.items() if key[:2] == (each.of, each.share)]

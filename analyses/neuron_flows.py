@@ -30,7 +30,8 @@ from crosslens.neurons import (
 from .running import Given
 
 
-PARTS = 6  # of the pairs of a class; an interruption loses the work of one at most
+PARTS = 3  # of half of the pairs of a class; an interruption loses the work of one at most
+LEAST = 4  # pairs of a part, so that they fill a batch
 CLASS = {True: "P", False: "N"}
 
 
@@ -138,7 +139,7 @@ class Agreeing(NamedTuple):
     def parts(self, is_relevant: bool, half: int) -> list[pd.DataFrame]:
         """The pairs of a class in a half of them, in parts."""
         rows = self.rows[self.rows["is_relevant"] == is_relevant].iloc[half::2]
-        size = -(-len(rows) // (PARTS // 2)) or 1
+        size = max(LEAST, -(-len(rows) // PARTS))
         return [rows.iloc[start : start + size] for start in range(0, len(rows), size)]
 
 

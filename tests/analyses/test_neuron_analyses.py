@@ -17,7 +17,7 @@ from crosslens.analyses.neuron_flows import (
 )
 from crosslens.analyses.running import Given
 from ir_measures import Qrel
-from tiny import WORDS
+from tiny import tiny, WORDS
 
 from crosslens import Collection, CrossEncoder, Findings, load, NotMeasurable, plant
 from crosslens.corpora.reading import embedded
@@ -53,14 +53,26 @@ def given(
 THREE = (collection_of("a", 0), collection_of("b", 1), collection_of("c", 2))
 
 
-def balanced(model: CrossEncoder) -> float:
-    """The threshold that half of the pairs exceed: random models prefer one class."""
+@pytest.fixture(scope="module")
+def model() -> CrossEncoder:
+    return load(*tiny("bert"))
+
+
+@pytest.fixture(scope="module")
+def at(model: CrossEncoder) -> float:
+    """The threshold that half of the scores exceed: a random model prefers one class."""
     scores = [
         model.score(texts.queries[qid], [texts.documents[d] for d in docs]).median()
         for texts in THREE
         for qid, docs in texts.candidates.items()
     ]
     return float(torch.stack(scores).median())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Findings:
+    """The run of a paper, in which flows are computed once for all tests."""
+    return Findings.create(tmp_path_factory.mktemp("paper"), {"paper": "vast2024"})
 
 
 def test_the_baseline_nearest_to_neutral_is_named_and_the_texts_stand_beside(model, tmp_path):
@@ -78,9 +90,10 @@ def test_the_baseline_nearest_to_neutral_is_named_and_the_texts_stand_beside(mod
         neuron_baseline.analyse(given(neuron_baseline, tmp_path / "x", model, bare))
 
 
-def test_overlaps_stand_beside_chance_and_the_halves_of_one_collection(model, tmp_path):
-    at = balanced(model)
-    answer = neuron_overlap.analyse(given(neuron_overlap, tmp_path, model, *THREE, threshold=at))
+def test_overlaps_stand_beside_chance_and_the_halves_of_one_collection(model, tmp_path, at, shared):
+    answer = neuron_overlap.analyse(
+        given(neuron_overlap, tmp_path, model, *THREE, threshold=at, paper=shared)
+    )
     assert set(answer.pairs["collection"]) == {"a", "b", "c"}
     assert (answer.pairs["agreeing"] <= answer.pairs["drawn"]).all()
     assert answer.pairs["agreeing"].sum() < answer.pairs["drawn"].sum()
@@ -94,9 +107,9 @@ def test_overlaps_stand_beside_chance_and_the_halves_of_one_collection(model, tm
     assert not answer.classes.isna().any().any()
 
 
-def test_a_collection_without_negatives_has_part_in_p_alone(model, tmp_path):
+def test_a_collection_without_negatives_has_part_in_p_alone(model, tmp_path, at, shared):
     texts = (*THREE[:2], collection_of("d", 3, negatives=False))
-    asked = given(neuron_overlap, tmp_path, model, *texts, threshold=balanced(model))
+    asked = given(neuron_overlap, tmp_path, model, *texts, threshold=at, paper=shared)
     answer = neuron_overlap.analyse(asked)
     why = answer.omitted.set_index("what")["why"]
     assert "no other pair" in why["N d"]
@@ -112,8 +125,8 @@ def test_without_a_class_in_any_collection_there_is_nothing_to_measure(model, tm
         neuron_overlap.analyse(few)
 
 
-def test_layers_and_components_add_up_to_the_scheme(model, tmp_path):
-    asked = given(neuron_layers, tmp_path, model, *THREE, threshold=balanced(model))
+def test_layers_and_components_add_up_to_the_scheme(model, tmp_path, at, shared):
+    asked = given(neuron_layers, tmp_path, model, *THREE, threshold=at, paper=shared)
     answer = neuron_layers.analyse(asked)
     n = round(0.1 * len(Neurons.of(model, model.pair("cats", "cats"))))
     own = answer.layers[(answer.layers["scheme"] == "N a") & (answer.layers["share"] == 0.1)]
@@ -128,10 +141,16 @@ def test_layers_and_components_add_up_to_the_scheme(model, tmp_path):
 
 
 def test_rankings_lose_what_the_sets_carry_and_nothing_is_computed_twice(
-    model, tmp_path, monkeypatch
+    model, tmp_path, monkeypatch, at, shared
 ):
-    at = balanced(model)
-    few = {"queries": 3, "others": 3, "controls": 2, "threshold": at, "ranked_only": "c"}
+    few = {
+        "queries": 3,
+        "others": 3,
+        "controls": 2,
+        "threshold": at,
+        "paper": shared,
+        "ranked_only": "c",
+    }
     asked = given(neuron_ablation, tmp_path, model, *THREE, **few)
     answer = neuron_ablation.analyse(asked)
     table = answer.ablation
@@ -155,9 +174,11 @@ def test_rankings_lose_what_the_sets_carry_and_nothing_is_computed_twice(
         )
 
 
-def test_a_collection_without_judgements_is_an_omission_of_the_rankings(model, tmp_path):
+def test_a_collection_without_judgements_is_an_omission_of_the_rankings(
+    model, tmp_path, at, shared
+):
     bare = Collection("bare", THREE[0].queries, THREE[0].documents)
-    few = {"queries": 3, "others": 3, "controls": 1, "threshold": balanced(model)}
+    few = {"queries": 3, "others": 3, "controls": 1, "threshold": at, "paper": shared}
     asked = given(neuron_ablation, tmp_path, model, *THREE[:2], bare, **few)
     answer = neuron_ablation.analyse(asked)
     why = answer.omitted.set_index("what")["why"]
@@ -165,8 +186,8 @@ def test_a_collection_without_judgements_is_an_omission_of_the_rankings(model, t
     assert "bare" not in set(answer.ablation["collection"])
 
 
-def test_figures_of_one_paper_share_their_flows(model, tmp_path, monkeypatch):
-    at, whole = balanced(model), Findings.create(tmp_path / "paper", {"paper": "vast2024"})
+def test_figures_of_one_paper_share_their_flows(model, tmp_path, monkeypatch, at):
+    whole = Findings.create(tmp_path / "paper", {"paper": "vast2024"})
     first = given(neuron_overlap, whole.folder / "one", model, *THREE, paper=whole, threshold=at)
     other = given(neuron_layers, whole.folder / "two", model, *THREE, paper=whole, threshold=at)
     one = flows(first)
@@ -188,8 +209,8 @@ def test_pairs_are_kept_where_prediction_and_judgement_agree(tmp_path):
     agrees = (scored["score"] > 5) == scored["is_relevant"]
     assert len(kept.rows) == agrees.sum() and 0 < agrees.sum() < len(scored)
     assert kept.counts["agreeing"].sum() == len(kept.rows)
-    halves = [pd.concat(kept.parts(kind, half)) for kind in (True, False) for half in (0, 1)]
-    assert sorted(pd.concat(halves).index) == list(kept.rows.index)
+    parts = [part for kind in (True, False) for half in (0, 1) for part in kept.parts(kind, half)]
+    assert sorted(pd.concat(parts).index) == list(kept.rows.index)
 
 
 def test_a_collection_with_fields_is_studied_field_by_field():
