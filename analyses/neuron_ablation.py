@@ -61,7 +61,7 @@ class Answer:
     omitted: pd.DataFrame  # what, why
     queries: pd.DataFrame  # collection, scheme, share, qid, whole, silenced, control
     ablation: pd.DataFrame  # collection, scheme, class, share, neurons, and as `ablation_row`
-    schemes: pd.DataFrame  # scheme, share, neurons, and as `over_collections`
+    schemes: pd.DataFrame  # scheme, class, share, and as `over_collections`
 
 
 AT_ONCE = 16  # pairs
@@ -125,7 +125,7 @@ def analyse(given: Given) -> Answer:
         ),
         pd.concat(queries, ignore_index=True),
         ablation,
-        over_collections(ablation),
+        over_collections(ablation, ("scheme", "class", "share")),
     )
 
 

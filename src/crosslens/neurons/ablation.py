@@ -125,7 +125,8 @@ def over_collections(table: pd.DataFrame, by: Sequence[str] = ("scheme", "share"
     """The mean change over collections, and in how many a scheme significantly lowers nDCG@10.
 
     One row per scheme and share; `significant` counts p at or below .05, `significant_fdr` the
-    adjusted p, `beyond` those that fall below the random neurons significantly.
+    adjusted p, `raised` the rises with such a p, `beyond` the falls that are significantly below
+    those without random neurons.
     """
     rows = []
     for key, some in table.groupby(list(by), sort=False):
@@ -141,6 +142,7 @@ def over_collections(table: pd.DataFrame, by: Sequence[str] = ("scheme", "share"
                 "control": float(some["control"].mean()),
                 "significant": int((falls & (some["p"] <= SIGNIFICANT)).sum()),
                 "significant_fdr": int((falls & (some["p_fdr"] <= SIGNIFICANT)).sum()),
+                "raised": int((~falls & (some["p_fdr"] <= SIGNIFICANT)).sum()),
                 "beyond": int(
                     (
                         (some["change"] < some["control"]) & (some["p_beyond_fdr"] <= SIGNIFICANT)
