@@ -48,7 +48,7 @@ class Options(NamedTuple):
     target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
         "probability"
     )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 10
+    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
     threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
     tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 
@@ -180,10 +180,7 @@ def candidates(given: Given, texts: Collection, is_apart: bool) -> Collection:
         texts, options.others, relevant=options.relevant or None, seed=given.seed
     )
     held_out = sorted(
-        qid
-        for qid, docs in ranked.candidates.items()
-        if (is_apart or not for_attribution(qid, given.seed))
-        and len(docs) > len(ranked.labels[qid])
+        qid for qid in ranked.candidates if is_apart or not for_attribution(qid, given.seed)
     )
     order = np.random.default_rng(given.seed).permutation(len(held_out))[: options.queries]
     if len(order) < 2:

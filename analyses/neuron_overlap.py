@@ -31,7 +31,7 @@ class Options(NamedTuple):
     target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
         "probability"
     )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 10
+    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
     threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
     tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
 

@@ -220,7 +220,7 @@ def test_candidates_are_relevant_documents_and_bm25s_best_others() -> None:
     assert [q.doc_id for q in one.qrels if q.query_id == "q0"] == [one.candidates["q0"][0]]
     with pytest.raises(ValueError, match="one relevant document and one other"):
         relevant_and_bm25(small_collection(), 0)
-    with pytest.raises(NotMeasurable, match="no document that is judged relevant"):
+    with pytest.raises(NotMeasurable, match="no query with a document that is judged relevant"):
         relevant_and_bm25(small_collection().graded(lambda _: 0))
 
 

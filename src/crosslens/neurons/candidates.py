@@ -15,14 +15,15 @@ def relevant_and_bm25(
     """The collection with a query's relevant documents and BM25's best others as candidates.
 
     As Vast et al. (2024) rank them. Judgements of other documents are left out, so that the best
-    ranking of the candidates has a gain of 1; queries without a relevant document have none.
+    ranking of the candidates has a gain of 1; queries without a relevant document, or without
+    another one, have none.
 
     Args:
         others: how many that are not judged relevant, at most.
         relevant: how many relevant ones, drawn by `seed`; by default all.
 
     Raises:
-        NotMeasurable: no document is judged relevant to a query.
+        NotMeasurable: no query has a document that is judged relevant and another one.
         ValueError: a number below one.
     """
     if others < 1 or (relevant is not None and relevant < 1):
@@ -39,10 +40,12 @@ def relevant_and_bm25(
             found = [docid for docid, _ in index.top(collection.queries[qid], depth)]
             bad = [docid for docid in found if docid not in set(good)][:others]
             random.Random(f"{seed} {qid}").shuffle(good)
-            chosen[qid] = (*good[:relevant], *bad)
+            if bad:
+                chosen[qid] = (*good[:relevant], *bad)
     if not chosen:
         raise NotMeasurable(
-            f"collection {collection.name!r} has no document that is judged relevant to a query"
+            f"collection {collection.name!r} has no query with a document that is judged relevant "
+            "and another that BM25 finds"
         )
     return replace(
         collection,
