@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
 from crosslens import bottleneck, Pairs
+from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 from crosslens.words import (
     Degradation,
@@ -40,10 +40,10 @@ class Options(NamedTuple):
 class Answer:
     """By layer: where important tokens stand, special tokens, and how fast predictions fall."""
 
-    positions: pd.DataFrame  # layer, position (of the document, from 0), tokens, share
-    special: pd.DataFrame  # layer, token, scaled and weight, each with low and high
-    curves: pd.DataFrame  # layer, method, share, p, low, high, drop, ...
-    first: pd.DataFrame  # layer, drop and its interval after the first ninth
+    positions: Frame  # layer, position (of the document, from 0), tokens, share
+    special: Frame  # layer, token, scaled and weight, each with low and high
+    curves: Frame  # layer, method, share, p, low, high, drop, ...
+    first: Frame  # layer, drop and its interval after the first ninth
 
 
 AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
@@ -95,10 +95,10 @@ class _Layers:
             ]
         return self._found
 
-    def deleted(self) -> pd.DataFrame:
+    def deleted(self) -> Frame:
         return degradation(self.given.model, self.attributions).frame()
 
-    def tokens(self) -> pd.DataFrame:
+    def tokens(self) -> Frame:
         tables = []
         for layer, each in enumerate(self.attributions):
             chosen = important_tokens(each, self.given.options.important)
@@ -118,13 +118,13 @@ def _in_document(pairs: Pairs) -> torch.Tensor:
     return torch.where(inside, inside.long().cumsum(dim=1) - 1, -1)
 
 
-def _curves(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _curves(frame: Frame, seed: int) -> Frame:
     """Degradation by layer; the control of the analysis `degradation` is not repeated here."""
     curves = with_normalised(Degradation.of(frame), seed=seed)
     return curves.assign(layer=curves["method"].astype(int))
 
 
-def _positions(tokens: pd.DataFrame) -> pd.DataFrame:
+def _positions(tokens: Frame) -> Frame:
     """How many important tokens stand at each position of the document, by layer."""
     inside = tokens[tokens["position"] >= 0]
     grouped = inside.groupby(["layer", "position"])["is_important"]
@@ -133,7 +133,7 @@ def _positions(tokens: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(share=grouped.mean().to_numpy())
 
 
-def _special(tokens: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _special(tokens: Frame, seed: int) -> Frame:
     """What [CLS] and each [SEP] pass, min-max scaled in their pair and as a share of all nats."""
     of_pair = tokens.groupby(["layer", "pair"])["value"]
     low, high = of_pair.transform("min"), of_pair.transform("max")

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, NamedTuple
 
-import pandas as pd
-
 from crosslens import NotMeasurable, Pairs
+from crosslens.frames import Frame, pd
 from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
 
 from .running import Given, main
@@ -22,8 +21,15 @@ from .samples import relevant_pairs, slices
 class Options(NamedTuple):
     pairs: int = 12
     methods: Annotated[
-        str, "Word attributions by name, separated by commas; see crosslens.words.METHODS."
-    ] = "bottleneck, leave-one-out, integrated gradients, LIME, attention rollout, random"
+        list[str], "A word attribution by name, as often as you like; see crosslens.words.METHODS."
+    ] = [
+        "bottleneck",
+        "leave-one-out",
+        "integrated gradients",
+        "LIME",
+        "attention rollout",
+        "random",
+    ]
     layer: Annotated[
         int, "The layer of the bottleneck; -1: the one at two thirds of the depth, as published."
     ] = -1
@@ -36,9 +42,9 @@ class Options(NamedTuple):
 class Answer:
     """One row per pair, method and share; the curves; how far the first ninth lowers p."""
 
-    pairs: pd.DataFrame  # method, share, pair, original, p
-    curves: pd.DataFrame  # method, share, p, low, high, drop, drop_low, drop_high[, normalised]
-    first: pd.DataFrame  # the curves at the first share, the largest drop first
+    pairs: Frame  # method, share, pair, original, p
+    curves: Frame  # method, share, p, low, high, drop, drop_low, drop_high[, normalised]
+    first: Frame  # the curves at the first share, the largest drop first
 
 
 AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
@@ -47,7 +53,7 @@ AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
 def analyse(given: Given) -> Answer:
     """The curves of every method over relevant pairs, one for each of so many queries."""
     sample = relevant_pairs(given.texts, given.pairs, given.seed)
-    names = [name.strip() for name in given.options.methods.split(",")]
+    names = list(given.options.methods)
     everything = sample.of(given, slice(None))
     bottleneck = partial(
         passed_information,
@@ -66,7 +72,7 @@ def analyse(given: Given) -> Answer:
     for done, rows in enumerate(parts, start=1):
         pairs = everything.take(rows)
 
-        def compute(rows: slice = rows, pairs: Pairs = pairs) -> pd.DataFrame:
+        def compute(rows: slice = rows, pairs: Pairs = pairs) -> Frame:
             each = [attributed(name, pairs) for name in names]
             frame = degradation(given.model, each).frame()
             return frame.assign(pair=frame["pair"] + rows.start)
@@ -79,7 +85,7 @@ def analyse(given: Given) -> Answer:
     return Answer(whole.frame(), curves, first.sort_values("drop", ascending=False))
 
 
-def with_normalised(found: Degradation, *, seed: int) -> pd.DataFrame:
+def with_normalised(found: Degradation, *, seed: int) -> Frame:
     """The curves, normalised too where the texts allow it."""
     curves = found.curves(seed=seed)
     try:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from crosslens import Pairs
+from crosslens.frames import Frame, pd
 from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
@@ -32,8 +32,8 @@ class Options(NamedTuple):
 class Answer:
     """By passage; and the comparisons."""
 
-    passages: pd.DataFrame  # qid, docid, rank, is_relevant, matched, shared
-    comparisons: pd.DataFrame  # comparison, a, b, above, difference, low, high, p, n
+    passages: Frame  # qid, docid, rank, is_relevant, matched, shared
+    comparisons: Frame  # comparison, a, b, above, difference, low, high, p, n
 
 
 def analyse(given: Given) -> Answer:
@@ -81,7 +81,7 @@ def shared(pairs: Pairs) -> list[float]:
     return found
 
 
-def _comparisons(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _comparisons(passages: Frame, seed: int) -> Frame:
     above: dict[str, list[tuple[float, float]]] = {"max": [], "mean": []}
     first: dict[str, list[tuple[float, float]]] = {"matched": [], "shared": []}
     for _, rows in passages.groupby("qid"):

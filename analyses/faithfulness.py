@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
 from crosslens import (
@@ -47,6 +46,7 @@ from crosslens.faithfulness import (
     mean_over,
     rerank_alone,
 )
+from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 
 from .running import Given, main
@@ -88,9 +88,9 @@ class Options(NamedTuple):
 class Answer:
     """One row per method, size and pair; the effect on rankings; the areas, which answer."""
 
-    curves: pd.DataFrame  # kind, method, share, pair, restored
-    rankings: pd.DataFrame  # method, heads, figure, mean, low, high
-    areas: pd.DataFrame  # kind, method, CPR and CMD with intervals, size for 80 %, best heads
+    curves: Frame  # kind, method, share, pair, restored
+    rankings: Frame  # method, heads, figure, mean, low, high
+    areas: Frame  # kind, method, CPR and CMD with intervals, size for 80 %, best heads
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def analyse(given: Given) -> Answer:
             for kind, method in chosen(kinds, options.methods)
         ],
     )
-    best = found["areas"].query("kind == 'heads'").set_index("method")["best"]
+    best: Frame = found["areas"].query("kind == 'heads'").set_index("method")["best"]
     asked = texts.sample(options.queries, options.documents) if options.queries else texts
     whole = cache(lambda: rerank(partial(scores, model), asked))
     rest = cache(lambda: mean_over(model, contrast.base))
@@ -152,7 +152,7 @@ def chosen(kinds: Sequence[Kind], names: Sequence[str]) -> list[tuple[Kind, Meth
 
 def grown(
     given: Given, kind: Kind, method: Method, found_on: Contrast, scored_on: Contrast
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Frame]:
     """What circuits of growing size restore, and the areas under it, of one method's ranking."""
     rankings = (
         at_random(kind.parts, given.seed)
@@ -180,7 +180,7 @@ def at_random(parts: Sequence, seed: int) -> list[list]:
     ]
 
 
-def mean_frame(curves: Sequence[Curve]) -> pd.DataFrame:
+def mean_frame(curves: Sequence[Curve]) -> Frame:
     """What circuits of each size restore of each pair, on average over the curves."""
     frames = [each.frame() for each in curves]  # the same sizes and pairs, row by row
     restored = np.mean([each["restored"].to_numpy() for each in frames], axis=0)
@@ -207,7 +207,7 @@ def reranked(
     names: Sequence[str],
     rest: Callable[[], Rest],
     whole: Callable[[], Run],
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Frame]:
     """How the heads of a circuit alone rank the collection, beside the whole model."""
     nodes = model.heads()
     heads = [node for node in nodes if str(node) in names]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Annotated, NamedTuple
 
-import pandas as pd
-
+from crosslens.frames import Frame, pd
 from crosslens.words import method
 
 from .running import Given, main
@@ -28,14 +27,14 @@ class Options(NamedTuple):
 class Answer:
     """One row per word: pair, segment, word, text, value, mark (0 to 1; 0: not marked)."""
 
-    words: pd.DataFrame
+    words: Frame
 
 
 def analyse(given: Given) -> Answer:
     """The attribution of relevant pairs, word by word."""
     pairs = relevant_pairs(given.texts, given.pairs, given.seed).of(given, slice(None))
     found = method(given.options.method)(given.model, pairs)
-    words = found.words()
+    words: Frame = found.words()
     words = words[words["segment"].isin(["query", "document"])]
     tables = []
     for _, some in words.groupby("pair"):

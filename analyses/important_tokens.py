@@ -7,12 +7,12 @@ anew. Jiang et al. (2021), Fig. 2, 8 and 9.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 
+from crosslens.frames import Column, Frame, pd
 from crosslens.stats import bootstrap_interval
 from crosslens.words import (
     cut_to,
@@ -40,10 +40,10 @@ class Options(NamedTuple):
 class Answer:
     """By passage, by rank, by share kept; and how overlap goes with rank."""
 
-    passages: pd.DataFrame  # qid, docid, rank, important, all_tokens, mean_position
-    by_rank: pd.DataFrame  # rank, tokens, overlap or position, low, high, n
-    kept: pd.DataFrame  # parts, share, mrr, low, high, n
-    correlation: pd.DataFrame  # tokens, spearman, low, high, n
+    passages: Frame  # qid, docid, rank, important, all_tokens, mean_position
+    by_rank: Frame  # rank, tokens, overlap or position, low, high, n
+    kept: Frame  # parts, share, mrr, low, high, n
+    correlation: Frame  # tokens, spearman, low, high, n
 
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -59,7 +59,7 @@ def analyse(given: Given) -> Answer:
     queries = list(ranking.groupby("qid", sort=False))
     for done, (qid, rows) in enumerate(queries, start=1):
 
-        def compute(rows: pd.DataFrame = rows) -> pd.DataFrame:
+        def compute(rows: Frame = rows) -> Frame:
             pairs = pairs_of(given, rows)
             found = passed_information(
                 given.model,
@@ -101,10 +101,10 @@ def analyse(given: Given) -> Answer:
     )
 
 
-def _reciprocal_ranks(passages: pd.DataFrame) -> pd.DataFrame:
+def _reciprocal_ranks(passages: Frame) -> Frame:
     """1 over the rank of the first relevant passage, by parts and share kept."""
 
-    def of(scores: pd.Series) -> float:
+    def of(scores: Column) -> float:
         order = scores.sort_values(ascending=False, kind="stable").index
         relevant = passages.loc[order, "is_relevant"].to_numpy()
         return 1 / (1 + relevant.argmax()) if relevant.any() else 0.0
@@ -117,7 +117,7 @@ def _reciprocal_ranks(passages: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _kept(reciprocal: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _kept(reciprocal: Frame, seed: int) -> Frame:
     rows = []
     for (parts, share), some in reciprocal.groupby(["parts", "share"]):
         values = some["rr"].to_numpy()
@@ -135,7 +135,7 @@ def _kept(reciprocal: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _by_rank(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _by_rank(passages: Frame, seed: int) -> Frame:
     """The mean over queries at each rank."""
     rows = []
     for tokens in ("important", "all_tokens", "mean_position"):
@@ -157,16 +157,17 @@ def _by_rank(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _correlation(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _correlation(passages: Frame, seed: int) -> Frame:
     """Spearman's correlation of rank with the mean at that rank; queries are drawn again."""
     draw = np.random.default_rng(seed)
     rows = []
     for tokens in ("important", "all_tokens", "mean_position"):
         table = passages.pivot(index="qid", columns="rank", values=tokens)
 
-        def correlation(some: pd.DataFrame) -> float:
+        def correlation(some: Frame) -> float:
             means = some.mean()
-            return float(spearmanr(means.index, means).statistic)
+            found: Any = spearmanr(means.index, means)
+            return float(found.statistic)
 
         again = [
             correlation(table.iloc[draw.integers(len(table), size=len(table))]) for _ in range(500)

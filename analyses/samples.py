@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from crosslens import Collection, NotMeasurable, Pairs
 from crosslens.effectiveness import relevant_from
+from crosslens.frames import Frame, pd
 
 from .running import Given
 
@@ -50,7 +50,7 @@ def relevant_pairs(texts: Collection, n: int, seed: int) -> RelevantPairs:
     return RelevantPairs(tuple(chosen), tuple(draw.choice(good[qid]) for qid in chosen))
 
 
-def ranked(given: Given, n: int, depth: int) -> pd.DataFrame:
+def ranked(given: Given, n: int, depth: int) -> Frame:
     """The candidates of `n` queries with a relevant one, in the order of the model.
 
     Columns: qid, docid, rank (from 1 to `depth`), score and is_relevant.
@@ -73,7 +73,7 @@ def ranked(given: Given, n: int, depth: int) -> pd.DataFrame:
     random.Random(given.seed).shuffle(qids)
     chosen = qids[:n]
 
-    def one(qid: str) -> pd.DataFrame:
+    def one(qid: str) -> Frame:
         docids = texts.candidates[qid]
         scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
         order = np.argsort(-scores.double().numpy(force=True), kind="stable")[:depth]
@@ -94,7 +94,7 @@ def ranked(given: Given, n: int, depth: int) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def pairs_of(given: Given, rows: pd.DataFrame) -> Pairs:
+def pairs_of(given: Given, rows: Frame) -> Pairs:
     """The pairs of a ranking's rows, as the model reads them."""
     texts = given.texts
     return given.model.pairs(

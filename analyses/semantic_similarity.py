@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from crosslens import NotMeasurable
+from crosslens.frames import Frame, pd
 from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
@@ -29,8 +29,8 @@ class Options(NamedTuple):
 class Answer:
     """By query; and the comparison."""
 
-    queries: pd.DataFrame  # qid, model, bm25: cosines with the query
-    similarity: pd.DataFrame  # encoder, model, bm25, difference, low, high, p, n
+    queries: Frame  # qid, model, bm25: cosines with the query
+    similarity: Frame  # encoder, model, bm25, difference, low, high, p, n
 
 
 def analyse(given: Given) -> Answer:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import pandas as pd
 from ir_measures import P, R, RR, ScoredDoc
 
 from crosslens import NotMeasurable, Run
 from crosslens.corpora import ORDERS, sentences
 from crosslens.effectiveness import evaluate, relevant_from
+from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given, main
@@ -29,9 +29,9 @@ class Options(NamedTuple):
 class Answer:
     """By query; the probability of relevance; the effectiveness of each order."""
 
-    passages: pd.DataFrame  # qid, docid, is_relevant, sentences, original and each order
-    probability: pd.DataFrame  # order, p (of relevant passages), low, high, n
-    rankings: pd.DataFrame  # order, measure, mean, low, high, difference, p, n
+    passages: Frame  # qid, docid, is_relevant, sentences, original and each order
+    probability: Frame  # order, p (of relevant passages), low, high, n
+    rankings: Frame  # order, measure, mean, low, high, difference, p, n
 
 
 def analyse(given: Given) -> Answer:
@@ -50,7 +50,7 @@ def analyse(given: Given) -> Answer:
     found = []
     for done, qid in enumerate(qids, start=1):
 
-        def compute(qid: str = qid) -> pd.DataFrame:
+        def compute(qid: str = qid) -> Frame:
             docids = texts.candidates[qid][: given.options.depth]
             documents = [texts.documents[docid] for docid in docids]
             labels = texts.labels[qid]
@@ -78,7 +78,7 @@ def _scores(given: Given, qid: str, documents: list[str]) -> np.ndarray:
     return given.model.score(given.texts.queries[qid], documents).double().numpy(force=True)
 
 
-def _probability(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _probability(passages: Frame, seed: int) -> Frame:
     """The sigmoid of the score of relevant passages, on average."""
     good = passages[passages["is_relevant"]]
     if good.empty:
@@ -91,7 +91,7 @@ def _probability(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
     )
 
 
-def _rankings(given: Given, passages: pd.DataFrame) -> pd.DataFrame:
+def _rankings(given: Given, passages: Frame) -> Frame:
     """The measures of the paper for each order, and their paired difference from the original."""
     texts, seed = given.texts, given.seed
     level = relevant_from(texts.qrels)

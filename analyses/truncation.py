@@ -9,9 +9,8 @@ Jiang et al. (2021), section 4.3, Table 2.
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
-import pandas as pd
-
 from crosslens import NotMeasurable
+from crosslens.frames import Column, Frame, pd
 from crosslens.stats import bootstrap_interval
 from crosslens.words import passed_information, random_attribution, truncation
 
@@ -31,8 +30,8 @@ class Options(NamedTuple):
 class Answer:
     """By query, and on average."""
 
-    queries: pd.DataFrame  # qid, order, parts, removable, of, share
-    removable: pd.DataFrame  # order, parts, tokens, share, each with low and high; n
+    queries: Frame  # qid, order, parts, removable, of, share
+    removable: Frame  # order, parts, tokens, share, each with low and high; n
 
 
 def analyse(given: Given) -> Answer:
@@ -51,7 +50,7 @@ def analyse(given: Given) -> Answer:
     found = []
     for done, (_, row) in enumerate(first.iterrows(), start=1):
 
-        def compute(row: pd.Series = row) -> pd.DataFrame:
+        def compute(row: Column = row) -> Frame:
             pairs = pairs_of(given, row.to_frame().T)
             rival = second[row["qid"]]
             orders = {
@@ -92,7 +91,7 @@ def analyse(given: Given) -> Answer:
     return Answer(queries, _means(queries, given.seed))
 
 
-def _means(queries: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _means(queries: Frame, seed: int) -> Frame:
     rows = []
     for (order, parts), some in queries.groupby(["order", "parts"]):
         both = some[["removable", "share"]].to_numpy(dtype=float).T

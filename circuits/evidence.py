@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Final
 
-import pandas as pd
 import torch
 
 from crosslens import (
@@ -26,6 +25,7 @@ from crosslens import (
 )
 from crosslens.attribution import Chain, smallest_contrast
 from crosslens.contrasts import AXIOMS, LISTED, Neighbours, Shortened
+from crosslens.frames import Column, Frame, pd
 from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 from crosslens.surrogate import (
     BestColumn,
@@ -67,9 +67,7 @@ class Evidence:
     watch: Watch = lambda step, done, total: None
     left_out: Mapping[str, str] = field(default_factory=dict)  # unreadable texts, and why
     _levels: dict[str, tuple[Contrast, ...]] = field(default_factory=dict, init=False, repr=False)
-    _changes: dict[tuple[str, int], pd.DataFrame] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _changes: dict[tuple[str, int], Frame] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -132,7 +130,7 @@ class Evidence:
             self._levels[signal] = AXIOMS[signal].build(self._axioms(signal), self.scored)
         return self._levels[signal]
 
-    def changes(self, signal: str, level: int = 0) -> pd.DataFrame:
+    def changes(self, signal: str, level: int = 0) -> Frame:
         """What `scores.changes` gives for a level of a signal, with the signal's name."""
         if (signal, level) not in self._changes:
             table = changes(self.model, self.levels(signal)[level])
@@ -178,7 +176,7 @@ class Evidence:
 
     # --- whether there is anything to explain ----------------------------------------------
 
-    def reaction(self, signal: str) -> pd.Series:
+    def reaction(self, signal: str) -> Column:
         """The row of `reactions` for a signal.
 
         Raises:
@@ -236,7 +234,7 @@ class Evidence:
         return observe_candidates(self.model, some, self.model.heads(), progress=progress)
 
     @cached_property
-    def formulas(self) -> pd.DataFrame:
+    def formulas(self) -> Frame:
         """How well a BM25-like formula of the matching heads predicts the score, beside controls.
 
         Raises:

@@ -11,8 +11,8 @@ depends on a signal and the control alone, never on which other signals were mea
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
+from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval, paired_test
 
 from .thresholds import QUERIES, REACTION_LEVEL, ROUNDING, SPREAD
@@ -28,7 +28,7 @@ RULE: Final = (
 )
 
 
-def reactions(pairs: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def reactions(pairs: Frame, *, seed: int = 0) -> Frame:
     """One row per signal: its mean change of score beside the control's, and whether it reacts.
 
     `pairs` has a row per pair with signal, qid, base and change. Pairs of one query are not
@@ -45,7 +45,7 @@ def reactions(pairs: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reaction(own: pd.DataFrame, control: pd.DataFrame, *, seed: int = 0) -> dict[str, object]:
+def reaction(own: Frame, control: Frame, *, seed: int = 0) -> dict[str, object]:
     """The row of one signal, from its own pairs and those of the control."""
     mine, random = (each.groupby("qid")["change"].mean() for each in (own, control))
     shared = mine.index.intersection(random.index)

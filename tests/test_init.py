@@ -51,7 +51,9 @@ def test_importing_is_light_and_leaves_global_state_alone():
 def test_every_public_name_is_listed_once_and_resolves():
     stub = ast.parse(Path(crosslens.__file__).with_suffix(".pyi").read_text())
     listed = [alias.name for line in stub.body for alias in line.names]
-    assert len(listed) == len(set(listed)) and len(listed) <= 64, "more than a head can hold"
+    assert len(listed) == len(set(listed))
+    own = [name for name in listed if not ismodule(getattr(crosslens, name))]
+    assert len(own) <= 60, "more than a head can hold"
     assert set(crosslens.__all__) == set(listed)
     homes = [crosslens, *NAMESPACES]
     names = [name for home in homes for name in home.__all__]

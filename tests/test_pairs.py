@@ -1,5 +1,7 @@
 """Pairs: nothing about a token gets lost on the way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,3 +98,25 @@ def test_groups_of_like_length_hold_every_pair_once_and_little_padding(model):
             assert width == lengths.max() <= 1.15 * lengths.min()
             assert at_once is None or len(rows) <= at_once
     assert len(pairs.like_lengths()) < len(documents)
+
+
+def test_tokens_that_are_left_keep_their_own_and_move_up(pairs) -> None:
+    document = pairs.where("document")
+    gone = document & (document.cumsum(dim=1) == 2)
+    left = pairs.only(~gone)
+    assert (left.lengths == pairs.lengths - 1).all()
+    for i, length in enumerate(left.lengths.tolist()):
+        kept = (pairs.attended & ~gone)[i].nonzero().flatten()
+        for name in ("token", "segment", "token_type", "word", "span"):
+            ours, theirs = getattr(left, name)[i, :length], getattr(pairs, name)[i, kept]
+            assert torch.equal(ours, theirs), name
+    assert torch.equal(left.scored, pairs.scored)
+    with pytest.raises(ValueError, match="the scored row would go"):
+        pairs.only(document)
+
+
+def test_the_scored_row_moves_with_its_token(pairs) -> None:
+    moved = replace(pairs, scored=pairs.scored + 3)
+    first = torch.zeros_like(pairs.attended)
+    first[:, 1] = True
+    assert torch.equal(moved.only(~first).scored, pairs.scored + 2)

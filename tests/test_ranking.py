@@ -81,7 +81,7 @@ def test_an_id_that_a_run_cannot_hold_is_refused(tmp_path: Path) -> None:
     ("line", "error"),
     [
         ("q Q0 d 1 0.5", r"run.txt:2: found 5 fields, expected 6"),
-        ("q Q0 d 1 high tag", r"run.txt:2: found the score 'high', expected a number"),
+        ("q Q0 d 1 high tag", r"run.txt:2: found the score 'high', expected a finite number"),
     ],
 )
 def test_a_broken_run_is_named_with_its_line(tmp_path: Path, line: str, error: str) -> None:

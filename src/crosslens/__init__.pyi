@@ -33,8 +33,10 @@ from .contrasts.axioms import Axioms as Axioms
 from .contrasts.contrast import Contrast as Contrast, contrast as contrast
 from .corpora.collection import Collection as Collection
 from .corpora.reading import collection as collection
-from .discovery.methods import discover as discover
+from .discovery.methods import discover as discover, methods_for as methods_for
+from .effectiveness import compare as compare, evaluate as evaluate
 from .engine.sweep import sweep as sweep
+from .faithfulness.files import SavedCircuit as SavedCircuit
 from .findings import Findings as Findings
 from .hooks import (
     Cache as Cache,
@@ -46,12 +48,16 @@ from .interventions.mask import attention_mask as attention_mask, token_mask as 
 from .interventions.noise import noise as noise
 from .interventions.patch import patch as patch
 from .interventions.path import direct_path as direct_path, path as path
+from .model.activation_cache import PairCache as PairCache
+from .model.config import Config as Config
 from .model.encoder import CrossEncoder as CrossEncoder
 from .model.load import load as load
 from .not_measurable import NotMeasurable as NotMeasurable
 from .pairs import Pairs as Pairs, Segment as Segment
 from .planted import plant as plant
 from .ranking import rerank as rerank, Run as Run
+from .signals.bm25 import Bm25Index as Bm25Index
+from .signals.frequency import tokenize as tokenize
 from .sites import (
     head as head,
     heads as heads,

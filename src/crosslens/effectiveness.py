@@ -17,7 +17,7 @@ from .stats import bootstrap_interval, paired_test
 LARGEST_EXPONENT = 30  # 2^31 no longer fits trec_eval's gains
 LARGEST_LABEL = 1_000  # trec_eval reserves memory for every label up to the largest
 
-__all__ = ["agreement", "compare", "evaluate", "relevant_from", "standard_measures"]
+__all__ = ["agreement", "relevant_from", "standard_measures"]
 
 
 def relevant_from(qrels: Iterable[Qrel]) -> int:

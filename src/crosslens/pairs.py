@@ -147,6 +147,33 @@ class Pairs:
             groups[-1].append(pair)
         return [(lengths[group[-1]], group) for group in groups]
 
+    def only(self, kept: Bool[Tensor, "pair pos"]) -> "Pairs":
+        """The pairs with these of their tokens alone; what stands behind a gap moves up.
+
+        Texts, words and spans stay those of the whole pair, so that every token that is left
+        still knows where it came from.
+
+        Raises:
+            ValueError: the row that is scored would go.
+        """
+        kept = kept & self.attended
+        rows = torch.arange(len(self), device=self.device)
+        if not kept[rows, self.scored].all():
+            raise ValueError("the scored row would go: nothing could be scored")
+        order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
+        n = kept.sum(dim=1)
+        beyond = torch.arange(order.shape[1], device=self.device)[None] >= n[:, None]
+
+        def moved(values: Tensor) -> Tensor:
+            index = order if values.dim() == 2 else order[:, :, None].expand_as(values)
+            return values.gather(1, index)
+
+        changed = {name: moved(value) for name, value in self._tensors() if value.dim() > 1}
+        changed["segment"] = changed["segment"].masked_fill(beyond, int(Segment.PAD))
+        changed["word"] = changed["word"].masked_fill(beyond, NOT_A_WORD)
+        changed["scored"] = kept.long().cumsum(dim=1)[rows, self.scored] - 1
+        return replace(self, **changed).take(range(len(self)))
+
     def repeat(self, times: int) -> "Pairs":
         """All pairs `times` over: the rows of cell after cell of a sweep."""
         changed = {

@@ -1,7 +1,6 @@
 """Rankings: candidates ordered by a score, saved and read as TREC runs."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,12 @@ from ir_measures import ScoredDoc
 
 from .corpora.collection import Collection
 from .corpora.files import lines
+from .corpora.trec import scored as run_line
 from .writing import write_whole
 
 
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-
 # the scores of some documents, as texts, for a query
-Score = Callable[[str, Sequence[str]], Sequence[float]]
+Score = Callable[[str, Sequence[str]], Iterable[float]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,19 +125,9 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         scored = []
         name = "crosslens"
         for line in lines(Path(path)):
-            found = line.text.split()
-            if len(found) == 3 and found[2].isascii() and found[2].isdigit():
-                scored.append(ScoredDoc(found[0], found[1], -float(found[2])))
-                continue
-            if len(found) != 6:
-                line.refuse(
-                    f"found {len(found)} fields, expected 6 (qid Q0 docid rank score tag) or 3 "
-                    "(qid docid rank)"
-                )
-            if not NUMBER.fullmatch(found[4]):
-                line.refuse(f"found the score {found[4]!r}, expected a number")
-            scored.append(ScoredDoc(found[0], found[2], float(found[4])))
-            name = found[5]
+            qid, docid, score, tag = run_line(line)
+            scored.append(ScoredDoc(qid, docid, score))
+            name = tag or name
         return cls.of(scored, name)
 
 

@@ -197,7 +197,8 @@ def test_a_beir_folder_without_queries_says_what_it_holds(folder: Folder) -> Non
         ({"qrels": "q1 0 d7 1\nq1 0 d8 1\nq1 0 d9 1\n"}, r"qrels.txt:1: document 'd7' .*2 more"),
         ({"candidates.tsv": "q1\n"}, r"candidates.tsv:1: found 1 tab-separated"),
         ({"candidates.tsv": "q1\td9\n"}, r"candidates.tsv:1: document 'd9' is not among"),
-        ({"run.txt": "q1 d1 1\n"}, r"run.txt:1: found 3 fields, expected 6: qid Q0 docid rank"),
+        ({"run.txt": "q1 d1 1 2\n"}, r"run.txt:1: found 4 fields, expected 6 \(qid Q0 docid rank"),
+        ({"run.txt": "q1 Q0 d1 1 inf x\n"}, r"run.txt:1: found the score 'inf', expected a finite"),
         ({"qrels.tsv": QRELS}, r"several files for one purpose: qrels.tsv, qrels.txt; keep one"),
     ],
 )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from ir_measures import Qrel
 from tokenizers import models, normalizers, pre_tokenizers, processors, Tokenizer
 from transformers import BertConfig, BertModel
 
-from crosslens.default.training.collection import Collection
+from crosslens.corpora.collection import Collection
 
 
 ANIMALS = "horse zebra otter heron gecko llama moose raven trout camel finch koala".split()
@@ -25,16 +26,16 @@ def collections() -> dict[str, Collection]:
     """Three collections that share one simple truth: the answer names the animal asked for."""
     made = {}
     for name, n in (("trec-dl-2020", 12), ("wikiqa", 12), ("trec-dl-2019", 2)):
-        queries, documents, grades = {}, {}, {}
+        queries, documents, candidates, qrels = {}, {}, {}, []
         for i in range(n):
             qid, asked = f"{name}-{i}", ANIMALS[i]
             queries[qid] = f"where does the {asked} live {name}"
             others = [ANIMALS[(i + k) % 12] for k in range(1, 6)]
             mine = {f"{qid}-{a}": f"{say(a, PLACES[i % 10])} {name}" for a in (asked, *others)}
             documents |= mine
-            grades[qid] = {docid: 3 * docid.endswith(asked) for docid in mine}
-        candidates = {qid: list(of_query) for qid, of_query in grades.items()}
-        made[name] = Collection(name, queries, documents, grades, candidates)
+            candidates[qid] = tuple(mine)
+            qrels += [Qrel(qid, docid, 3 * docid.endswith(asked)) for docid in mine]
+        made[name] = Collection(name, queries, documents, tuple(qrels), candidates)
     return made
 
 

@@ -121,3 +121,25 @@ def test_a_score_that_is_nan_was_not_measured(saved):
     file["edges"]["m1->m2"]["score"] = float("nan")
     path.write_text(json.dumps(file))
     assert edge("m1->m2") not in SavedCircuit.load(path).effects
+
+
+@pytest.mark.parametrize("score", [float("inf"), float("-inf"), 10**400])
+def test_a_score_that_is_infinite_is_refused_with_its_name(saved, score):
+    effects, circuit, path = saved
+    content = json.loads(path.read_text())
+    name = next(iter(content["edges"]))
+    content["edges"][name]["score"] = score
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"edges.*{name}.*finite"):
+        SavedCircuit.load(path)
+    with pytest.raises(ValueError, match="m1->logits.*finite"):
+        SavedCircuit(2, 2, 8, frozenset(), {edge("m1->logits"): float("inf")})
+
+
+def test_a_size_that_the_file_cannot_hold_is_refused_before_the_graph_is_built(saved):
+    path = saved[2]
+    content = json.loads(path.read_text())
+    content["cfg"]["n_heads"] = 10**6
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="1000000 heads.*too small"):
+        SavedCircuit.load(path)

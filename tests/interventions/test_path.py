@@ -40,7 +40,7 @@ def walk(
         x = x + thought if pre_norm else block.norm2(x + thought)
     if model.final_norm is not None:
         x = model.final_norm(x)
-    return model.relevance(model.head(x, pairs.attended)), read
+    return model.relevance(model.head(x, pairs.attended, pairs.scored)), read
 
 
 def told(model: CrossEncoder, read: list[Tensor], layer: int, h: int, what: str) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from tiny import tiny
 from transformer_lens import ActivationCache
 
-from crosslens import CrossEncoder, head, Hook, Hooked, load, neuron, Site
+from crosslens import Config, CrossEncoder, head, Hook, Hooked, load, neuron, PairCache, Site
 
 
 Z = "blocks.1.attn.hook_z"
@@ -306,3 +306,9 @@ def test_a_model_that_reads_cls_needs_no_other_row_at_the_end(any_model):
         if any_model.reads_cls:
             alone = any_model.suffix(pairs, any_model.cfg.n_layers, cache[last][:, :1])
             torch.testing.assert_close(alone, scores)
+
+
+def test_a_model_says_its_shape_and_gives_a_cache_by_public_names(model, pairs):
+    assert isinstance(model.cfg, Config) and model.cfg.n_layers == len(model.blocks)
+    _, cache = model.run_with_cache(pairs)
+    assert isinstance(cache, PairCache) and cache["z", 0].shape[0] == len(pairs)

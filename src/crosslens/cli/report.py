@@ -76,7 +76,8 @@ def report(
             say=say,
         ) as run:
             assert run.model is not None
-            measure(question, run.model, *run.collections, run.findings, run.watch)
+            (texts,) = run.collections
+            measure(question, run.model, texts, run.findings, run.watch)
         path = run.findings.text("report.html", page(run.findings))
         if quiet:
             show_path(path)

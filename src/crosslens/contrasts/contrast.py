@@ -65,6 +65,9 @@ class Contrast:
     minimal: tuple[Minimal, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Contrast({self.signal}: {len(self.base)} pairs)"
+
     def __post_init__(self) -> None:
         base, more = self.base, self.more
         if base.token.shape != more.token.shape or len(self.minimal) != len(base):

@@ -9,7 +9,9 @@
 Any of them may be gzipped (`.gz`), and may begin with a row of column names.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ from .records import Candidate, Judgement, Text
 QUERIES: Final = ("queries.tsv", "queries.tsv.gz")
 DOCUMENTS: Final = ("docs.tsv", "docs.tsv.gz", "collection.tsv", "collection.tsv.gz")
 QRELS: Final = ("qrels*.txt", "qrels*.tsv", "qrels*.gz")
+NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 IDS: Final = frozenset(
     "id _id qid query_id query-id queryid docid doc_id doc-id document_id did pid passage_id "
     "corpus-id corpus_id corpusid".split()
@@ -115,18 +118,38 @@ def judged(path: Path) -> Iterator[Judgement]:
         yield Judgement(line, qid, docid, label)
 
 
+def scored(line: Line) -> tuple[str, str, float, str]:
+    """A line of a run: query, document, score and tag.
+
+    TREC has six columns. Runs of MS MARCO have three, without a score: it is then minus the rank,
+    and the tag is empty.
+    """
+    found = line.text.split()
+    if len(found) == 3 and found[2].isascii() and found[2].isdigit():
+        return found[0], found[1], -float(found[2]), ""
+    if len(found) != 6:
+        line.refuse(
+            f"found {len(found)} fields, expected 6 (qid Q0 docid rank score tag) or 3 (qid docid "
+            "rank)"
+        )
+    qid, _, docid, _, score, tag = found
+    if not NUMBER.fullmatch(score) or not math.isfinite(float(score)):
+        line.refuse(f"found the score {score!r}, expected a finite number")
+    return qid, docid, float(score), tag
+
+
 def listed(path: Path) -> Iterator[Candidate]:
     """The candidates a file lists: a TREC run, or a table of qid and docid."""
     is_run = path.name.startswith("run")
     for line in without_header(lines(path), PAIR_COLUMNS):
         if is_run:
-            qid, _, docid, *_ = fields_of(line, 6, "qid Q0 docid rank score tag")
+            qid, docid, *_ = scored(line)
         else:
             qid, docid, *_ = line.columns(2, None, "at least 2: qid and docid")
         yield Candidate(line, qid, docid)
 
 
-def without_header(read: Iterable[Line], names: Set[str]) -> Iterator[Line]:
+def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line]:
     """The lines but a first one whose fields are all names of columns."""
     for line in read:
         fields = [each.strip().strip('"#').lower() for each in line.text.split()]

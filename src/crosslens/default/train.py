@@ -17,10 +17,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
+from ..corpora.collection import Collection
 from .training.card import write_card
-from .training.collection import Collection, read
+from .training.collection import part, read
 from .training.diet import Plan
-from .training.effectiveness import ndcg, rerank
+from .training.effectiveness import ndcg, ranked
 from .training.export import export, note_hashes
 from .training.heldout import is_development, TESTS
 from .training.history import History
@@ -89,15 +90,15 @@ def train(
     tokenizer = pruned(full, collections, frequencies, choices.pieces, out / "tokenizer.json")
     pools = build(collections, BiEncoder.load(backbone), choices.seed, out / "pools")
     development = {
-        name: part
-        for name, collection in collections.items()
-        if (part := collection.only(lambda qid, n=name: is_development(n, qid))).queries
+        name: held_out
+        for name, whole in collections.items()
+        if (held_out := part(whole, query=lambda qid, n=name: is_development(n, qid)))
     }
 
     def each_epoch(number: int, model: BertForSequenceClassification) -> None:
         figures = {
-            name: ndcg(rerank(model, tokenizer, part), part.grades)
-            for name, part in development.items()
+            name: ndcg(ranked(model, tokenizer, held_out), held_out)
+            for name, held_out in development.items()
         }
         LOG.info("epoch %d: %s", number, ", ".join(f"{n} {v:.4f}" for n, v in figures.items()))
         if History(out / "history.jsonl").add(number, figures):

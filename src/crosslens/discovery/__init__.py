@@ -2,13 +2,12 @@
 
 from .cost import forward_passes
 from .looks import attention_to_matches, written_of_matches
-from .methods import Discovery as Discovery, Method, methods_for
+from .methods import Discovery as Discovery, Method, methods_for as methods_for
 
 
 __all__ = [
     "attention_to_matches",
     "forward_passes",
     "Method",
-    "methods_for",
     "written_of_matches",
 ]

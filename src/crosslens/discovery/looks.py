@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
+from ..engine.batches import batches_by_length
 from ..engine.gradients import graphs_at_once, slopes
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
@@ -108,8 +109,8 @@ def _per_match(
 ) -> Float[Tensor, "layer head"]:
     """The sum of what `look` sees in some pairs at a time, per query token that has a copy."""
     parts, n_matched = [], 0
-    for rows in pairs.lengths.argsort().split(AT_ONCE):
-        some = pairs.take(rows.tolist())
+    for rows in batches_by_length(pairs, AT_ONCE):
+        some = pairs.take(rows)
         matches = copies(some)
         n_matched += int(matches.any(dim=-1).sum())
         parts.append(look(some, matches))
@@ -154,8 +155,8 @@ def activation_difference(
     """How far each unit lies apart on the two sides: the mean norm of the difference."""
     sites = list(dict.fromkeys(unit.site for unit in units))
     total = torch.zeros(len(units))
-    for rows in contrast.base.lengths.argsort().split(AT_ONCE):
-        pairs, more = contrast.base.take(rows.tolist()), contrast.more.take(rows.tolist())
+    for rows in batches_by_length(contrast.base, AT_ONCE):
+        pairs, more = contrast.base.take(rows), contrast.more.take(rows)
         sides: list[Cache] = []
         for side in (pairs, more):
             with model.record(*sites) as cache:
@@ -175,8 +176,8 @@ def gradient_times_activation(
     sites = list(dict.fromkeys(unit.site for unit in units))
     total = torch.zeros(len(units))
     at_once = graphs_at_once(model, contrast.more, AT_ONCE, None)
-    for rows in contrast.more.lengths.argsort().split(at_once):
-        pairs = contrast.more.take(rows.tolist())
+    for rows in batches_by_length(contrast.more, at_once):
+        pairs = contrast.more.take(rows)
         run = slopes(model, pairs, sites)
         for i, unit in enumerate(units):
             product = run.value[unit].detach() * run.slope[unit.site][unit.index]

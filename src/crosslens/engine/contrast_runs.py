@@ -22,6 +22,7 @@ from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import Site, Unit
+from .batches import require_one
 from .resume_points import needed
 
 
@@ -42,8 +43,7 @@ class Sides:
         self, model: Hooked, contrast: Contrast, units: Sequence[Unit], *, at_once: int, room: int
     ) -> None:
         """`at_once` pairs are one bundle; up to `room` bytes are kept, `taken` so far."""
-        if at_once < 1:
-            raise ValueError(f"at_once={at_once}: take one pair at least")
+        require_one(at_once)
         self.model, self.contrast = model, contrast
         self.room, self.taken = room, 0
         self.sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)

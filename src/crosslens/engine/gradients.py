@@ -17,6 +17,7 @@ from torch import Tensor
 from ..hooks import Cache, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site
+from .batches import require_one
 from .memory import budget_on, Footprint, hold_pages
 
 
@@ -107,8 +108,7 @@ def graphs_at_once(
         ValueError: no pair is wanted at once.
         MemoryError: the graph of one pair does not fit.
     """
-    if at_once < 1:
-        raise ValueError(f"at_once={at_once}: take one pair at least")
+    require_one(at_once)
     size = Footprint.of(model, pairs)
     budget = budget_on(size.device, memory_budget)
     hold_pages(size.device)

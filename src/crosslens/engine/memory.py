@@ -13,6 +13,7 @@ from torch import Tensor
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
+from .batches import require_one
 
 
 # A processor works best on batches that stay in its caches; measured on two AVX2 cores.
@@ -108,6 +109,19 @@ class Footprint:
         """
         liked = TOKENS_PER_BATCH.get(self.device.type, 60_000) // self.tokens
         return min(max(1, liked), budget // each)
+
+    def fit(self, at_once: int, budget: int, *, each: int, what: str) -> int:
+        """How many pairs of `each` bytes, up to `at_once`, fit the budget.
+
+        Raises:
+            ValueError: `at_once` is below 1.
+            MemoryError: not one pair fits; `what` names the work.
+        """
+        require_one(at_once)
+        found = min(at_once, budget // each)
+        if found < 1:
+            raise self.refuse(each, budget, what)
+        return found
 
     def refuse(self, needed: int, budget: int, what: str) -> MemoryError:
         """The error when not even the least fits."""

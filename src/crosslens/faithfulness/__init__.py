@@ -3,7 +3,7 @@
 from .completeness import Completeness as Completeness, completeness
 from .curve import Curve as Curve, curve
 from .edges import keep_edges
-from .files import SavedCircuit
+from .files import SavedCircuit as SavedCircuit
 from .graph import Graph, nodes_of
 from .growing import connected, growing, ranked, sizes
 from .in_ranking import rerank_alone, Reranked as Reranked
@@ -27,6 +27,5 @@ __all__ = [
     "nodes_of",
     "ranked",
     "rerank_alone",
-    "SavedCircuit",
     "sizes",
 ]

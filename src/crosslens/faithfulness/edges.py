@@ -77,9 +77,7 @@ def keep_edges(
     streams = len(graph.senders) + 3 * (3 * graph.n_heads + 1)
     each = size.of_sites([site for name in HELD for site in model.sites(name)])
     each += size.block + streams * size.of_sites([Site("full_embed")])
-    at_once = min(at_once, budget // each)
-    if at_once < 1:
-        raise size.refuse(each, budget, "the edges of one pair")
+    at_once = size.fit(at_once, budget, each=each, what="the edges of one pair")
 
     hold_pages(size.device)
     kept: list[torch.Tensor] = []

@@ -45,9 +45,11 @@ class SavedCircuit:
         for each in (*self.edges, *self.effects):
             if each not in known:
                 raise ValueError(f"{size} has no edge {written(each)}")
+            require_finite(each, self.effects.get(each))
         for unit in (*self.nodes, *self.node_effects):
             if unit not in senders:
                 raise ValueError(f"{size} has no node {written(unit)}")
+            require_finite(unit, self.node_effects.get(unit))
 
     @classmethod
     def of(
@@ -111,6 +113,7 @@ class SavedCircuit:
                 "parallel_attn_mlp",
                 "false: the MLPs of these models read what the heads beside them write",
             )
+        file.require_size(n_layers, n_heads)
         graph = Graph.sized(n_layers, n_heads)
         nodes = file.entries("nodes", (*graph.senders, LOGITS))
         edges = file.entries("edges", graph.edges)
@@ -127,6 +130,16 @@ class SavedCircuit:
             frozenset(part for part, entry in nodes.items() if entry["in_graph"]),
             file.effects("nodes", nodes),
         )
+
+
+def require_finite(part: Part, effect: float | None) -> None:
+    """Refuse an effect that JSON cannot hold.
+
+    Raises:
+        ValueError: names the part whose effect is infinite or nan.
+    """
+    if effect is not None and not math.isfinite(effect):
+        raise ValueError(f"the effect of {written(part)} is {effect}, expected a finite number")
 
 
 Known = TypeVar("Known", bound=Part)
@@ -163,6 +176,18 @@ class Saved:
             raise self.wrong("cfg", name, "a number of at least 1")
         return found
 
+    def require_size(self, n_layers: int, n_heads: int) -> None:
+        """Refuse a model with more edges than the file has bytes, before its graph is built.
+
+        Counted are the edges into q, k and v, from the input and every earlier head and MLP.
+        """
+        senders = n_layers + (n_heads + 1) * n_layers * (n_layers - 1) // 2
+        if (n_edges := 3 * n_heads * senders) > self.path.stat().st_size:
+            raise ValueError(
+                f"{self.path}: cfg gives {n_layers} layers of {n_heads} heads, which have at least "
+                f"{n_edges} edges; the file is too small to list them"
+            )
+
     def entries(self, section: str, known: Iterable[Known]) -> dict[Known, Mapping[str, Any]]:
         """The entry of every part of the model; of none that it does not have."""
         found, part_of = self.section(section), {written(part): part for part in known}
@@ -189,9 +214,15 @@ class Saved:
                 continue
             if type(value) not in (int, float):
                 raise self.wrong(section, written(part), 'a number as "score"')
+            try:
+                value = float(value)
+            except OverflowError:  # a whole number of more digits than a float holds
+                value = math.inf
             if math.isnan(value):  # EAP-IG's mark of what was not measured
                 continue
-            found[part] = float(value)
+            if math.isinf(value):
+                raise self.wrong(section, written(part), 'a finite number as "score"')
+            found[part] = value
         return found
 
     def wrong(self, section: str, name: str, expected: str) -> ValueError:

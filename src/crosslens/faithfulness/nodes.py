@@ -66,9 +66,8 @@ def keep_nodes(
     budget = budget_on(size.device, memory_budget)
     # the other side, the stream when nothing is kept, and as much again for the sweep's own
     each = size.of_sites([s for name in ("z", "mlp_out", "resid_pre") for s in model.sites(name)])
-    at_once = min(at_once, budget // (2 * each + size.block))
-    if at_once < 1:
-        raise size.refuse(2 * each + size.block, budget, "keeping a circuit in one pair")
+    needed = 2 * each + size.block
+    at_once = size.fit(at_once, budget, each=needed, what="keeping a circuit in one pair")
 
     distinct = list(dict.fromkeys(listed))
     found: list[torch.Tensor] = []

@@ -8,6 +8,7 @@ their middle, so they are refused, and the error names what to use.
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+import torch
 from transformer_lens.ActivationCache import ActivationCache
 
 
@@ -76,7 +77,7 @@ class PairCache(ActivationCache):
         if incl_remainder:
             self.decompose_resid()
         if apply_ln:
-            self.apply_ln_to_stack()
+            self.apply_ln_to_stack(torch.empty(0))
         return super().stack_head_results(
             -1 if layer is None else layer, return_labels, pos_slice=pos_slice
         )

@@ -178,7 +178,8 @@ def transformer_options(files: CheckpointFiles, is_modular: bool) -> tuple[int |
     """The longest pair and the truncation that sentence_bert_config.json declares."""
     file = next((f for f in TRANSFORMER_FILES if files.json(f)), TRANSFORMER_FILES[0])
     where = f"{files.name}/{file}"
-    options = {OLD_NAMES.get(key, key): value for key, value in files.json(file).items()}
+    read: dict[str, Any] = files.json(file)
+    options = {OLD_NAMES.get(key, key): value for key, value in read.items()}
     task = options.pop("transformer_task", "feature-extraction")
     wanted = "feature-extraction" if is_modular else "sequence-classification"
     if "modality_config" not in options and not is_modular and task == "feature-extraction":

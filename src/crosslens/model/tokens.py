@@ -80,12 +80,13 @@ class PairTokenizer:
         Raises:
             ValueError: it has none.
         """
-        if self.tokenizer.pad_token_id is None:
+        pad: Any = self.tokenizer.pad_token_id
+        if pad is None:
             raise ValueError(
                 f"{type(self.tokenizer).__name__} has no padding token; set "
                 "tokenizer.pad_token, or name the token that stands for no word"
             )
-        return self.tokenizer.pad_token_id
+        return int(pad)
 
     def _check_embedded(self, pairs: Pairs) -> None:
         """Refuse a token that the model has no embedding for."""

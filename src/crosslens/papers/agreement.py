@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
-
+from ..frames import Frame, pd
 from .paper import Finding, Quantity
 
 
@@ -38,7 +37,7 @@ class Agreement:
     sentence: str
 
 
-def judged(finding: Finding, table: str, tables: Mapping[str, pd.DataFrame]) -> Agreement:
+def judged(finding: Finding, table: str, tables: Mapping[str, Frame]) -> Agreement:
     """Whether a finding holds for what was measured.
 
     It agrees where the interval of one side lies clear of the other; where it points the same way
@@ -69,7 +68,7 @@ def judged(finding: Finding, table: str, tables: Mapping[str, pd.DataFrame]) -> 
     )
 
 
-def selected(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def selected(table: Frame, where: Mapping[str, Any]) -> Frame:
     """The rows that `where` names; places among the layers are counted in the table itself."""
     for column, value in where.items():
         if column not in table:
@@ -86,7 +85,7 @@ def selected(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     return table
 
 
-def _read(quantity: Quantity, table: str, tables: Mapping[str, pd.DataFrame]) -> Measured | str:
+def _read(quantity: Quantity, table: str, tables: Mapping[str, Frame]) -> Measured | str:
     """The number, or why there is none."""
     name = quantity.table or table
     if name not in tables:

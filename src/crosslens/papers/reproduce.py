@@ -157,7 +157,10 @@ def _typed(analysis: Analysis, own: Mapping[str, str]) -> dict[str, Any]:
     for name, text in own.items():
         kind = type(analysis.defaults[name])
         try:
-            found[name] = text if kind in (str, type(None)) else kind(text)
+            if kind is list:
+                found[name] = [each.strip() for each in text.split(",")]
+            else:
+                found[name] = text if kind in (str, type(None)) else kind(text)
         except ValueError:
             raise ValueError(
                 f"--set {analysis.name}.{name}={text}: expected {kind.__name__}"

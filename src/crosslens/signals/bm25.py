@@ -95,12 +95,16 @@ class Bm25Index:
             [bm25(terms, self.terms(each), known, k1=self.k1, b=self.b) for each in documents]
         )
 
-    def scores(self, query: str, docids: Sequence[str]) -> Float[np.ndarray, " document"]:
-        """The scores of indexed documents, in the order of `docids`.
+    def scores(
+        self, query: str, docids: Sequence[str] | None = None
+    ) -> Float[np.ndarray, " document"]:
+        """The scores of the indexed documents, or of `docids`, in their order.
 
         Raises:
             LookupError: a document that is not indexed.
         """
+        if docids is None:
+            return self._scores(query)
         unknown = [docid for docid in docids if docid not in self._row]
         if unknown:
             raise LookupError(

@@ -13,8 +13,10 @@ from typing import Final
 import regex
 
 
-# letters, digits, underscores, with the marks that combine with them and joiners inside of a word
-WORD: Final = regex.compile(r"[\w\p{M}](?:[\w\p{M}]|[\u200c\u200d](?=[\w\p{M}]))*")
+# letters, digits, underscores, with the marks that combine with them; inside of a word also what
+# no reader sees: soft hyphens, joiners and non-joiners
+WORD: Final = regex.compile(r"[\w\p{M}](?:[\w\p{M}]|[\u00ad\u200c\u200d\u2060](?=[\w\p{M}]))*")
+UNSEEN: Final = dict.fromkeys(map(ord, "\u00ad\u200c\u200d\u2060"))
 
 Number = int | float  # spelt out, as the shape checks of the test run take an int for no float
 
@@ -34,12 +36,13 @@ def tokenize(text: str) -> list[str]:
 def term(word: str) -> str:
     """The word case-folded, in Unicode's composed form, compatibility characters replaced (NFKC).
 
-    "Cafés" is one term whether its accent is a character of its own or not; joiners are left out.
+    "Cafés" is one term whether its accent is a character of its own or not. Soft hyphens and
+    joiners, which no reader sees, are left out.
     """
     if word.isascii():
         return word.lower()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
-    return folded.replace("\u200c", "").replace("\u200d", "")
+    return folded.translate(UNSEEN)
 
 
 def term_counts(terms: Iterable[Hashable]) -> Counter[Hashable]:

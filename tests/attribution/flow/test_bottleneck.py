@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -146,3 +148,17 @@ def test_nothing_is_run_whose_slope_nobody_reads(model, pairs, monkeypatch):
     shapes.clear()
     bottleneck(model, pairs, noises, layers=[2], steps=1, repeats=2)  # its beta is to be found
     assert shapes == [(4, 1)]
+
+
+def test_after_the_last_block_only_the_scored_row_answers_to_the_score(model):
+    pairs = model.pair("the river", "a dog and a snake")
+    with torch.no_grad(), model.record(*outputs(model)) as cache:
+        model(pairs)
+    noises = [Noise.of_each(cache[site], pairs) for site in outputs(model)]
+    last = model.cfg.n_layers - 1
+    moved = replace(pairs, scored=torch.full_like(pairs.scored, 2))
+    first, third = (
+        bottleneck(model, some, noises, layers=[last], beta=1e-3, steps=4, repeats=2).nats[0, 0]
+        for some in (pairs, moved)
+    )
+    assert (first != third).nonzero().flatten().tolist() == [0, 2]

@@ -1,34 +1,42 @@
-import math
+from dataclasses import replace
 
 import pytest
+from ir_measures import ScoredDoc
 from transformers import BertForSequenceClassification
 
-from crosslens.default.training.effectiveness import ndcg, rerank
+from crosslens.default.training.collection import part
+from crosslens.default.training.effectiveness import ndcg, ranked
 from crosslens.default.training.vocabulary import read_tokenizer
+from crosslens.not_measurable import NotMeasurable
+from crosslens.ranking import Run
 
 
-GRADES = {"q-one": {"a": 3, "b": 0, "c": 1}}
+def test_ndcg_is_the_mean_over_the_judged_queries(collections):
+    whole = collections["trec-dl-2019"]  # one answer of grade 3 among six documents, two queries
+    [best, _] = whole.queries
+    scored = [
+        ScoredDoc(qid, docid, 1.0)
+        for qid, labels in whole.labels.items()
+        for docid, grade in labels.items()
+        if (grade == 3) == (qid == best)
+    ]
+    # 1 where only the answer is ranked, 0 where only the others are
+    assert ndcg(Run.of(scored), whole) == pytest.approx(0.5)
 
 
-def test_gain_is_exponential_and_discount_logarithmic():
-    best = 7 + 1 / math.log2(3)
-    found = 1 + 7 / math.log2(3)
-    assert ndcg({"q-one": {"a": 1.0, "b": 0.0, "c": 2.0}}, GRADES) == pytest.approx(found / best)
-    assert ndcg({"q-one": {"a": 3.0, "b": 0.0, "c": 2.0}}, GRADES) == pytest.approx(1.0)
-
-
-def test_nothing_to_measure_is_refused():
-    with pytest.raises(ValueError, match="no query has both scores and grades"):
-        ndcg({"another": {"a": 1.0}}, GRADES)
+def test_nothing_to_measure_is_refused(collections):
+    with pytest.raises(NotMeasurable, match="judges no query"):
+        ndcg(Run({"another": ()}), collections["wikiqa"])
 
 
 def test_every_candidate_is_scored_in_its_place(backbone, collections):
     model = BertForSequenceClassification.from_pretrained(backbone, num_labels=1).eval()
     tokenizer = read_tokenizer(backbone)
-    one = collections["wikiqa"].only(lambda qid: qid.endswith("-3"))
-    [(qid, scores)] = rerank(model, tokenizer, one).items()
-    assert list(scores) == one.candidates[qid]
+    one = part(collections["wikiqa"], query=lambda qid: qid.endswith("-3"))
+    assert one
+    [(qid, docs)] = ranked(model, tokenizer, one).items()
+    assert {each.doc_id for each in docs} == set(one.candidates[qid])
     last = one.candidates[qid][-1]
-    one.candidates[qid][:] = [last]
-    alone = rerank(model, tokenizer, one)[qid][last]
-    assert alone == pytest.approx(scores[last], abs=0.02)
+    [alone] = ranked(model, tokenizer, replace(one, candidates={qid: (last,)}))[qid]
+    [among] = [each.score for each in docs if each.doc_id == last]
+    assert alone.score == pytest.approx(among, abs=0.02)

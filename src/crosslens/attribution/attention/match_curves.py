@@ -29,7 +29,6 @@ from .soft_tf import soft_tf_of_term
 
 
 LEAST: Final = 0.01  # of a head's attention: with less there is no curve to fit
-SPECIAL: Final = 3  # tokens of a pair that are neither query nor document
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +185,18 @@ def _saturating(
     return (best_a(found.x)[0], k) if k < 1000 else (np.inf, np.inf)
 
 
+def _length(pairs: Pairs) -> Float[np.ndarray, " pair"]:
+    """The number of tokens of query and document; special tokens are neither."""
+    return pairs.where("query", "document").sum(dim=1).double().numpy(force=True)
+
+
 @torch.no_grad()
 def _curve(model: Hooked, levels: Sequence[Pairs], heads: Sequence[Unit] | None) -> MatchCurve:
     units = tuple(model.heads() if heads is None else heads)
     every = model.heads()
     rows = [every.index(unit) for unit in units]
     value = np.stack([soft_tf_of_term(model, pairs)[rows] for pairs in levels], axis=1)
-    length = np.stack([(pairs.lengths - SPECIAL).double().numpy(force=True) for pairs in levels])
+    length = np.stack([_length(pairs) for pairs in levels])
     tf = np.stack([_copies(pairs) for pairs in levels])
     return MatchCurve(units, value, length, tf)
 

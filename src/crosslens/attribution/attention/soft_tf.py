@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...arrays import array
 from ...contrasts.contrast import Contrast
+from ...engine.batches import batches_by_length
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Names
@@ -56,11 +57,11 @@ def soft_tf_of_term(
     if missing := (~term.any(dim=1)).nonzero().flatten().tolist():
         raise ValueError(f"pairs {missing} have no selected query term (Q+): see `contrast`")
     found = np.empty((len(model.heads()), len(pairs)))
-    for rows in pairs.lengths.argsort().split(at_once):
-        some = pairs.take(rows.tolist())
+    for rows in batches_by_length(pairs, at_once):
+        some = pairs.take(rows)
         count = soft_tf(model, some, src=src).flatten(0, 1).double()
         mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
-        found[:, rows.numpy(force=True)] = array(mean)
+        found[:, rows] = array(mean)
     return found
 
 

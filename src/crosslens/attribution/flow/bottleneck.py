@@ -11,8 +11,8 @@ Jiang et al., 2021, for reranking).
 
 Nothing before the layer depends on the shares, so it is computed once for all layers; steps
 run the blocks after it, with the noise repetitions of several pairs as one batch. After the
-last block only [CLS] reaches a score that is read there: no other token is drawn noise for,
-and what it passes follows from the price of information alone.
+last block only the scored row reaches a score that is read there: no other token is drawn
+noise for, and what it passes follows from the price of information alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -172,7 +172,10 @@ class Search:
         """
         there = pairs.attended
         is_last = layer == len(block_outputs(model)) - 1
-        reach = 1 if is_last and model.reads_cls else x.shape[1]  # the positions the score sees
+        # after the last block, a head that reads one row sees the scored row alone
+        read = ...
+        if is_last and model.reads_cls:
+            read = (torch.arange(len(pairs), device=x.device)[:, None], pairs.scored[:, None])
         n_values = there.sum(dim=1) * x.shape[-1]
         normal = (x - noise.mean) / noise.std
         alpha = torch.full_like(x, 5.0, requires_grad=True)
@@ -189,13 +192,13 @@ class Search:
                 break  # its slope would train shares that nobody reads
             missed = x.new_zeros(len(pairs))
             at_x, at_noise = torch.zeros_like(x), torch.zeros_like(x)
-            eps = _draw(generators, pairs, self.repeats, x[:, :reach])
-            mean, std = (keep * x + lose * noise.mean)[:, :reach], (lose * noise.std)[:, :reach]
+            eps = _draw(generators, pairs, self.repeats, x[read])
+            mean, std = (keep * x + lose * noise.mean)[read], (lose * noise.std)[read]
             for some in eps.split(max(1, self.rows // len(pairs))):
                 loss, slope = self._miss(model, pairs, layer, torch.addcmul(mean, std, some))
                 missed += loss
-                at_x[:, :reach] += slope.sum(dim=0)
-                at_noise[:, :reach] += (slope * some).sum(dim=0)
+                at_x[read] += slope.sum(dim=0)
+                at_noise[read] += (slope * some).sum(dim=0)
             squeeze = passed.sum(dim=1) / n_values
             if weight is None:
                 weight = 10 * missed / squeeze

@@ -115,6 +115,9 @@ class Effects:
             }
         )
 
+    def __repr__(self) -> str:
+        return f"Effects({self.signal}: {len(self.units)} units, {len(self.base)} pairs)"
+
     def _names(self) -> dict[str, np.ndarray]:
         """What the units are, a column each."""
         return {

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
+from ...engine.batches import batches_by_length
 from ...engine.sweep import sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
@@ -78,8 +79,8 @@ def patch_together(
     n_pairs = len(contrast)
     base, target = torch.empty(n_pairs), torch.empty(n_pairs)
     patched = torch.empty(len(sets), n_pairs)
-    for rows in contrast.base.lengths.argsort().split(at_once):
-        some = contrast.take(rows.tolist())
+    for rows in batches_by_length(contrast.base, at_once):
+        some = contrast.take(rows)
         with model.record(*sites) as source:
             target[rows] = model(some.more).to(target)
         base[rows] = model(some.base).to(base)

@@ -40,15 +40,14 @@ def patching(
     the runs of this contrast without hooks, where they are made already.
 
     Raises:
+        ValueError: `at_once` is below 1.
         MemoryError: the budget does not hold one pair.
     """
     sites = list(dict.fromkeys(unit.site for unit in units))
     size = Footprint.of(model, contrast.base)
     budget = budget_on(size.device, memory_budget)
     each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
-    fit = min(at_once, budget // (2 * each + size.block))
-    if fit < 1:
-        raise size.refuse(2 * each + size.block, budget, "patching one pair")
+    fit = size.fit(at_once, budget, each=2 * each + size.block, what="patching one pair")
     if sides is None:
         room = budget - fit * (2 * each + size.block)
         sides = Sides(model, contrast, units, at_once=fit, room=room)

@@ -60,6 +60,9 @@ class Chain:
     share: float
     stopped: str  # why there is no further stage
 
+    def __repr__(self) -> str:
+        return f"Chain({self.n_stages} stages, {len(self.steps)} steps: {self.stopped})"
+
     @property
     def n_stages(self) -> int:
         """How many stages found anything."""

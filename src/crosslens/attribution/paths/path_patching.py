@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
+from ...engine.batches import batches_by_length
 from ...engine.memory import budget_on, Footprint, hold_pages
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -116,14 +117,11 @@ def changes(
     hold_pages(size.device)
     each = size.of_sites(paths.of_base) + size.of_sites(paths.of_source)
     row = size.block + size.of_sites(paths.of_held)
-    at_once = min(at_once, budget // (each + row))
-    if at_once < 1:
-        raise size.refuse(each + row, budget, "path patching in one pair")
+    at_once = size.fit(at_once, budget, each=each + row, what="path patching in one pair")
 
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
-    for rows in contrast.base.lengths.argsort().split(at_once):
-        chosen = rows.tolist()
+    for chosen in batches_by_length(contrast.base, at_once):
         room = size.rows(budget - each * len(chosen), each=row)
         bundle = Bundle.of(paths, contrast.take(chosen), room)
         found.append((bundle.changes(), bundle.plain, bundle.target))

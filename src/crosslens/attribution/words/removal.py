@@ -9,7 +9,6 @@ does by pushing others back.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -79,22 +78,7 @@ def without(pairs: Pairs, removed: Bool[Tensor, "pair pos"]) -> Pairs:
             f"token {place} of pair {i} is {pairs.words(i)[place]}: only tokens of the query and "
             "the document can be deleted"
         )
-    kept = pairs.attended & ~removed
-    order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
-    n = kept.sum(dim=1)
-    behind = torch.arange(order.shape[1], device=pairs.device)[None] >= n[:, None]
-
-    def moved(values: Tensor) -> Tensor:
-        index = order if values.dim() == 2 else order[:, :, None].expand_as(values)
-        return values.gather(1, index)
-
-    changed = {
-        name: moved(getattr(pairs, name))
-        for name in ("token", "segment", "token_type", "word", "span", "role")
-        if getattr(pairs, name) is not None
-    }
-    changed["segment"] = changed["segment"].masked_fill(behind, int(Segment.PAD))
-    return replace(pairs, **changed).take(range(len(pairs)))
+    return pairs.only(~removed)
 
 
 def _words(pairs: Pairs) -> Rows:

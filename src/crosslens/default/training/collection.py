@@ -1,44 +1,91 @@
-"""Collections as folders of tab-separated files, and which queries training may see."""
+"""Collections as training reads them, and parts of them."""
 
-import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from ir_measures import Qrel
 
-@dataclass(frozen=True)
-class Collection:
-    """Queries and documents by id, with the grades that judges gave, where they did.
+from ...corpora import records
+from ...corpora.collection import Collection
+from ...corpora.files import lines
+from ...corpora.reading import collection
+from ...corpora.records import Text
+from ...corpora.trec import CANDIDATES
 
-    `candidates` are the documents to rank for a query: the judged ones, or a given list.
+
+def read(folder: Path) -> Collection:
+    """The collection in `folder`, with labels of at least 0.
+
+    The candidates of a query are its judged documents and those that a file lists. A folder of
+    `pairs.tsv.gz` (id, source, type, focus, question, answer) has one right answer to each
+    question.
+
+    Raises:
+        FileNotFoundError, ValueError: as `corpora.reading.collection`.
     """
+    pairs = folder / "pairs.tsv.gz"
+    whole = _from_pairs(pairs) if pairs.is_file() else collection(folder)
+    listed = whole.candidates if whole.pool in CANDIDATES else {}
+    return replace(whole, candidates=_joined(whole.labels, listed), pool="judged or listed").graded(
+        lambda label: max(0, label)
+    )
 
-    name: str
-    queries: dict[str, str]
-    documents: dict[str, str]
-    grades: dict[str, dict[str, int]]
-    candidates: dict[str, list[str]]
 
-    def only(self, wanted: Callable[[str], bool]) -> "Collection":
-        """The queries whose id is `wanted`, over the same documents."""
-        return replace(
-            self,
-            queries={q: text for q, text in self.queries.items() if wanted(q)},
-            grades={q: of_query for q, of_query in self.grades.items() if wanted(q)},
-            candidates={q: docids for q, docids in self.candidates.items() if wanted(q)},
-        )
+def _joined(
+    *lists: Mapping[str, Mapping[str, int] | tuple[str, ...]],
+) -> dict[str, tuple[str, ...]]:
+    """Query id to the documents of all `lists`, each once."""
+    qids = dict.fromkeys(qid for each in lists for qid in each)
+    return {q: tuple(dict.fromkeys(d for each in lists for d in each.get(q, ()))) for q in qids}
 
-    def without(self, texts: set[str]) -> "Collection":
-        """Every document and query but those that read like one of the normalised `texts`."""
-        documents = {k: v for k, v in self.documents.items() if normalised(v) not in texts}
-        queries = {k: v for k, v in self.queries.items() if normalised(v) not in texts}
-        candidates = {q: [d for d in self.candidates[q] if d in documents] for q in queries}
-        return replace(self, queries=queries, documents=documents, candidates=candidates)
 
-    def normalised_texts(self) -> set[str]:
-        return {normalised(text) for text in (*self.queries.values(), *self.documents.values())}
+def _from_pairs(path: Path) -> Collection:
+    meaning = "id, source, type, focus, question, answer"
+    # MedQuAD gives one id to several questions; the number of the line tells them apart
+    rows = [
+        (line, f"{key}_{line.number}", question, answer)
+        for line in lines(path)
+        for key, *_, question, answer in [line.columns(6, 6, meaning)]
+    ]
+    questions, _ = records.queries(Text(line, key, _plain(text), "") for line, key, text, _ in rows)
+    answers = records.documents(Text(line, key, text, "") for line, key, _, text in rows)
+    return Collection(
+        path.parent.name,
+        questions,
+        answers.texts,
+        tuple(Qrel(key, key, 1) for key in answers.texts),
+        dropped=answers.dropped,
+        source=str(path),
+    )
+
+
+def _plain(question: str) -> str:
+    return question.replace(" (are)", "").replace(" ?", "?")
+
+
+def part(
+    whole: Collection,
+    *,
+    query: Callable[[str], bool] = lambda qid: True,
+    document: Callable[[str], bool] = lambda docid: True,
+) -> Collection | None:
+    """`whole` with the queries and documents whose ids pass, or None if that leaves none of one."""
+    queries = {q: text for q, text in whole.queries.items() if query(q)}
+    documents = {d: text for d, text in whole.documents.items() if document(d)}
+    if not queries or not documents:
+        return None
+    among = {q: tuple(d for d in whole.candidates.get(q, ()) if d in documents) for q in queries}
+    return replace(
+        whole,
+        queries=queries,
+        documents=documents,
+        qrels=tuple(e for e in whole.qrels if e.query_id in queries and e.doc_id in documents),
+        without_text=tuple(e for e in whole.without_text if e.query_id in queries),
+        candidates={q: docids for q, docids in among.items() if docids},
+    )
 
 
 def normalised(text: str) -> str:
@@ -49,47 +96,3 @@ def normalised(text: str) -> str:
 def bucket(qid: str, buckets: int) -> int:
     """A fixed, evenly spread number below `buckets` for a query id, on every machine alike."""
     return zlib.crc32(qid.encode()) % buckets
-
-
-def read(folder: Path) -> Collection:
-    """The collection in `folder`: queries, docs, and what there is of qrels and candidates.
-
-    A folder of `pairs.tsv.gz` (id, source, type, focus, question, answer) reads as questions with
-    one right answer each.
-    """
-    if (folder / "pairs.tsv.gz").is_file():
-        return _from_pairs(folder)
-    missing = [n for n in ("queries.tsv.gz", "docs.tsv.gz") if not (folder / n).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} has no {' and no '.join(missing)}; a collection is a folder with "
-            "queries.tsv.gz and docs.tsv.gz, or with pairs.tsv.gz"
-        )
-    queries = {qid: text for qid, text in _rows(folder / "queries.tsv.gz")}
-    documents = {docid: text for docid, text in _rows(folder / "docs.tsv.gz") if text.strip()}
-    grades: dict[str, dict[str, int]] = {qid: {} for qid in queries}
-    candidates: dict[str, list[str]] = {qid: [] for qid in queries}
-    if (folder / "qrels.txt.gz").is_file():
-        for qid, _, docid, grade in _rows(folder / "qrels.txt.gz", separator=None):
-            if qid in queries and docid in documents:
-                grades[qid][docid] = max(0, int(grade))
-                candidates[qid].append(docid)
-    if (folder / "candidates.tsv.gz").is_file():
-        for qid, docid, *_ in _rows(folder / "candidates.tsv.gz"):
-            candidates[qid].append(docid)
-    return Collection(folder.name, queries, documents, grades, candidates)
-
-
-def _from_pairs(folder: Path) -> Collection:
-    queries, documents, grades = {}, {}, {}
-    for qid, _, _, _, question, answer in _rows(folder / "pairs.tsv.gz"):
-        queries[qid] = question.replace(" (are)", "").replace(" ?", "?")
-        documents[qid] = answer
-        grades[qid] = {qid: 1}
-    return Collection(folder.name, queries, documents, grades, {qid: [qid] for qid in queries})
-
-
-def _rows(path: Path, separator: str | None = "\t") -> Iterator[list[str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield line.rstrip("\n").split(separator)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from .collection import bucket, Collection, normalised
+from ...corpora.collection import Collection
+from .collection import bucket, normalised, part
 
 
 TESTS: Final = ("trec-dl-2019", "cranfield")
@@ -24,18 +25,27 @@ def is_test(name: str, qid: str) -> bool:
 def trainable(collections: Mapping[str, Collection]) -> dict[str, Collection]:
     """What training may see: no held-out query, and no text that one of them is judged on."""
     held_out: set[str] = set()
-    kept: dict[str, Collection] = {}
-    for name, collection in collections.items():
+    kept: dict[str, Collection | None] = {}
+    for name, whole in collections.items():
         if name in TESTS:
-            held_out |= collection.normalised_texts()
+            held_out.update(map(normalised, (*whole.queries.values(), *whole.documents.values())))
             continue
-        aside = collection.only(lambda q, n=name: is_development(n, q) or is_test(n, q))
-        held_out |= {normalised(text) for text in aside.queries.values()}
-        held_out |= {
-            normalised(collection.documents[docid])
-            for docids in aside.candidates.values()
-            for docid in docids
-            if docid in collection.documents
-        }
-        kept[name] = collection.only(lambda q, n=name: not (is_development(n, q) or is_test(n, q)))
-    return {name: collection.without(held_out) for name, collection in kept.items()}
+
+        def is_aside(qid: str, name: str = name) -> bool:
+            return is_development(name, qid) or is_test(name, qid)
+
+        for qid in filter(is_aside, whole.queries):
+            texts = (whole.documents[docid] for docid in whole.candidates.get(qid, ()))
+            held_out.update(map(normalised, (whole.queries[qid], *texts)))
+        kept[name] = part(whole, query=lambda qid, aside=is_aside: not aside(qid))
+    clean = {name: rest and _without(rest, held_out) for name, rest in kept.items()}
+    return {name: rest for name, rest in clean.items() if rest}
+
+
+def _without(whole: Collection, texts: set[str]) -> Collection | None:
+    """Every document and query but those that read like one of the normalised `texts`."""
+    return part(
+        whole,
+        query=lambda qid: normalised(whole.queries[qid]) not in texts,
+        document=lambda docid: normalised(whole.documents[docid]) not in texts,
+    )

@@ -6,14 +6,15 @@ pseudo-queries, and questions of all collections are asked of the web passages.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from .collection import bucket, Collection
+from ...corpora.collection import Collection
+from .collection import bucket, part
 from .heldout import trainable
 from .phrases import windows
 from .pools import Pools
@@ -64,9 +65,9 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     allowed = trainable(collections)
     makers: dict[str, Callable[[np.random.Generator], Pools]] = {
-        name: partial(_own, _sample(allowed[name], use), use, encoder)
+        name: partial(_own, sample, use, encoder)
         for name, use in USES.items()
-        if name in allowed
+        if name in allowed and (sample := _sample(allowed[name], use))
     }
     web = [(allowed[name], use) for name, use in WEB.items() if name in allowed]
     if web:
@@ -82,13 +83,15 @@ def build(
     return Pools.join(parts)
 
 
-def _sample(collection: Collection, use: Use) -> Collection:
+def _sample(collection: Collection, use: Use) -> Collection | None:
     """One block of questions in `every` and no more documents than asked for, the judged first."""
-    kept = collection.only(lambda qid: bucket(qid.split("_")[0], use.every) == 0)
+    kept = part(collection, query=lambda qid: bucket(qid.split("_")[0], use.every) == 0)
+    if kept is None:
+        return None
     named = dict.fromkeys(d for docids in kept.candidates.values() for d in docids)
     others = sorted(kept.documents.keys() - named.keys(), key=lambda d: bucket(d, 1 << 30))
-    chosen = [*named, *others][: use.documents]
-    return replace(kept, documents={d: kept.documents[d] for d in chosen if d in kept.documents})
+    chosen = set([*named, *others][: use.documents])
+    return part(kept, document=chosen.__contains__)
 
 
 def _short(collection: Collection) -> list[str]:

@@ -1,18 +1,19 @@
 """The figures of the model card: the reranker beside BM25 and the bi-encoder it learnt from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
-from .collection import Collection
-from .effectiveness import ndcg, rerank, Scores
+from ...corpora.collection import Collection
+from ...ranking import rerank
+from .collection import part
+from .effectiveness import ndcg, ranked
 from .heldout import is_test
-from .lexical import Lexical
+from .lexical import lexical_index
 from .teacher import BiEncoder
 
 
@@ -39,47 +40,25 @@ def measure(
 
     BM25 and the bi-encoder rank the same candidates as the reranker.
     """
-    for name, collection in collections.items():
-        test = collection.only(lambda qid, n=name: is_test(n, qid))
-        if not test.queries:
+    for name, whole in collections.items():
+        test = part(whole, query=lambda qid, n=name: is_test(n, qid))
+        if test is None:
             continue
-        lexical, semantic = by_terms(test), by_meaning(test, encoder)
+        index = lexical_index(test.documents)
         if name == "cranfield":
-            test = among_first(test, lexical)
+            first = {q: index.top(text, DEPTH) for q, text in test.queries.items()}
+            first = {q: tuple(d for d, _ in best) for q, best in first.items() if best}
+            test = replace(test, candidates=first).graded(lambda label: min(label, 1))
+        encoder([*test.queries.values(), *test.documents.values()])  # in large batches
         yield Figures(
             name,
             len(test.queries),
-            ndcg(of_candidates(lexical, test), test.grades),
-            ndcg(of_candidates(semantic, test), test.grades),
-            ndcg(rerank(model, tokenizer, test), test.grades),
+            ndcg(rerank(index, test), test),
+            ndcg(rerank(partial(cosines, encoder), test), test),
+            ndcg(ranked(model, tokenizer, test), test),
         )
 
 
-def by_terms(test: Collection) -> Scores:
-    """BM25 of every document for every query, as a share of its bound."""
-    lexical = Lexical(list(test.documents.values()))
-    return {q: named(test, lexical.share(text)) for q, text in test.queries.items()}
-
-
-def by_meaning(test: Collection, encoder: BiEncoder) -> Scores:
-    """The bi-encoder's cosine of every document with every query."""
-    cosines = encoder(list(test.queries.values())) @ encoder(list(test.documents.values())).T
-    return {q: named(test, row) for q, row in zip(test.queries, cosines, strict=True)}
-
-
-def named(test: Collection, scores: Float[np.ndarray, " doc"]) -> dict[str, float]:
-    return dict(zip(test.documents, scores.tolist(), strict=True))
-
-
-def among_first(test: Collection, scores: Scores) -> Collection:
-    """`test` with the first documents by `scores` as candidates, any relevant grade as 1."""
-    first = {q: sorted(of, key=lambda d, of=of: -of[d])[:DEPTH] for q, of in scores.items()}
-    grades = {q: {d: min(g, 1) for d, g in of.items()} for q, of in test.grades.items()}
-    return replace(test, candidates=first, grades=grades)
-
-
-def of_candidates(scores: Scores, test: Collection) -> Scores:
-    return {
-        q: {d: scores[q][d] for d in candidates if d in scores[q]}
-        for q, candidates in test.candidates.items()
-    }
+def cosines(encoder: BiEncoder, query: str, documents: Sequence[str]) -> list[float]:
+    """The bi-encoder's cosine of every document with the query."""
+    return (encoder(documents) @ encoder([query])[0]).tolist()

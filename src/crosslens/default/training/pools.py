@@ -4,12 +4,15 @@ The target is the teacher's blend on the scale of a logit, plus a bonus for a ju
 are made once, kept in one file, and sampled list by list in training.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from ...writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Pools:
     pools: tuple[Pool, ...]
 
     def save(self, path: Path) -> None:
-        """One compressed file of plain arrays; written aside first, so it is whole or absent."""
+        """One compressed file of plain arrays; whole or absent."""
         names = sorted({pool.source for pool in self.pools})
-        aside = path.with_suffix(".part.npz")
+        content = io.BytesIO()
         np.savez_compressed(
-            aside,
+            content,
             texts=np.frombuffer("\n".join(map(_one_line, self.texts)).encode(), dtype=np.uint8),
             query=np.array([pool.query for pool in self.pools]),
             length=np.array([len(pool.documents) for pool in self.pools]),
@@ -43,7 +46,7 @@ class Pools:
             source=np.array([names.index(pool.source) for pool in self.pools]),
             names=np.frombuffer("\n".join(names).encode(), dtype=np.uint8),
         )
-        aside.rename(path)
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Pools":

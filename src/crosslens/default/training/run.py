@@ -1,6 +1,7 @@
 """A training run that can be interrupted anywhere and ends with the same weights."""
 
 import copy
+import io
 import logging
 import math
 import time
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
+from ...writing import write_whole
 from .diet import List, Plan
 from .objective import margins, ranking
 from .reading import Reader, score
@@ -124,8 +126,7 @@ class Run:
             ours.lerp_(theirs, 1 - keep)
 
     def save(self, folder: Path) -> None:
-        """Everything a later run needs; written aside first, so a cut leaves the last one whole."""
-        aside = folder / "checkpoint.part"
+        """Everything a later run needs; a cut leaves the last one whole."""
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -133,8 +134,9 @@ class Run:
             "step": self.step,
             "reported": self.reported,
         }
-        torch.save(state, aside)
-        aside.rename(folder / "checkpoint.pt")
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(folder / "checkpoint.pt", content.getvalue())
 
     def resume(self, folder: Path) -> bool:
         """Whether `folder` held a checkpoint to go on from."""

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from .collection import Collection
+from ...corpora.collection import Collection
 from .phrases import FUNCTION_WORDS, Rarity, words
 from .reading import Reader, score, TESTED
 
@@ -42,9 +42,9 @@ def drops(
     whole, spoilt = [], {"query term removed": [], "other term removed": [], "other answer": []}
     relevant = [
         (collection.queries[qid], collection.documents[docid], qid)
-        for qid, grades in collection.grades.items()
+        for qid, grades in collection.labels.items()
         for docid, grade in sorted(grades.items())
-        if grade >= least_grade and docid in collection.documents
+        if grade >= least_grade
     ]
     for i, (query, document, qid) in enumerate(relevant):
         asked = set(words(query)) - FUNCTION_WORDS

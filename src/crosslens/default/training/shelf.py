@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .collection import Collection
+from ...corpora.collection import Collection
 from .phrases import pseudo_query, Rarity
 from .pools import Pool, Pools
 from .teacher import BiEncoder, Judgement, Teacher
@@ -70,13 +70,13 @@ class Shelf:
     ) -> Draft:
         """The judged documents and, where the judges saw few, retrieved ones with no bonus."""
         place = self._place
-        judged = [place[docid] for docid in collection.candidates[qid] if docid in place]
+        judged = [place[docid] for docid in collection.candidates.get(qid, ()) if docid in place]
         found = judged
         if len(judged) < 32:
             seen = set(judged)
             more = select(judgement, SMALL if len(judged) > 4 else LARGE, random)
             found = judged + [i for i in more if i not in seen]
-        grades = collection.grades.get(qid, {})
+        grades = collection.labels.get(qid, {})
         gained = np.array([grades.get(self.ids[i], 0) for i in found])
         at = np.array(found, dtype=np.int64)
         targets = LOGITS_PER_BLEND * judgement.blend[at] + bonus * gained

@@ -9,7 +9,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
-from .collection import Collection
+from ...corpora.collection import Collection
+from ...writing import write_whole
 from .heldout import trainable
 from .vocabulary import choose, count_pieces, prune_model, prune_tokenizer
 
@@ -30,7 +31,7 @@ def pruned(
         said = count_pieces(full, (text for part in allowed for text in part.documents.values()))
         asked = count_pieces(full, (text for part in allowed for text in part.queries.values()))
         chosen = choose(full.get_vocab(), (said, asked, frequencies), pieces)
-        prune_tokenizer(full, chosen).save(str(kept))
+        write_whole(kept, prune_tokenizer(full, chosen).to_str(pretty=True).encode())
     return Tokenizer.from_file(str(kept))
 
 

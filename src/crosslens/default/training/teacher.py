@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
-from .lexical import Lexical
+from .lexical import lexical_index, share
 from .phrases import windows
 
 
@@ -91,7 +91,7 @@ class Teacher:
         pieces = [windows(text) for text in documents]
         self.first_window: Int[np.ndarray, " doc"] = np.cumsum([0, *map(len, pieces)])[:-1]
         self.windows = encoder([piece for of_one in pieces for piece in of_one])
-        self.lexical = Lexical(documents)
+        self.lexical = lexical_index({str(i): text for i, text in enumerate(documents)})
 
     def judge(self, queries: Sequence[str], at_once: int = 256) -> Iterator[Judgement]:
         """A `Judgement` for each query, in order."""
@@ -101,10 +101,10 @@ class Teacher:
             whole = vectors @ self.documents.T
             inside = np.maximum.reduceat(vectors @ self.windows.T, self.first_window, axis=1)
             for query, of_document, of_window in zip(texts, whole, inside, strict=True):
-                share = self.lexical.share(query)
+                bm25 = share(self.lexical, query)
                 blend = (
                     self.blend.document * of_document
                     + self.blend.window * of_window
-                    + self.blend.bm25 * share
+                    + self.blend.bm25 * bm25
                 )
-                yield Judgement(of_document, share, blend)
+                yield Judgement(of_document, bm25, blend)
