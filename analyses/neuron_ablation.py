@@ -27,7 +27,7 @@ from crosslens.neurons import (
     with_false_discoveries,
 )
 
-from .neuron_flows import enough, flows, for_attribution, pairs_of, shares
+from .neuron_flows import enough, flows, for_attribution, of_which, pairs_of, shares
 from .running import Given, main
 
 
@@ -60,8 +60,8 @@ class Answer:
     pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
     queries: pd.DataFrame  # collection, scheme, share, qid, whole, silenced, control
-    ablation: pd.DataFrame  # collection, scheme, class, share, neurons, and as `ablation_row`
-    schemes: pd.DataFrame  # scheme, class, share, and as `over_collections`
+    ablation: pd.DataFrame  # collection, scheme, class, of, share, neurons, and as `ablation_row`
+    schemes: pd.DataFrame  # scheme, class, of, share, and as `over_collections`
 
 
 AT_ONCE = 16  # pairs
@@ -107,6 +107,7 @@ def analyse(given: Given) -> Answer:
                 "collection": texts.name,
                 "scheme": each.of,
                 "class": each.of[0],
+                "of": of_which(each.of, found.flows[0]),
                 "share": each.share,
             }
             rows.append({**facts, "neurons": len(each.scheme), **row})
@@ -125,7 +126,7 @@ def analyse(given: Given) -> Answer:
         ),
         pd.concat(queries, ignore_index=True),
         ablation,
-        over_collections(ablation, ("scheme", "class", "share")),
+        over_collections(ablation, ("scheme", "class", "of", "share")),
     )
 
 

@@ -1,10 +1,11 @@
 """Do the neurons that much flows through move the score when each is silenced alone?
 
 Random neurons, as many of each layer, are ranked by mean conductance, and by the exact fall of the
-target when the neuron alone is 0 at every token. Beside their rank correlation and precision at k
-stand two controls: the exact falls in one half of the pairs against those in the other, which no
-method can be expected to exceed, and the conductance of shuffled neurons. Conductance starts from
-the baseline and ablation goes to 0, so that even exact numbers would differ.
+target when the neuron alone is 0 at every token: with their signs, as schemes are chosen, and by
+size. Beside rank correlation and precision at k stand two controls: the exact falls in one half of
+the pairs against those in the other, which no method can be expected to exceed, and the
+conductance of shuffled neurons. Conductance starts from the baseline and ablation goes to 0, so
+that even exact numbers would differ.
 Not in Vast et al. (2024), who rank by conductance alone.
 """
 
@@ -52,13 +53,14 @@ class Answer:
     pairs: pd.DataFrame  # collection, class, drawn, agreeing
     omitted: pd.DataFrame  # what, why
     neurons: pd.DataFrame  # collection, class, neuron, layer, component, flow, fall
-    agreement: pd.DataFrame  # collection, class, layer, compared, and as `compared`
+    agreement: pd.DataFrame  # curve, collection, class, layer, compared, and as `compared`
 
 
 AT_ONCE = 8
 DRAWS = 400  # of the pairs, for intervals
 FEWEST = 4  # pairs of a class, two in each half
-FLOW, HALVES, SHUFFLED = "flow with fall", "fall in two halves", "flow of shuffled neurons"
+FLOW, SIZES = "flow with fall", "size of flow with size of fall"
+HALVES, SHUFFLED = "fall in two halves", "flow of shuffled neurons"
 
 
 def analyse(given: Given) -> Answer:
@@ -95,7 +97,10 @@ def analyse(given: Given) -> Answer:
                 }
             )
             neurons.append(named.assign(**facts))
-            rows += [{**facts, **row} for row in by_layer(flow, fall, every.layers[drawn], given)]
+            rows += [
+                {"curve": f"{name}: {row['compared']}", **facts, **row}
+                for row in by_layer(flow, fall, every.layers[drawn], given)
+            ]
     if not rows:
         raise NotMeasurable("; ".join(f"{each['what']}: {each['why']}" for each in missing))
     return Answer(
@@ -137,12 +142,11 @@ def flows_and_falls(
             start = begin(given.model, pairs)
             flow = neuron_flow(given.model, pairs, start, target=toward, steps=options.steps)
             falls = single_ablation(given.model, pairs, units).double().numpy(force=True)
+            fall = falls_of(options.target, kind, scores(given.model, pairs), falls)
             return pd.DataFrame(
                 {
                     "flow": list(flow.values[:, drawn].astype(float)),
-                    "fall": list(
-                        falls_of(options.target, kind, scores(given.model, pairs), falls).T
-                    ),
+                    "fall": list(fall.T),
                 }
             )
 
@@ -174,16 +178,24 @@ def by_layer(
         k = max(1, round(given.options.top / 100 * here.sum()))
         for name, one, other in (
             (FLOW, flow, fall),
+            (SIZES, flow, fall),
             (HALVES, *halves),
             (SHUFFLED, flow[:, order], fall),
         ):
-            values = compared(one[:, here], other[:, here], k, draw, are_same=name != HALVES)
+            of = np.abs if name == SIZES else np.positive
+            values = compared(one[:, here], other[:, here], k, draw, of, are_same=name != HALVES)
             rows.append({"layer": str(layer), "compared": name, "pairs": len(flow), **values})
     return rows
 
 
 def compared(
-    one: np.ndarray, other: np.ndarray, k: int, draw: np.random.Generator, *, are_same: bool
+    one: np.ndarray,
+    other: np.ndarray,
+    k: int,
+    draw: np.random.Generator,
+    of: np.ufunc = np.positive,
+    *,
+    are_same: bool,
 ) -> dict[str, float | int | None]:
     """Rank correlation of two means over pairs, and the share of either's top k in the other's.
 
@@ -193,10 +205,12 @@ def compared(
     Args:
         one: pairs by neurons.
         other: pairs by neurons.
+        of: what of the means is ranked: themselves, or their size.
+        are_same: whether both are of the same pairs.
     """
     n = one.shape[1]
     facts = {"neurons": n, "k": k, "chance": k / n}
-    means = one.mean(axis=0), other.mean(axis=0)
+    means = of(one.mean(axis=0)), of(other.mean(axis=0))
     if min(np.ptp(each) for each in means) == 0:
         names = ("spearman", "low", "high", "p", "precision", "precision_low", "precision_high")
         return facts | dict.fromkeys(names)
@@ -204,7 +218,7 @@ def compared(
         draw.multinomial(len(each), np.full(len(each), 1 / len(each)), size=DRAWS) / len(each)
         for each in (one, other)
     ]
-    again = times[0] @ one, times[0 if are_same else 1] @ other
+    again = of(times[0] @ one), of(times[0 if are_same else 1] @ other)
     ranks = [rankdata(each, axis=1) for each in again]
     ranks = [each - each.mean(axis=1, keepdims=True) for each in ranks]
     size = np.sqrt((ranks[0] ** 2).sum(axis=1) * (ranks[1] ** 2).sum(axis=1))

@@ -36,7 +36,7 @@ class Answer:
     """One row per collection, pair and input; and the means, the most neutral first."""
 
     pairs: pd.DataFrame  # collection, input, pair, preference
-    baselines: pd.DataFrame  # collection, input, preference, low, high, n, is_nearest
+    baselines: pd.DataFrame  # collection, input, preference, low, high, n, distance, is_nearest
 
 
 def analyse(given: Given) -> Answer:
@@ -89,9 +89,10 @@ def means(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "n": values.shape[1],
+                "distance": np.abs(values.mean(axis=1)),
             }
         )
-        rows = rows.sort_values("preference", key=np.abs, ignore_index=True)
+        rows = rows.sort_values("distance", ignore_index=True)
         nearest = rows[rows["input"] != ORIGINAL].index[0]
         tables.append(rows.assign(is_nearest=rows.index == nearest))
     return pd.concat(tables, ignore_index=True)

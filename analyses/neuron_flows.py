@@ -247,6 +247,12 @@ def scores(model: CrossEncoder, pairs: Pairs) -> np.ndarray:
     return found
 
 
+def of_which(scheme: str, first: ClassFlow) -> str:
+    """Which collections a scheme is of: "first", "all OOD", "all", or the fused "(+) all"."""
+    name = scheme.partition(" ")[2]
+    return "first" if name == first.name else name
+
+
 def shares(written: str) -> list[float]:
     """Shares of the neurons from per cents as they are written: "0.01, 0.1, 1".
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from crosslens.neurons import ClassFlow, Scheme, scheme_sets
 
-from .neuron_flows import enough, flows, shares
+from .neuron_flows import enough, flows, of_which, shares
 from .running import Given, main
 
 
@@ -40,9 +40,9 @@ class Answer:
     pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
     omitted: pd.DataFrame  # what, why
     neurons: pd.DataFrame  # scheme, share, neuron, layer, component, of those chosen
-    layers: pd.DataFrame  # scheme, class, share, layer, n, part, expected, low, high
+    layers: pd.DataFrame  # scheme, class, of, share, layer, n, part, expected, times, low, high
     components: pd.DataFrame  # the same by component
-    counts: pd.DataFrame  # scheme, class, share, layer, component, n, expected, times
+    counts: pd.DataFrame  # scheme, class, of, share, layer, component, n, expected, times
 
 
 def analyse(given: Given) -> Answer:
@@ -63,7 +63,12 @@ def analyse(given: Given) -> Answer:
                 )
                 continue
             kind = name[0]
-            facts = {"scheme": name, "class": kind, "share": share}
+            facts = {
+                "scheme": name,
+                "class": kind,
+                "of": of_which(name, found.flows[0]),
+                "share": share,
+            }
             named.append(by_name(scheme).assign(**facts))
             counts.append(by_layer_and_component(scheme).assign(**facts))
             halves = halves_of(found.flows[0], name, share)
@@ -100,7 +105,9 @@ def by_layer_and_component(scheme: Scheme) -> pd.DataFrame:
     here = scheme.neurons.table(scheme.chosen)
     table = every.merge(here, how="left", on=["layer", "component"]).fillna({"n": 0})
     expected = len(scheme) * table["of"] / table["of"].sum()
-    return table.assign(n=table["n"].astype(int), expected=expected, times=table["n"] / expected)
+    return table.assign(
+        n=table["n"].astype(int), expected=expected, times=table["n"] / expected
+    ).drop(columns="of")
 
 
 def halves_of(first: ClassFlow, name: str, share: float) -> list[Scheme]:
@@ -113,8 +120,9 @@ def halves_of(first: ClassFlow, name: str, share: float) -> list[Scheme]:
 
 def summed(scheme: Scheme, halves: list[Scheme], by: str) -> pd.DataFrame:
     """Counts by layer or component, as a part of the scheme too, and those of both halves."""
-    table = by_layer_and_component(scheme).groupby(by, as_index=False)[["of", "n", "expected"]]
-    found = table.sum().assign(part=lambda rows: rows["n"] / len(scheme))
+    table = by_layer_and_component(scheme).groupby(by, as_index=False)[["n", "expected"]]
+    found = table.sum()
+    found = found.assign(part=found["n"] / len(scheme), times=found["n"] / found["expected"])
     if halves:
         again = [by_layer_and_component(half).groupby(by)["n"].sum() for half in halves]
         both = pd.concat(again, axis=1).reindex(found[by])

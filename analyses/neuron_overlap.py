@@ -44,12 +44,14 @@ class Answer:
     omitted: pd.DataFrame  # what, why
     classes: pd.DataFrame  # collection, share, common, overlap, chance, p, p_fdr
     halves: pd.DataFrame  # collection, class, share, overlap, chance
-    cores: pd.DataFrame  # class, share, collections, of, neurons, common, overlap, expected, chance
+    cores: (
+        pd.DataFrame
+    )  # curve, class, share, collections, of, neurons, common, overlap, expected, chance
     collections: pd.DataFrame  # class, share, one, other, group, common, overlap, chance, p, p_fdr
-    overlaps: pd.DataFrame  # class, share, group, overlap, low, high, chance, stability, n
+    overlaps: pd.DataFrame  # curve, class, share, group, overlap, low, high, chance, n
 
 
-FIRST, OUTSIDE = "first with OOD", "OOD with OOD"
+FIRST, OUTSIDE, HALVES = "first with OOD", "OOD with OOD", "two halves"
 
 
 def analyse(given: Given) -> Answer:
@@ -129,6 +131,7 @@ def cores_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
                 core = overlap(tops)
                 rows.append(
                     {
+                        "curve": f"{kind}: {group}",
                         "class": kind,
                         "share": share,
                         "collections": group,
@@ -140,7 +143,7 @@ def cores_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
                         "chance": core.chance,
                     }
                 )
-    columns = ["class", "share", "collections", "of", "neurons", "common", "overlap"]
+    columns = ["curve", "class", "share", "collections", "of", "neurons", "common", "overlap"]
     return pd.DataFrame(rows, columns=[*columns, "expected", "chance"])
 
 
@@ -156,12 +159,13 @@ def classes_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFram
 
 
 def grouped(compared: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
-    """Mean overlap of two collections, with the least and the most of any two; the curves."""
+    """Mean overlap of two collections, and of the halves of one, with the least and the most."""
+    whole = pd.concat([compared, halves.assign(group=HALVES)])
     rows = []
-    for (kind, share, group), some in compared.groupby(["class", "share", "group"], sort=False):
-        stable = halves[(halves["class"] == kind) & (halves["share"] == share)]["overlap"]
+    for (kind, share, group), some in whole.groupby(["class", "share", "group"], sort=False):
         rows.append(
             {
+                "curve": f"{kind}: {group}",
                 "class": kind,
                 "share": share,
                 "group": group,
@@ -169,11 +173,10 @@ def grouped(compared: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
                 "low": some["overlap"].min(),
                 "high": some["overlap"].max(),
                 "chance": some["chance"].mean(),
-                "stability": stable.mean(),
                 "n": len(some),
             }
         )
-    columns = ["class", "share", "group", "overlap", "low", "high", "chance", "stability", "n"]
+    columns = ["curve", "class", "share", "group", "overlap", "low", "high", "chance", "n"]
     return pd.DataFrame(rows, columns=columns)
 
 

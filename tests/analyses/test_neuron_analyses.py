@@ -103,7 +103,7 @@ def test_overlaps_stand_beside_chance_and_the_halves_of_one_collection(model, tm
     assert every["chance"].to_numpy() == pytest.approx(every["share"].to_numpy(), rel=0.1)
     cores = answer.cores.set_index(["class", "share", "collections"])
     assert (cores["overlap"] <= 1).all() and (cores["expected"] > 0).all()
-    assert len(answer.overlaps) == 2 * 2 * 2
+    assert len(answer.overlaps) == 2 * 2 * 3 and not answer.overlaps.isna().any().any()
     assert not answer.classes.isna().any().any()
 
 
