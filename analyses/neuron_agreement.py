@@ -80,9 +80,7 @@ def analyse(given: Given) -> Answer:
         for kind, name in CLASS.items():
             some = kept.rows[kept.rows["is_relevant"] == kind]
             if len(some) < FEWEST:
-                why = (
-                    f"{len(some)} pairs whose prediction agrees with its judgement; {FEWEST} needed"
-                )
+                why = f"{len(some)} pairs agree with their judgement, {FEWEST} are needed"
                 missing.append({"what": f"{name} {texts.name}", "why": why})
                 continue
             flow, fall = flows_and_falls(given, texts, some, every, drawn, kind)

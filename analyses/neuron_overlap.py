@@ -44,9 +44,7 @@ class Answer:
     omitted: pd.DataFrame  # what, why
     classes: pd.DataFrame  # collection, share, common, overlap, chance, p, p_fdr
     halves: pd.DataFrame  # collection, class, share, overlap, chance
-    cores: (
-        pd.DataFrame
-    )  # curve, class, share, collections, of, neurons, common, overlap, expected, chance
+    cores: pd.DataFrame  # curve, class, share, collections, of, neurons, and as `overlap`
     collections: pd.DataFrame  # class, share, one, other, group, common, overlap, chance, p, p_fdr
     overlaps: pd.DataFrame  # curve, class, share, group, overlap, low, high, chance, n
 

@@ -1,17 +1,26 @@
 """The studies of relevance neurons, on tiny models and collections: tables, omissions, resuming."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from crosslens.analyses import neuron_ablation, neuron_baseline, neuron_layers, neuron_overlap
+from crosslens.analyses import (
+    neuron_ablation,
+    neuron_agreement,
+    neuron_baseline,
+    neuron_layers,
+    neuron_overlap,
+    neuron_words,
+)
 from crosslens.analyses.neuron_flows import (
     agreeing_pairs,
     enough,
     flows,
     for_attribution,
+    pairs_of,
     shares,
     studied,
 )
@@ -19,7 +28,7 @@ from crosslens.analyses.running import Given
 from ir_measures import Qrel
 from tiny import tiny, WORDS
 
-from crosslens import Collection, CrossEncoder, Findings, load, NotMeasurable, plant
+from crosslens import Collection, CrossEncoder, Findings, Hook, load, NotMeasurable, plant
 from crosslens.corpora.reading import embedded
 from crosslens.neurons import Neurons
 
@@ -44,7 +53,9 @@ def given(
     analysis, folder: Path, model: CrossEncoder, *texts: Collection, paper=None, **options
 ) -> Given:
     """What the frame gives an analysis, at sizes for a test."""
-    fast = {"steps": 4, "shares": "5, 10"} if analysis is not neuron_baseline else {}
+    fast = {"steps": 4, "shares": "5, 10"}
+    known = analysis.Options._fields
+    fast = {name: value for name, value in fast.items() if name in known}
     chosen = analysis.Options(**{**fast, **options})
     run = Findings.create(folder, {"analysis": analysis.__name__}, resume=True)
     return Given(model, texts, 8, 0, chosen, run, lambda *_: None, paper)
@@ -232,3 +243,94 @@ def test_shares_are_per_cents_of_one_neuron_or_more(model):
     assert kept == [0.1] and left["why"].tolist() == [f"less than one of {len(neurons)} neurons"]
     with pytest.raises(NotMeasurable, match="less than one neuron"):
         enough([0.0001], neurons)
+
+
+# --- beyond the paper ---------------------------------------------------------------------------
+
+
+def test_flow_and_exact_ablation_are_compared_beside_ceiling_and_control(
+    model, tmp_path, monkeypatch, at
+):
+    few = {"neurons": 6, "threshold": at, "top": 20}
+    asked = replace(given(neuron_agreement, tmp_path, model, *THREE[:1], **few), pairs=40)
+    answer = neuron_agreement.analyse(asked)
+    table = answer.agreement
+    assert set(table["layer"]) == {"all", "0", "1", "2"} and set(table["compared"]) == {
+        neuron_agreement.FLOW,
+        neuron_agreement.SIZES,
+        neuron_agreement.HALVES,
+        neuron_agreement.SHUFFLED,
+    }
+    every = table[table["layer"] == "all"]
+    assert every["neurons"].eq(18).all() and every["k"].eq(4).all()
+    assert (table["p_fdr"] >= table["p"]).all() and table["spearman"].abs().max() <= 1
+    # the exact fall is what silencing the neuron does to the score of the class
+    kind = answer.neurons["class"].iloc[0]
+    row = answer.neurons[answer.neurons["class"] == kind].iloc[3]
+    texts, rows = THREE[0], agreeing_pairs(asked, THREE[0]).rows
+    rows = rows[rows["is_relevant"] == (kind == "P")]
+    pairs = pairs_of(model, texts, rows, asked.options.tokens)
+    unit = next(
+        u for u in Neurons.of(model, pairs).units(range(len(Neurons.of(model, pairs))))
+        if str(u) == row["neuron"]
+    )  # fmt: skip
+    with torch.no_grad():
+        whole = model(pairs)
+        with model.hooked(Hook(unit, torch.zeros_like)):
+            fall = (whole - model(pairs)).mean()
+    assert row["fall"] == pytest.approx(float(fall) * (1 if kind == "P" else -1), abs=1e-5)
+    monkeypatch.setattr(neuron_agreement, "single_ablation", None)  # what is kept is read
+    again = neuron_agreement.analyse(asked)
+    pd.testing.assert_frame_equal(again.agreement, table)
+    with pytest.raises(ValueError, match="two neurons of a layer"):
+        wrong = given(neuron_agreement, tmp_path / "x", model, THREE[0], neurons=1)
+        neuron_agreement.analyse(wrong)
+
+
+def test_two_rankings_that_are_one_agree_and_a_dead_layer_has_no_agreement():
+    draw = np.random.default_rng(0)
+    one = draw.normal(size=(8, 40)) + 5 * draw.normal(size=40)
+    same = neuron_agreement.compared(one, 2 * one, 4, draw, are_same=True)
+    assert same["spearman"] == pytest.approx(1) and same["precision"] == 1
+    assert same["low"] == pytest.approx(1) and same["p"] < 1e-6
+    reverse = neuron_agreement.compared(one, -one, 4, draw, are_same=True)
+    assert reverse["spearman"] == pytest.approx(-1) and reverse["precision"] == 0
+    sizes = neuron_agreement.compared(one, -one, 4, draw, np.abs, are_same=True)
+    assert sizes["spearman"] == pytest.approx(1)
+    other = neuron_agreement.compared(one, draw.normal(size=(8, 40)), 4, draw, are_same=False)
+    assert abs(other["spearman"]) < 0.5 and other["chance"] == 0.1
+    dead = neuron_agreement.compared(one, np.zeros((8, 40)), 4, draw, are_same=True)
+    assert dead["spearman"] is None and dead["precision"] is None and dead["k"] == 4
+
+
+def test_falls_of_the_probability_are_those_of_the_class():
+    whole, falls = np.array([2.0, -1.0]), np.array([[1.0, 0.5]])
+    p = lambda score: 1 / (1 + np.exp(-score))  # noqa: E731
+    expected = p(whole) - p(whole - falls)
+    assert neuron_agreement.falls_of("probability", True, whole, falls) == pytest.approx(expected)
+    assert neuron_agreement.falls_of("probability", False, whole, falls) == pytest.approx(-expected)
+    assert (neuron_agreement.falls_of("score", False, whole, falls) == -falls).all()
+
+
+def test_neurons_are_described_by_words_pairs_and_judgements(model, tmp_path, at, shared):
+    few = {"top": 3, "words": 2, "threshold": at, "paper": shared}
+    answer = neuron_words.analyse(given(neuron_words, tmp_path, model, *THREE[:2], **few))
+    table = answer.neurons
+    assert table.groupby("class")["rank"].apply(list).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert all(some.is_monotonic_decreasing for _, some in table.groupby("class")["flow"])
+    assert (
+        set(answer.words["neuron"]) == set(table["neuron"])
+        and (answer.words["occurrences"] >= 2).all()
+    )
+    assert answer.words.groupby("neuron").size().max() <= 2
+    assert table["by_shuffled"].abs().max() < 0.3 and table["auroc"].between(0, 1).all()
+    assert table["place"].between(0, 1).all() and not table.isna().any().any()
+
+
+def test_words_explain_what_depends_on_the_word_and_nothing_that_does_not():
+    draw = np.random.default_rng(0)
+    words = draw.integers(0, 20, 400)
+    assert neuron_words.explained(words.astype(float), words) == pytest.approx(1)
+    assert abs(neuron_words.explained(draw.normal(size=400), words)) < 0.1
+    assert neuron_words.explained(np.ones(400), words) is None
+    assert neuron_words.explained(draw.normal(size=3), np.arange(3)) is None
