@@ -32,6 +32,7 @@ from .running import Given
 
 PARTS = 3  # of half of the pairs of a class; an interruption loses the work of one at most
 LEAST = 4  # pairs of a part, so that they fill a batch
+INEXACT = 0.1  # a larger completeness error is named among the omissions
 CLASS = {True: "P", False: "N"}
 
 
@@ -113,11 +114,11 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
             f"no flow to rank neurons by, at a threshold of {options.threshold:g}: "
             + "; ".join(f"{each['what']}: {each['why']}" for each in missing)
         )
-    return Flows(
-        tuple(found),
-        pd.concat(counts, ignore_index=True),
-        pd.DataFrame(missing, columns=["what", "why"]),
-    )
+    counted = pd.concat(counts, ignore_index=True)
+    for row in counted[counted["error"] > INEXACT].to_dict("records"):
+        why = f"flow misses the change of the target by {row['error']:.0%}: more --steps, or score"
+        missing.append({"what": f"exactness of {row['class']} {row['collection']}", "why": why})
+    return Flows(tuple(found), counted, pd.DataFrame(missing, columns=["what", "why"]))
 
 
 def errors(parts: Sequence[pd.DataFrame]) -> list[float | None]:
