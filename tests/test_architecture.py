@@ -41,7 +41,10 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "circuit", "interventions", "contrasts", "engine"),
         *LEAVES,
     },
-    "neurons": {"sites", "pairs", "hooks", "engine", "attribution", "writing", *LEAVES},
+    "neurons": {
+        *("sites", "pairs", "hooks", "engine", "attribution", "writing"),
+        *("corpora", "ranking", "effectiveness", *LEAVES),
+    },
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),

@@ -96,9 +96,11 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
     difference = a[both] - b[both]
     if len(difference) < 2:
         raise NotMeasurable(f"a paired test needs two pairs at least; {len(difference)} are left")
-    if np.ptp(difference) == 0:
+    # differences that are one number but for rounding have no spread to test the mean by
+    rounding = 8 * np.finfo(float).eps * max(np.abs(a[both]).max(), np.abs(b[both]).max())
+    if np.ptp(difference) <= rounding:
         # t is ±infinite, or 0 / 0 where both sides are the same
-        mean = float(difference[0])
+        mean = float(difference[0]) if np.abs(difference).max() > rounding else 0.0
         t = np.copysign(np.inf, mean) if mean else 0.0
         return Paired(mean, float(t), float(mean == 0), len(difference))
     test = stats.ttest_rel(a[both], b[both])

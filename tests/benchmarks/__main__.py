@@ -12,6 +12,7 @@ from . import __doc__ as usage
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
+from .neurons import neurons
 from .profile import profiled
 from .searching import in_embedded, searching
 from .subject import SHAPES, subject
@@ -24,6 +25,7 @@ ONE_SUBJECT = {
     "positions": positions,
     "roles": roles,
     "knockout": knockout,
+    "neurons": neurons,
     "conductance": conductances,
     "bottleneck": bottlenecks,
     "search": searching,

@@ -63,6 +63,8 @@ def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
                 line={"color": COLOURS[i % len(COLOURS)], "width": 1.5, "dash": "dot"},
             )
         )
+    if chart.log_x:
+        found.update_xaxes(type="log")
     return _laid_out(found, chart, height=340)
 
 

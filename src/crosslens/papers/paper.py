@@ -58,6 +58,7 @@ class Chart:
     high: str = ""
     x_title: str = ""
     y_title: str = ""
+    log_x: bool = False  # of lines
     where: Mapping[str, Any] = field(default_factory=dict)  # the rows that are drawn
     columns: Sequence[str] = ()  # of a table; by default all
 
