@@ -42,6 +42,7 @@ MAY_IMPORT = {
     },
     "neurons": {"sites", "pairs", "hooks", "engine", "attribution", "writing", *LEAVES},
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
+    "probing": {"sites", "pairs", "hooks", "attribution", "idf", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),
