@@ -3,7 +3,7 @@
 from .features import Features as Features, features
 from .held_out import control_labels, held_out, HeldOut as HeldOut
 from .max_probe import max_probe, Training as Training
-from .token_groups import draw, frequent_pieces, is_period, token_groups
+from .token_groups import draw, frequent_pieces, is_period, token_groups, with_periods
 
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "is_period",
     "max_probe",
     "token_groups",
+    "with_periods",
 ]

@@ -58,7 +58,7 @@ def max_probe(
     for fold, (fitted, judged) in enumerate(splits(labels, query, usable, folds=folds, seed=seed)):
         generator = torch.Generator().manual_seed(seed * folds + fold)
         probe = _Probe(vectors, is_padding_masked, training.dropout, generator)
-        probe.fit(fitted, torch.from_numpy(labels), training)
+        probe.fit(fitted, torch.tensor(labels), training)
         some = judged[there[judged]]
         predicted[some] = probe.log_odds(some, training.batch)
         predicted[judged[~there[judged]]] = predicted[some].mean() if len(some) else 0.0

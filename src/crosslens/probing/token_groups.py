@@ -30,8 +30,12 @@ def token_groups(
     """
     document, query = pairs.where("document"), pairs.where("query")
     stop = torch.isin(pairs.token, stopwords.to(pairs.device))
-    wanted = torch.where(query & ~stop, pairs.token, -1)
-    matched = (pairs.token[:, :, None] == wanted[:, None, :]).any(dim=2)
+    matched = torch.stack(
+        [
+            torch.isin(token, token[wanted])
+            for token, wanted in zip(pairs.token, query & ~stop, strict=True)
+        ]
+    )
     found = {
         "[CLS]": pairs.where("cls"),
         "[SEP]": pairs.where("sep1", "sep2"),
@@ -63,6 +67,13 @@ def is_period(pairs: Pairs) -> Bool[Tensor, "pair pos"]:
             ]
         )
     return torch.tensor(rows, dtype=torch.bool, device=pairs.device).reshape(pairs.token.shape)
+
+
+def with_periods(pairs: Pairs) -> Pairs:
+    """The same pairs with the roles "query period" and "document period"; all else is "word"."""
+    period, query = is_period(pairs), pairs.where("query")
+    role = torch.where(period, torch.where(query, 1, 2), 0)
+    return pairs.with_roles(role, ("word", "query period", "document period"))
 
 
 def frequent_pieces(
