@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from crosslens import NotMeasurable, Pairs
 from crosslens.attention import attention_shares
 from crosslens.effectiveness import relevant_from
-from crosslens.frames import Frame, pd
+from crosslens.frames import Column, Frame, pd
 from crosslens.probing import with_periods
 from crosslens.stats import bootstrap_interval
 
@@ -128,7 +128,7 @@ def shares(given: Given, pairs: Pairs) -> Frame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _ends(values: Frame) -> dict[str, float]:
+def _ends(values: Column) -> dict[str, float]:
     low, high = bootstrap_interval(values.to_numpy())
     return {"low": float(low), "high": float(high), "n": len(values)}
 

@@ -37,7 +37,7 @@ class Answer:
 
     candidates: Frame  # qid, docid, is_relevant, periods, original and a score for each condition
     changes: Frame  # condition, change (of relevant documents with a period), low, high, n
-    rankings: Frame  # condition, measure, mean, low, high, difference, diff_low, diff_high, p, n
+    rankings: Frame  # condition, measure, mean, low, high, difference, diff_low, diff_high, n
 
 
 PERIOD = "document period"

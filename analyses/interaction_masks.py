@@ -157,17 +157,18 @@ def leaked(given: Given, rows: Frame) -> Frame:
 
 
 def with_other_queries(pairs: Pairs) -> Pairs:
-    """Every pair with the query tokens of the next, cut or repeated to the length of its own.
+    """Every pair with the tokens of another query, cut or repeated to the length of its own.
 
-    Nothing but the tokens of the query changes: positions, segments and words stay. Of one pair
-    alone the query is reversed.
+    Nothing but the tokens of the query changes: positions, segments and words stay. Where all
+    queries are the same, their tokens are reversed.
     """
-    token, query = pairs.token.clone(), pairs.where("query")
-    for i in range(len(pairs)):
-        j = (i + 1) % len(pairs)
-        other = pairs.token[j][query[j]]
-        n = int(query[i].sum())
-        token[i, query[i]] = other.flip(0) if i == j else other.repeat(-(-n // len(other)))[:n]
+    token, query, n_pairs = pairs.token.clone(), pairs.where("query"), len(pairs)
+    for i in range(n_pairs):
+        own = pairs.token[i, query[i]]
+        following = [(i + step) % n_pairs for step in range(1, n_pairs)]
+        others = (pairs.token[j, query[j]] for j in following if pairs.query[j] != pairs.query[i])
+        other = next(others, own.flip(0))
+        token[i, query[i]] = other.repeat(-(-len(own) // len(other)))[: len(own)]
     return replace(pairs, token=token)
 
 

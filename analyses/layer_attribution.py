@@ -24,7 +24,7 @@ from .samples import relevant_pairs, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 12
+    pairs: int = 10
     steps: Annotated[int, "Points on the way to begin with."] = 8
     most_steps: Annotated[int, "Points on the way at most."] = 64
     tolerance: Annotated[float, "The completeness error at which refining stops."] = 0.05
@@ -114,7 +114,9 @@ def attributed(given: Given, pairs: Pairs) -> Frame:
             )
             assert found.change is not None
             sums = {group: (found.token * mask).sum(dim=1) for group, mask in masks.items()}
-            columns = {**sums, "change": found.change, "error": found.error}
+            off = (found.token.sum(dim=1) - found.change).abs()
+            error = off / found.change.abs().clamp(min=1e-9)  # a change of 0 has no share
+            columns = {**sums, "change": found.change, "error": error}
             tables.append(
                 pd.DataFrame(
                     {name: value.double().numpy(force=True) for name, value in columns.items()}

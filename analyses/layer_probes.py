@@ -52,7 +52,7 @@ class Answer:
     missing: Frame  # group, share of pairs without a token of it, pairs
     controls: Frame  # group, layer, depth, auroc, control, selectivity, low, high, n
     probes: Frame  # probe, group, layer, depth, measure, mean, low, high, difference (from the
-    # linear probe), diff_low, diff_high, p, n
+    # paper's probe, if it was fitted), diff_low, diff_high, n
 
 
 MAX_PROBES: Final = {"paper": True, "paper, padding counts": False}  # is the padding masked?
@@ -105,7 +105,7 @@ def probed(
             for each in (labels, random_labels)
         )
         controls.append({**place, **_selectivity(linear.by_query(), control.by_query(), seed)})
-        found = {"linear": linear}
+        found = {}  # the difference of padding that counts is from padding that is masked
         for name, is_masked in MAX_PROBES.items():
             # where every pair has as many states there is no padding to mask
             if options.epochs and (is_masked or states.counts.unique().numel() > 1):
@@ -119,6 +119,7 @@ def probed(
                     folds=options.folds,
                     seed=seed,
                 )
+        found["linear"] = linear
         scores = rows.assign(**{name: each.predicted for name, each in found.items()})
         quality = ranking_quality(texts, scores, least, seed)
         probes.append(quality.rename(columns={"condition": "probe"}).assign(**place))

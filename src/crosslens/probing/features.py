@@ -42,8 +42,7 @@ class Features:
         """
         if not len(self.pair):
             raise NotMeasurable(f"none of the {self.n_pairs} pairs has a token of this group")
-        total = torch.zeros(self.n_pairs, self.vectors.shape[2], dtype=torch.float64)
-        total.index_add_(0, self.pair, self.vectors[layer].double())
+        total = torch.segment_reduce(self.vectors[layer].double(), "sum", lengths=self.counts)
         has = self.counts > 0
         mean = total / self.counts.clamp(min=1)[:, None]
         return torch.where(has[:, None], mean, mean[has].mean(dim=0)).float()
