@@ -17,6 +17,7 @@ from crosslens.probing import (
     max_probe,
     token_groups,
     Training,
+    with_periods,
 )
 from crosslens.probing.held_out import splits
 
@@ -160,6 +161,9 @@ def test_a_period_is_exempt_between_digits_only(model: CrossEncoder):
     pairs = model.pair("a . b", "3 . 5 . a . 5", "a .")
     periods = is_period(pairs)
     assert periods.sum(dim=1).tolist() == [1 + 2, 1 + 1]
+    marked = with_periods(pairs)
+    assert marked.where("query period").sum(dim=1).tolist() == [1, 1]
+    assert (marked.where("query period", "document period") == periods).all()
 
 
 def test_frequent_pieces_are_letters_in_most_documents(model: CrossEncoder):
