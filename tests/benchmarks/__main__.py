@@ -14,6 +14,7 @@ from .law import law
 from .memory import memory
 from .profile import profiled
 from .searching import in_embedded, searching
+from .states import masks, states
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Clock, Table
@@ -24,6 +25,8 @@ ONE_SUBJECT = {
     "positions": positions,
     "roles": roles,
     "knockout": knockout,
+    "masks": masks,
+    "states": states,
     "conductance": conductances,
     "bottleneck": bottlenecks,
     "search": searching,
