@@ -102,7 +102,7 @@ class _Probe:
             {"params": self.weights, "weight_decay": training.decay},
             {"params": self.biases, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(parts, lr=training.rate, eps=1e-8)
+        optimizer = torch.optim.AdamW(parts, lr=training.rate, eps=1e-8, fused=True)
         steps = training.epochs * -(-len(rows) // training.batch)
         slower = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
         with torch.enable_grad():
