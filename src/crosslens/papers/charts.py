@@ -78,6 +78,7 @@ def _band(chart: Chart, some: pd.DataFrame, colour: str) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=np.concatenate([high, low[::-1]]),
+        mode="lines",  # no points where the interval ends
         fill="toself",
         fillcolor=f"rgba({red},{green},{blue},.14)",
         line={"width": 0},

@@ -76,7 +76,7 @@ def held_out(
     """
     is_truth = labels.dtype == bool
     default = (
-        LogisticRegression(C=0.01, solver="newton-cholesky") if is_truth else Ridge(alpha=100.0)
+        LogisticRegression(C=0.01, max_iter=1000) if is_truth else Ridge(alpha=100.0)
     )
     probe = make_pipeline(StandardScaler(), default) if probe is None else probe
     predicted = np.zeros(len(labels))
