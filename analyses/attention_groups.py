@@ -63,7 +63,7 @@ def analyse(given: Given) -> Answer:
         for kind in documents
         for rows in slices(len(qids), AT_ONCE)
     ]
-    pairs = given.gathered("reading attention", ["pairs"], parts)["pairs"]
+    pairs: Frame = given.gathered("reading attention", ["pairs"], parts)["pairs"]
     keys = ["group", "kind", "layer", "depth"]
     heads = pairs.groupby([*keys, "head"], sort=False, as_index=False)["share"].mean()
     of_pair = pairs.groupby([*keys, "qid"], sort=False)["share"].mean().reset_index()

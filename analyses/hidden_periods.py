@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -60,10 +59,10 @@ def commas(model: CrossEncoder, pairs: Pairs) -> Float[Tensor, " pair"]:
         NotMeasurable: the model's vocabulary has no comma.
     """
     tokenizer = model.tokens.tokenizer
-    comma = tokenizer.convert_tokens_to_ids(",")
-    if comma is None or comma == tokenizer.unk_token_id:
+    comma = tokenizer.get_vocab().get(",")
+    if comma is None:
         raise NotMeasurable("the vocabulary of the model has no comma to put in a period's place")
-    token = torch.where(pairs.where(PERIOD), comma, pairs.token)
+    token = pairs.token.masked_fill(pairs.where(PERIOD), comma)
     return scores_of(model, replace(pairs, token=token))
 
 
@@ -79,7 +78,7 @@ def analyse(given: Given) -> Answer:
     texts, rows = judged_sample(given, given.options.depth)
     queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
     parts = [lambda some=some: {"scored": scored(given, some)} for some in queries]
-    candidates = given.gathered("hiding periods", ["scored"], parts)["scored"]
+    candidates: Frame = given.gathered("hiding periods", ["scored"], parts)["scored"]
     touched = candidates[candidates["is_relevant"] & (candidates["periods"] > 0)]
     if touched.empty:
         raise NotMeasurable(

@@ -55,7 +55,7 @@ def analyse(given: Given) -> Answer:
     texts, rows = judged_sample(given, given.options.depth)
     queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
     parts = [lambda some=some: {"scored": scored(given, some)} for some in queries]
-    candidates = given.gathered("masking layers", ["scored"], parts)["scored"]
+    candidates: Frame = given.gathered("masking layers", ["scored"], parts)["scored"]
     least = relevant_from(given.texts.qrels)
     quality = ranking_quality(texts, candidates, least, given.seed)
     base = quality[quality["condition"] == "original"]

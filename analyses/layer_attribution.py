@@ -64,7 +64,7 @@ def analyse(given: Given) -> Answer:
         lambda rows=rows: {"pairs": attributed(given, pairs.take(called[rows]))}
         for rows in slices(len(called), AT_ONCE)
     ]
-    found = given.gathered("integrating gradients", ["pairs"], parts)["pairs"]
+    found: Frame = given.gathered("integrating gradients", ["pairs"], parts)["pairs"]
     n_layers = given.model.cfg.n_layers
     groups, exact = [], []
     for (baseline, layer), some in found.groupby(["baseline", "layer"], sort=False):

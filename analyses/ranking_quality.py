@@ -60,7 +60,7 @@ def ranking_quality(texts: Collection, scores: Frame, relevant: int, seed: int) 
         place = mixed.groupby("qid")[name].rank(method="first")
         run = Run.of(map(ScoredDoc, mixed["qid"], mixed["docid"], place), name)
         table = evaluate(run, texts, measures)
-        tables[name] = table[table.index.isin(run)]
+        tables[name] = table[table.index.isin(list(run))]
     rows = []
     for name, table in tables.items():
         for measure, short in zip(table.columns, ("MRR@10", "nDCG@10"), strict=True):

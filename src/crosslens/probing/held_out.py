@@ -75,13 +75,12 @@ def held_out(
         NotMeasurable: fewer than two queries, or labels that are all alike where a probe is fitted.
     """
     is_truth = labels.dtype == bool
-    default = (
-        LogisticRegression(C=0.01, max_iter=1000) if is_truth else Ridge(alpha=100.0)
-    )
+    default = LogisticRegression(C=0.01, max_iter=1000) if is_truth else Ridge(alpha=100.0)
     probe = make_pipeline(StandardScaler(), default) if probe is None else probe
     predicted = np.zeros(len(labels))
     for fitted, judged in splits(labels, query, train, folds=folds, seed=seed):
-        own = clone(probe).fit(vectors[fitted], labels[fitted])
+        own: Any = clone(probe)
+        own.fit(vectors[fitted], labels[fitted])
         predicted[judged] = (own.decision_function if is_truth else own.predict)(vectors[judged])
     return HeldOut(labels, predicted, query)
 
