@@ -27,7 +27,7 @@ from .samples import pairs_of
 
 class Options(NamedTuple):
     pairs: int = 480
-    depth: Annotated[int, "How many candidates of each query, at most."] = 20
+    depth: Annotated[int, "How many candidates of each query, at most."] = 10
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .samples import relevant_pairs, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 8
+    pairs: int = 16
     steps: Annotated[int, "Points on the way to begin with."] = 4
     most_steps: Annotated[int, "Points on the way at most."] = 64
     tolerance: Annotated[float, "The completeness error at which refining stops."] = 0.05
