@@ -71,7 +71,7 @@ def asked(planted: CrossEncoder, texts: Collection, tmp_path: Path) -> Asked:
 def test_hiding_the_document_destroys_the_score_from_the_matching_head_on_and_not_before(
     asked: Asked,
 ):
-    answer = asked(interaction_masks, depth=6)
+    answer = asked(interaction_masks, pairs=12, depth=6)
     found = answer.candidates
     for i in range(1, DECOYS + 2):
         change = (found[f"query {i}"] - found["original"]).abs()
@@ -123,8 +123,8 @@ def test_what_is_read_moves_from_document_to_query_to_cls_as_it_was_planted(aske
 
 
 def test_relevance_is_read_where_it_is_written_and_not_before(asked: Asked):
-    many = collection("embedded").sample(16, 6)
-    answer = asked(layer_probes, many, pairs=96, depth=6, epochs=0, folds=2)
+    many = collection("embedded").sample(12, 6)
+    answer = asked(layer_probes, many, pairs=72, depth=6, epochs=0, folds=2)
     found = answer.controls.set_index(["group", "layer"])
     cls = found.loc["[CLS]"]
     assert (cls["auroc"][: SCORING + 1] == 0.5).all() and (cls["auroc"][SCORING + 1 :] > 0.55).all()
@@ -135,7 +135,7 @@ def test_relevance_is_read_where_it_is_written_and_not_before(asked: Asked):
 
 
 def test_the_papers_probe_is_there_with_and_without_its_padding(asked: Asked):
-    answer = asked(layer_probes, pairs=24, depth=4, epochs=1, folds=2)
+    answer = asked(layer_probes, pairs=16, depth=4, epochs=1, folds=2)
     probes = set(zip(answer.probes["probe"], answer.probes["group"], strict=True))
     assert ("paper", "[CLS]") in probes and ("paper, padding counts", "query terms") in probes
     assert ("paper, padding counts", "[CLS]") not in probes, "no pair has two [CLS]"
