@@ -46,6 +46,7 @@ MAY_IMPORT = {
         *("corpora", "ranking", "effectiveness", *LEAVES),
     },
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
+    "probing": {"sites", "pairs", "hooks", "attribution", "idf", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),

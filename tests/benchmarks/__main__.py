@@ -15,6 +15,7 @@ from .memory import memory
 from .neurons import neurons
 from .profile import profiled
 from .searching import in_embedded, searching
+from .states import masks, states
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Clock, Table
@@ -26,6 +27,8 @@ ONE_SUBJECT = {
     "roles": roles,
     "knockout": knockout,
     "neurons": neurons,
+    "masks": masks,
+    "states": states,
     "conductance": conductances,
     "bottleneck": bottlenecks,
     "search": searching,

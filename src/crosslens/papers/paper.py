@@ -50,7 +50,7 @@ class Finding:
 class Chart:
     """How a figure is drawn: kind, and which columns of its table stand where."""
 
-    kind: str  # lines, bars, heatmap, table
+    kind: str  # lines, points, bars, heatmap, table
     x: str = ""
     y: str = ""
     by: str = ""  # one line, or group of bars, for each value
