@@ -17,11 +17,11 @@ from crosslens.stats import bootstrap_interval
 from crosslens.words import (
     cut_to,
     important_tokens,
-    passed_information,
     scores_of,
     shared_types,
 )
 
+from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, ranked
 
@@ -32,6 +32,9 @@ class Options(NamedTuple):
     layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
+    )
+    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
+        "auto"
     )
     important: Annotated[int, "How many tokens of a pair count as important."] = 20
 
@@ -54,21 +57,14 @@ def analyse(given: Given) -> Answer:
     options = given.options
     n = max(1, given.pairs // options.depth)
     ranking = ranked(given, n, options.depth)
-    reference = pairs_of(given, ranking.sample(min(100, len(ranking)), random_state=given.seed))
+    passing = Passing(given)
     passages, kept = [], []
     queries = list(ranking.groupby("qid", sort=False))
     for done, (qid, rows) in enumerate(queries, start=1):
 
         def compute(rows: Frame = rows) -> Frame:
             pairs = pairs_of(given, rows)
-            found = passed_information(
-                given.model,
-                pairs,
-                layer=None if options.layer < 0 else options.layer,
-                noise=options.noise,
-                reference=reference,
-                seed=given.seed,
-            )
+            found = passing(pairs)
             chosen = important_tokens(found, options.important)
             inside = pairs.where("document")
             place = inside.long().cumsum(dim=1)

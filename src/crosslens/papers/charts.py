@@ -131,9 +131,7 @@ def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
     return _laid_out(found, chart, height=340)
 
 
-def _published(
-    chart: Chart, some: pd.DataFrame, name: str, colour: str
-) -> list[go.Scatter]:
+def _published(chart: Chart, some: pd.DataFrame, name: str, colour: str) -> list[go.Scatter]:
     """What the paper prints for some rows, as diamonds."""
     title = published_column(chart.y)
     if title not in some or some[title].isna().all():
@@ -148,7 +146,9 @@ def _published(
             mode="markers",
             offsetgroup=name,
             marker={
-                "symbol": "diamond", "size": 9, "color": colour,
+                "symbol": "diamond",
+                "size": 9,
+                "color": colour,
                 "line": {"width": 1, "color": "#1d2129"},
             },
         )
