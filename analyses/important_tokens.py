@@ -7,13 +7,12 @@ anew. Jiang et al. (2021), Fig. 2, 8 and 9.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from crosslens.frames import Column, Frame, pd
-from crosslens.stats import bootstrap_interval
+from crosslens.stats import bootstrap_interval, spearman
 from crosslens.words import (
     cut_to,
     important_tokens,
@@ -46,7 +45,7 @@ class Answer:
     passages: Frame  # qid, docid, rank, important, all_tokens, mean_position
     by_rank: Frame  # rank, tokens, overlap or position, low, high, n
     kept: Frame  # parts, share, mrr, low, high, n
-    correlation: Frame  # tokens, spearman, low, high, n
+    correlation: Frame  # tokens, spearman, low, high, n, reason (why there is none)
 
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -161,10 +160,15 @@ def _correlation(passages: Frame, seed: int) -> Frame:
         table = passages.pivot(index="qid", columns="rank", values=tokens)
 
         def correlation(some: Frame) -> float:
-            means = some.mean()
-            found: Any = spearmanr(means.index, means)
-            return float(found.statistic)
+            means = some.mean().dropna()
+            if means.nunique() < 2:
+                return np.nan  # no order to compare with
+            return spearman(means.index.to_numpy(dtype=float), means.to_numpy(dtype=float))
 
+        if np.isnan(whole := correlation(table)):
+            reason = "the means at all ranks are alike, or of fewer than two ranks"
+            rows.append({"tokens": tokens, "n": len(table), "reason": reason})
+            continue
         again = [
             correlation(table.iloc[draw.integers(len(table), size=len(table))]) for _ in range(500)
         ]
@@ -172,10 +176,11 @@ def _correlation(passages: Frame, seed: int) -> Frame:
         rows.append(
             {
                 "tokens": tokens,
-                "spearman": correlation(table),
+                "spearman": whole,
                 "low": float(low),
                 "high": float(high),
                 "n": len(table),
+                "reason": "",
             }
         )
     return pd.DataFrame(rows)

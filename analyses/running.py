@@ -30,6 +30,7 @@ class Given:
     options: Any  # the analysis's own `Options`
     run: Findings
     watch: Watch
+    paper: Findings | None = None  # the run of all figures of a paper, if this is one of them
 
     @property
     def model(self) -> CrossEncoder:
@@ -47,6 +48,14 @@ class Given:
     def keep(self) -> Keep:
         """Parts of tables are read where an interrupted run has them."""
         return self.run.chunk
+
+    @property
+    def keep_for_all(self) -> Keep:
+        """As `keep`, of parts that other figures of the same paper read too.
+
+        Their key names all that the part depends on, beyond model, collections and seed.
+        """
+        return (self.paper or self.run).chunk
 
     def gathered(
         self, step: str, tables: Sequence[str], parts: Sequence[Callable[[], Mapping[str, Frame]]]

@@ -85,7 +85,7 @@ def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
     def one(qid: str) -> Frame:
         docids = texts.candidates[qid]
         scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
-        order = np.argsort(-scores.double().numpy(force=True), kind="stable")[:depth]
+        order = np.argsort(-scores.double().numpy(force=True), kind="stable")
         return pd.DataFrame(
             {
                 "qid": qid,
@@ -97,9 +97,9 @@ def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
         )
 
     for done, qid in enumerate(qids, start=1):
-        ranking = given.keep("ranked", qid, lambda qid=qid: one(qid))
+        ranking = given.keep_for_all("ranked", qid, lambda qid=qid: one(qid))
         given.watch("ranking", done, len(qids))
-        yield ranking
+        yield ranking.head(len(ranking) if depth is None else depth)
 
 
 def pairs_of(given: Given, rows: Frame) -> Pairs:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import checked  # noqa: F401 - before anything is imported that is to be checked
 import pytest
 import torch
 from tiny import FAMILIES, tiny

@@ -11,11 +11,12 @@ import crosslens
 
 ROOT = Path(__file__).parents[1]
 NAMESPACES = {name for name in crosslens.__all__ if ismodule(getattr(crosslens, name))}
-LEAVES = {"signals", "stats", "not_measurable", "arrays", "frames"}  # no model anywhere
+LEAVES = {"signals", "stats", "not_measurable", "arrays", "by_pair", "frames"}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
     "not_measurable": set(),
     "arrays": set(),
+    "by_pair": {"arrays"},
     "frames": set(),
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
@@ -40,8 +41,12 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "circuit", "interventions", "contrasts", "engine"),
         *LEAVES,
     },
-    "neurons": {"sites", "pairs", "hooks", "engine", "attribution", "writing", *LEAVES},
+    "neurons": {
+        *("sites", "pairs", "hooks", "engine", "attribution", "writing"),
+        *("corpora", "ranking", "effectiveness", *LEAVES),
+    },
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
+    "probing": {"sites", "pairs", "hooks", "attribution", "idf", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),

@@ -204,11 +204,11 @@ def test_ctrl_c_keeps_the_verdicts_that_are_there(folder, tmp_path, monkeypatch)
         tmp_path / "r",
     ]
     with monkeypatch.context() as patched:
-        patched.setattr("crosslens.circuits.document_frequency.idf_doses", interrupted)
+        patched.setattr("crosslens.circuits.relevance.found", interrupted)
         result = circuits("test", "all", *arguments)
     assert result.exit_code == 130 and "--resume" in result.stderr
     kept = Findings.open(tmp_path / "r").read("claims")
-    assert kept["claim"].tolist() == ["matching", "contextual", "relevance"]
+    assert kept["claim"].tolist() == ["matching", "contextual"]
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():

@@ -162,7 +162,7 @@ def test_runs_that_share_nothing_have_no_agreement() -> None:
         agreement(a, Run.of([ScoredDoc("q", "a", 1.0), ScoredDoc("q", "c", 0.0)]))
 
 
-@pytest.mark.parametrize("labels", [(29, 30), (1, 30), (0, 1)])
+@pytest.mark.parametrize("labels", [(19, 20), (1, 20), (0, 1)])
 def test_large_labels_have_the_gain_they_have_by_hand(labels: tuple[int, int]) -> None:
     low, high = labels
     qrels = (Qrel("q", "a", high), Qrel("q", "b", low), Qrel("q", "c", 0))
@@ -174,7 +174,9 @@ def test_large_labels_have_the_gain_they_have_by_hand(labels: tuple[int, int]) -
     assert evaluate(run, judged).iloc[0, 0] == pytest.approx(dcg / ideal, abs=1e-6)
 
 
-@pytest.mark.parametrize(("label", "why"), [(31, "more than trec_eval can hold"), (10**9, "up to")])
+@pytest.mark.parametrize(
+    ("label", "why"), [(21, "more than trec_eval can count"), (10**9, "up to")]
+)
 def test_labels_that_overflow_are_refused(label: int, why: str) -> None:
     judged = Collection("c", {"q": "t"}, {"a": "x"}, (Qrel("q", "a", label),))
     with pytest.raises(ValueError, match=why):

@@ -8,6 +8,7 @@ from crosslens.stats import (
     average_precision,
     benjamini_hochberg,
     bootstrap_interval,
+    p_of_means,
     paired_test,
     precision_at,
     r_precision,
@@ -83,6 +84,21 @@ def test_equal_differences_are_certain() -> None:
     a = np.array([1.0, 2.0, 3.0])
     assert paired_test(a, a) == (0.0, 0.0, 1.0, 3)
     assert paired_test(a, a + 1) == (-1.0, -np.inf, 0.0, 3)
+
+
+def test_many_means_are_tested_as_one_by_one() -> None:
+    values = np.random.default_rng(6).normal(0.3, 1, (6, 12))
+    values[0, 3:] = np.nan
+    values[1, 1:] = np.nan  # one pair: no test
+    values[2] = 0.25
+    values[3] = 0
+    values[4] = np.nan
+    expected = [
+        paired_test(row, np.zeros(12)).p_value if (~np.isnan(row)).sum() > 1 else np.nan
+        for row in values
+    ]
+    np.testing.assert_allclose(p_of_means(values), expected, rtol=1e-12)
+    assert expected[2:4] == [0, 1]
 
 
 def test_one_pair_cannot_be_tested() -> None:

@@ -10,6 +10,7 @@ from . import (
     interventions as interventions,
     neurons as neurons,
     planted as planted,
+    probing as probing,
     signals as signals,
     stats as stats,
     surrogate as surrogate,

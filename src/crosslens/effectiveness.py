@@ -14,7 +14,9 @@ from .ranking import Run
 from .stats import bootstrap_interval, paired_test
 
 
-LARGEST_EXPONENT = 30  # 2^31 no longer fits trec_eval's gains
+# trec_eval counts the documents of every gain up to the largest: 2^20 of them are 8 MiB, 2^30
+# are 8 GiB and a minute.
+LARGEST_EXPONENT = 20
 LARGEST_LABEL = 1_000  # trec_eval reserves memory for every label up to the largest
 
 __all__ = ["agreement", "relevant_from", "standard_measures"]
@@ -95,7 +97,7 @@ def computable(measure: Measure, qrels: Iterable[Qrel]) -> Measure:
     if largest > LARGEST_EXPONENT:
         raise ValueError(
             f"{measure}: the gain 2^{largest} - 1 of the largest label is more than trec_eval can "
-            f"hold (labels up to {LARGEST_EXPONENT}). Grade anew with collection.graded(...), or "
+            f"count (labels up to {LARGEST_EXPONENT}). Grade anew with collection.graded(...), or "
             "take nDCG with linear gains, ir_measures.nDCG"
         )
     gains = {qrel.relevance: 2 ** max(qrel.relevance, 0) - 1 for qrel in qrels}

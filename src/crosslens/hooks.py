@@ -114,13 +114,33 @@ class Hooked(Protocol):
     """All that a method may ask of a model."""
 
     @property
-    def reads_cls(self) -> bool:
+    def reads_scored_row(self) -> bool:
         """Whether the score reads the scored row of the last stream alone."""
         ...
 
     @property
     def pad_token_id(self) -> int:
         """The padding token of the model's own tokenizer."""
+        ...
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How long those axes of its sites are that no pair changes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where pairs are put."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What activations are numbers of."""
+        ...
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached now."""
         ...
 
     def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]:
@@ -151,7 +171,7 @@ class Hooked(Protocol):
         """Pass each site to its function, which may return another tensor, within a block."""
         ...
 
-    def cls_only(self) -> AbstractContextManager[None]:
+    def scored_row_only(self) -> AbstractContextManager[None]:
         """Let the last block compute the scored row alone, where nothing else is read."""
         ...
 

@@ -230,7 +230,7 @@ def units_at(sites: Iterable[Site], axis: str, coordinates: Iterable[int | str])
 
 
 def head(layer: int, index: int, site: str = "z") -> Unit:
-    """An attention head, at its output `z` unless told otherwise."""
+    """An attention head, at its output `z` by default."""
     return Site(site, layer).at(head=index)
 
 

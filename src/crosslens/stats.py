@@ -18,6 +18,7 @@ __all__ = [
     "average_precision",
     "benjamini_hochberg",
     "bootstrap_interval",
+    "p_of_means",
     "paired_test",
     "precision_at",
     "r_precision",
@@ -95,15 +96,38 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
     difference = a[both] - b[both]
     if len(difference) < 2:
         raise NotMeasurable(f"a paired test needs two pairs at least; {len(difference)} are left")
-    if np.ptp(difference) == 0:
+    # differences that are one number but for rounding have no spread to test the mean by
+    rounding = 8 * np.finfo(float).eps * max(np.abs(a[both]).max(), np.abs(b[both]).max())
+    if np.ptp(difference) <= rounding:
         # t is ±infinite, or 0 / 0 where both sides are the same
-        mean = float(difference[0])
+        mean = float(difference[0]) if np.abs(difference).max() > rounding else 0.0
         t = np.copysign(np.inf, mean) if mean else 0.0
         return Paired(mean, float(t), float(mean == 0), len(difference))
     test = stats.ttest_rel(a[both], b[both])
     return Paired(
         float(difference.mean()), float(test.statistic), float(test.pvalue), len(difference)
     )
+
+
+def p_of_means(values: Float[np.ndarray, "cell pair"]) -> Float[np.ndarray, " cell"]:
+    """The two-sided p of a t-test of each cell's mean against 0, over the pairs it has.
+
+    What `paired_test` against zeros gives, for many cells at once; `nan` for a cell with fewer
+    than two pairs.
+    """
+    there = ~np.isnan(values)
+    n = there.sum(axis=1)
+    p = np.full(len(values), np.nan)
+    known, n = values[n > 1], n[n > 1]
+    mean = np.nanmean(known, axis=1)
+    t = np.full_like(mean, np.inf)  # where all pairs are alike: p is 0, or 1 where they are 0
+    spread = np.nanmax(known, axis=1, initial=-np.inf) - np.nanmin(known, axis=1, initial=np.inf)
+    some = spread > 0
+    error = np.nanstd(known[some], axis=1, ddof=1) / np.sqrt(n[some])
+    t[some] = np.abs(mean[some]) / error
+    t[(spread == 0) & (mean == 0)] = 0
+    p[there.sum(axis=1) > 1] = 2 * stats.t.sf(t, n - 1)
+    return p
 
 
 def benjamini_hochberg(p: Float[np.ndarray, "*cell"]) -> Float[np.ndarray, "*cell"]:

@@ -13,6 +13,9 @@ random part of their work, and seconds are per part.
     positions     exact patching of the stream, every layer x position
     roles         the same by token role: five segments instead of every position
     knockout      hiding 4 x 4 segments from each other, layer by layer
+    neurons       one neuron in a hundred silenced alone
+    masks         query and document hidden from each other over the first layers
+    states        features of all layers, against the bare pass
     conductance   all linear maps, against captum called once per module
     bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
     search        two stages against patching every head, and what they find

@@ -12,8 +12,10 @@ from . import __doc__ as usage
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
+from .neurons import neurons
 from .profile import profiled
 from .searching import in_embedded, searching
+from .states import masks, states
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
 from .timing import Clock, Table
@@ -24,6 +26,9 @@ ONE_SUBJECT = {
     "positions": positions,
     "roles": roles,
     "knockout": knockout,
+    "neurons": neurons,
+    "masks": masks,
+    "states": states,
     "conductance": conductances,
     "bottleneck": bottlenecks,
     "search": searching,

@@ -51,7 +51,7 @@ def searched(model: CrossEncoder, contrast: Contrast, rounds: int, title: str) -
     units = model.heads()
     exact, found = patching(model, contrast, units), search(model, contrast, units)
     n_patched = len(contrast) - exact.n_skipped
-    passed = len(contrast) * (model.cfg.n_layers - model.reads_cls)
+    passed = len(contrast) * (model.cfg.n_layers - model.reads_scored_row)
     every, few = (n_patched * sum(blocks_behind(model, some)) for some in (units, found.units))
 
     def once(method) -> Arm:

@@ -5,7 +5,7 @@ import torch
 
 from crosslens import bottleneck, conductance
 from crosslens.attribution import Noise, padding_baseline
-from crosslens.engine.memory import budget_on, Footprint, kept_for_gradients, Room
+from crosslens.engine.memory import BatchSize, budget_on, Footprint, kept_for_gradients
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_batches_are_halved_until_they_fit_and_stay_so():
         return [item * 10 for item in batch]
 
     tried = []
-    found = [x for _, batch in Room(8).batches(run, range(10)) for x in batch]
+    found = [x for _, batch in BatchSize(8).batches(run, range(10)) for x in batch]
     assert found == [item * 10 for item in range(10)]
     assert tried == [8, 4, 2, 2, 2, 2, 2]
 
@@ -55,9 +55,9 @@ def test_what_does_not_fit_alone_is_an_error_and_so_is_any_other():
         raise ZeroDivisionError
 
     with pytest.raises(torch.OutOfMemoryError):
-        list(Room(4).batches(too_big, range(4)))
+        list(BatchSize(4).batches(too_big, range(4)))
     with pytest.raises(ZeroDivisionError):
-        list(Room(4).batches(wrong, range(4)))
+        list(BatchSize(4).batches(wrong, range(4)))
 
 
 def test_a_footprint_knows_every_axis(any_model):

@@ -181,10 +181,12 @@ def test_a_model_whose_heads_read_one_stream_is_refused(model, contrast):
     class Whole:
         """All that a method may ask, and no more."""
 
-    names = "sites heads hooked record tapped cls_only suffix relay block_outputs"
+    names = "sites heads hooked record tapped scored_row_only suffix relay block_outputs"
     for name in names.split():
         setattr(Whole, name, staticmethod(getattr(model, name)))
-    Whole.reads_cls, Whole.pad_token_id = model.reads_cls, model.pad_token_id
+    Whole.reads_scored_row, Whole.pad_token_id = model.reads_scored_row, model.pad_token_id
+    Whole.is_hooked, Whole.sizes = False, model.sizes
+    Whole.device, Whole.dtype = model.device, model.dtype
     Whole.__call__ = lambda self, pairs: model(pairs)
     assert keep_nodes(Whole(), contrast, [[]]).n_all == 15
     with pytest.raises(TypeError, match="Whole has no `replay`.*keep_nodes needs none"):

@@ -57,7 +57,7 @@ def test_everything_restores_all_and_nothing_restores_nothing(any_model, any_con
     found = keep_nodes(any_model, any_contrast, [nodes_of(any_model), []])
     torch.testing.assert_close(found.mean, torch.tensor([1.0, 0.0]).double())
     torch.testing.assert_close(found.whole, any_model(any_contrast.more))
-    if any_model.cfg.family != "modernbert" or any_model.head.reads_cls:
+    if any_model.cfg.family != "modernbert" or any_model.head.reads_scored_row:
         # nothing but the other side's writes reaches [CLS], whose embedding is the same
         torch.testing.assert_close(found.empty, any_model(any_contrast.base))
 

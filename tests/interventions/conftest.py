@@ -9,10 +9,10 @@ from torch import Tensor
 from crosslens import Cache, CrossEncoder, Hook, Pairs
 
 
-Sides = tuple[Pairs, Pairs]
+ContrastRuns = tuple[Pairs, Pairs]
 
 
-def sides(model: CrossEncoder) -> Sides:
+def sides(model: CrossEncoder) -> ContrastRuns:
     """Pairs of unequal length, and pairs that differ from them in words alone."""
     base = model.pair(
         "why do cats purr",
@@ -29,13 +29,13 @@ def sides(model: CrossEncoder) -> Sides:
 
 
 @pytest.fixture
-def any_sides(any_model: CrossEncoder) -> Sides:
+def any_sides(any_model: CrossEncoder) -> ContrastRuns:
     any_model.double()
     return sides(any_model)
 
 
 @pytest.fixture
-def two_sides(model: CrossEncoder) -> Sides:
+def two_sides(model: CrossEncoder) -> ContrastRuns:
     model.double()
     return sides(model)
 

@@ -126,7 +126,7 @@ def test_no_sender_has_no_effect_and_all_of_them_have_all(
         under(any_model, base, *direct_path(any_model, *caches, part))
         for part in (heads, [embeddings])
     ]
-    if any_model.head.reads_cls:  # whose own embedding is the same on both sides
+    if any_model.head.reads_scored_row:  # whose own embedding is the same on both sides
         torch.testing.assert_close(halves, [target, plain])
     else:
         assert all((half - end).abs().min() > 1e-6 for half in halves for end in (plain, target))
@@ -144,7 +144,7 @@ def test_what_cannot_reach_the_receiver_has_no_effect(any_model, any_sides, cach
     read = [Site("z", 2).at(head=h, pos="cls") for h in range(4)]
     moved = (under(any_model, base, *direct_path(any_model, *caches, read)) - plain).abs()
     assert (moved > 1e-6).all()
-    if any_model.head.reads_cls:
+    if any_model.head.reads_scored_row:
         torch.testing.assert_close(unread, plain)
     else:
         assert ((unread - plain).abs() > 1e-6).all()

@@ -156,7 +156,7 @@ def test_hooks_of_one_thread_leave_the_scores_of_another(frozen, pairs):
     assert not torch.allclose(edited, plain)
 
     zero = [("blocks.0.attn.hook_z", lambda z, hook: z * 0)]
-    with frozen.hooks(fwd_hooks=zero), frozen.cls_only():
+    with frozen.hooks(fwd_hooks=zero), frozen.scored_row_only():
         edited = frozen(pairs)
         scores, _ = in_thread()
     torch.testing.assert_close(scores, plain, rtol=0, atol=1e-6)

@@ -60,7 +60,7 @@ def test_the_head_reads_the_last_stream(run):
         equal(cache[Site("final_norm")], model.final_norm(last))
         last = cache[Site("final_norm")]
     read = last[:, 0]
-    if not model.head.reads_cls:
+    if not model.head.reads_scored_row:
         read = torch.stack(
             [x[there].mean(dim=0) for x, there in zip(last, pairs.attended, strict=True)]
         )

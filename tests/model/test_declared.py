@@ -111,7 +111,7 @@ def test_a_modular_encoder_scores_as_its_predict(family, pooling, tmp_path):
         model = load(given)
         torch.testing.assert_close(scores(model), expected, rtol=0, atol=1e-5)
         assert type(model.activation) is nn.Sigmoid
-        assert model.reads_cls == (pooling == "cls")
+        assert model.reads_scored_row == (pooling == "cls")
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -302,8 +302,8 @@ def test_a_model_that_reads_cls_needs_no_other_row_at_the_end(any_model):
         other = cache[last].clone()
         other[:, 1:] *= -1
         moved = any_model.suffix(pairs, any_model.cfg.n_layers, other)
-        assert torch.allclose(moved, scores, atol=1e-6) == any_model.reads_cls
-        if any_model.reads_cls:
+        assert torch.allclose(moved, scores, atol=1e-6) == any_model.reads_scored_row
+        if any_model.reads_scored_row:
             alone = any_model.suffix(pairs, any_model.cfg.n_layers, cache[last][:, :1])
             torch.testing.assert_close(alone, scores)
 

@@ -243,11 +243,11 @@ def test_the_narrow_last_block_and_the_fused_kernel_change_nothing(twins):
         torch.testing.assert_close(model(pairs), plain, rtol=0, atol=1e-10)
     with model.record("pattern"):
         torch.testing.assert_close(model(pairs), plain, rtol=0, atol=1e-10)
-    with model.cls_only(), model.record(Site(model.cfg.block_output, last)) as narrow:
+    with model.scored_row_only(), model.record(Site(model.cfg.block_output, last)) as narrow:
         torch.testing.assert_close(model(pairs), plain, rtol=0, atol=1e-10)
     width = pairs.token.shape[1]
     rows = {cache[Site(model.cfg.block_output, last)].shape[1] for cache in (whole, narrow)}
-    assert rows == ({width, 1} if model.head.reads_cls else {width})
+    assert rows == ({width, 1} if model.head.reads_scored_row else {width})
 
 
 def test_a_suffix_from_recorded_sites_is_the_whole_pass(twins):

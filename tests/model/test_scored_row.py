@@ -49,13 +49,13 @@ def test_the_score_is_read_there(moved):
     last = cache[model.block_outputs()[-1]]
     if model.final_norm is not None:
         last = model.final_norm(last)
-    if model.reads_cls:
+    if model.reads_scored_row:
         read = last[torch.arange(len(pairs)), pairs.scored]
         expected = model.relevance(model.head.out(model.head.hidden(read)))
         torch.testing.assert_close(whole, expected, **CLOSE)
         assert (whole - model(model.pair(*TEXTS))).abs().max() > 1e-4
     torch.testing.assert_close(model(pairs), whole, **CLOSE)  # the other rows are dropped
-    with model.cls_only(), model.record("pattern", "mlp_post") as cache:
+    with model.scored_row_only(), model.record("pattern", "mlp_post") as cache:
         torch.testing.assert_close(model(pairs), whole, **CLOSE)
 
 

@@ -22,7 +22,7 @@ def test_every_figure_asks_an_analysis_for_options_and_tables_it_has(name: str) 
     for figure in paper(name).figures:
         analysis = catalogue()[figure.analysis]
         assert set(figure.options) <= {*analysis.defaults, "pairs"}, figure.number
-        assert figure.chart.kind in ("lines", "bars", "heatmap", "table")
+        assert figure.chart.kind in ("lines", "points", "bars", "heatmap", "table")
         assert not figure.needs or figure.needs in analysis.defaults
 
 
@@ -32,7 +32,7 @@ def test_a_figure_is_found_by_any_of_its_numbers() -> None:
         assert [each.number for each in whole.only(number).figures] == ["Fig. 4, 7"]
     with pytest.raises(LookupError, match="no figure 'Fig. 99'; there are Fig. 1a"):
         whole.only("Fig. 99")
-    with pytest.raises(LookupError, match="no paper is called 'nobody2020'; there are jiang2021"):
+    with pytest.raises(LookupError, match="no paper is called 'nobody2020'; there are jiang2021, "):
         paper("nobody2020")
 
 

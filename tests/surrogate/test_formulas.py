@@ -106,7 +106,7 @@ def test_the_scaler_sees_the_training_part_alone(seen) -> None:
         assert not set(observed.qid[train]) & set(observed.qid[test])
         own = make_pipeline(StandardScaler(), LinearRegression())
         own.fit(columns.values[train], observed.score[train])
-        np.testing.assert_allclose(fit.told[test], own.predict(columns.values[test]))
+        np.testing.assert_allclose(fit.predicted[test], own.predict(columns.values[test]))
     raw = columns.values @ fit.coefficients + fit.intercept
     whole = LinearRegression().fit(columns.values, observed.score)
     np.testing.assert_allclose(raw, whole.predict(columns.values), atol=1e-8)

@@ -10,7 +10,7 @@ from .flow.bottleneck import Noise, Passed as Passed
 from .flow.conductance import Flow as Flow, padding_baseline
 from .patching.agreement import Concordance as Concordance, concordance
 from .patching.effects import Effects as Effects
-from .patching.patch_sets import patch_together, Together as Together
+from .patching.patch_sets import patch_together, SetEffects as SetEffects
 from .patching.recovery import recovery, smallest_contrast as smallest_contrast
 from .patching.rounding import Rounding as Rounding, rounding
 from .paths.chain import Chain as Chain, Step as Step

@@ -146,14 +146,14 @@ class Editor:
     def shorten(self, document: str, query: str, added: int) -> str:
         """The document's first words, as many as fit the model beside `query` and an edit."""
         framing = self.tokens.tokenizer.num_special_tokens_to_add(pair=True)
-        room = self.tokens.limit - framing - self._count(query) - added
+        limit = self.tokens.limit - framing - self._count(query) - added
         encoded = self.tokens.tokenizer(document, add_special_tokens=False, verbose=False)
-        if len(encoded["input_ids"]) <= room:
+        if len(encoded["input_ids"]) <= limit:
             return document
-        span = encoded.token_to_chars(0, max(room, 0))
+        span = encoded.token_to_chars(0, max(limit, 0))
         if span is None:
             return ""
-        # what stands before the first token without room, less the word this token may end
+        # what stands before the first token beyond the limit, less the word this token may end
         whole = document[: span.start + 1].rsplit(maxsplit=1)
         return whole[0] if len(whole) == 2 else ""
 

@@ -25,7 +25,7 @@ from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of
 from ..pairs import Pairs
 from ..sites import head, Site, Unit
-from .looks import layer_and_head
+from .single_run import layer_and_head
 
 
 Fixed = Callable[[Unit, Cache, Pairs], Hook]
@@ -46,7 +46,7 @@ def taken(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Ten
     return size(patching(model, contrast.reversed, units))
 
 
-def told_the_score(
+def toward_the_score(
     model: Hooked, contrast: Contrast, units: Sequence[Unit]
 ) -> Float[Tensor, " unit"]:
     """What each unit restores on its way to the score that passes no other head."""
@@ -56,13 +56,13 @@ def told_the_score(
 def in_chain(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[Tensor, " unit"]:
     """How much each member of the traced chain tells its readers; 0 for those that are none.
 
-    Of several readers, or stages, the one told most counts.
+    Of several readers, or stages, the largest effect counts.
     """
     found: dict[Unit, float] = {}
     for step in trace(model, contrast, senders=units).steps:
-        told = dict(zip(step.effects.units, size(step.effects).tolist(), strict=True))
+        effect = dict(zip(step.effects.units, size(step.effects).tolist(), strict=True))
         for unit in step.chosen:
-            found[unit] = max(found.get(unit, 0.0), told[unit])
+            found[unit] = max(found.get(unit, 0.0), effect[unit])
     return torch.tensor([found.get(unit, 0.0) for unit in units])
 
 

@@ -23,7 +23,7 @@ from ..circuit import Edge
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 from ..sites import near, Unit
-from . import edges, effects, looks
+from . import edges, effects, single_run
 from .chance import at_random
 
 
@@ -213,7 +213,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             Method(
                 "gradient x activation",
                 "its activation times the slope of the score there",
-                looks.gradient_times_activation,
+                single_run.gradient_times_activation,
                 is_unit,
             ),
             Method(
@@ -226,7 +226,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             Method(
                 "path patching to the score",
                 "what it restores on its way to the score that passes no other head",
-                effects.told_the_score,
+                effects.toward_the_score,
                 is_head,
                 "Wang et al. (2022); Lu et al. (2025)",
             ),
@@ -240,19 +240,19 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             Method(
                 "activation difference",
                 "how far it lies apart on the two sides",
-                looks.activation_difference,
+                single_run.activation_difference,
                 is_unit,
             ),
             Method(
                 "attention to matches",
                 "how much query tokens attend to their copies in the document",
-                looks.attending,
+                single_run.attending,
                 is_head,
             ),
             Method(
                 "written of matches",
                 "how large what query tokens write of their copies is",
-                looks.writing,
+                single_run.writing,
                 is_head,
                 "Kobayashi et al. (2020)",
             ),

@@ -1,9 +1,9 @@
 """Both sides of a contrast as they run without hooks: run once, for all who ask.
 
 Patching, attribution patching and the search that is made of both need the same of a
-contrast: the scores of its two sides, and what some sites held. `Sides` takes pairs of like
+contrast: the scores of its two sides, and what some sites held. `ContrastRuns` takes pairs of like
 length in bundles, runs a bundle when it is first asked for, and keeps what it saw as long as
-there is room; what was not kept is run again.
+the budget lasts; what was not kept is run again.
 
 Where no unit names a position of the last block, and the score reads [CLS] alone, all runs
 compute that one row there.
@@ -36,16 +36,16 @@ class Ran(NamedTuple):
     scores: Float[Tensor, " pair"]
 
 
-class Sides:
+class ContrastRuns:
     """The runs of a contrast that units are patched in: `base`, and `more` as the source."""
 
     def __init__(
-        self, model: Hooked, contrast: Contrast, units: Sequence[Unit], *, at_once: int, room: int
+        self, model: Hooked, contrast: Contrast, units: Sequence[Unit], *, at_once: int, budget: int
     ) -> None:
-        """`at_once` pairs are one bundle; up to `room` bytes are kept, `taken` so far."""
+        """`at_once` pairs are one bundle; up to `budget` bytes are kept, `kept_bytes` so far."""
         require_one(at_once)
         self.model, self.contrast = model, contrast
-        self.room, self.taken = room, 0
+        self.budget, self.kept_bytes = budget, 0
         self.sites = sorted({unit.site for unit in units}, key=lambda site: site.depth)
         self.wanted = needed(model, self.sites)  # of the base run, to patch any of the units
         self.bundles = [tuple(rows) for _, rows in contrast.base.like_lengths(at_once)]
@@ -55,8 +55,8 @@ class Sides:
         self._ran: dict[tuple[str, tuple[int, ...]], Ran] = {}
 
     def narrowed(self) -> AbstractContextManager[None]:
-        """All that these runs are used for runs within this."""
-        return self.model.cls_only() if self.is_narrow else nullcontext()
+        """Enter this around every pass that reuses these runs: the last block may be one row."""
+        return self.model.scored_row_only() if self.is_narrow else nullcontext()
 
     def pairs(self, side: str, rows: Sequence[int]) -> Pairs:
         """Some pairs of the side called "base" or "more"."""
@@ -90,15 +90,15 @@ class Sides:
         known = self._ran.get((side, rows), Ran(Cache(), scores)).cache
         new = {site: value.detach() for site, value in cache.items() if site not in known}
         size = sum(value.nbytes for value in new.values())
-        if self.taken + size > self.room:
+        if self.kept_bytes + size > self.budget:
             new, size = {}, 0
-        self.taken += size
+        self.kept_bytes += size
         self._ran[side, rows] = Ran(Cache({**known, **new}), scores.detach())
 
     def scores(self, side: str) -> Float[Tensor, " pair"]:
         """The scores of all pairs; bundles that were not run yet are, and kept for later."""
         sites = self.wanted if side == "base" else self.sites
-        found = [self.run(side, rows, sites if self.room > 0 else ()) for rows in self.bundles]
+        found = [self.run(side, rows, sites if self.budget > 0 else ()) for rows in self.bundles]
         return self.gathered([ran.scores for ran in found])
 
     def gathered(self, parts: Sequence[Tensor]) -> Float[Tensor, "... pair"]:

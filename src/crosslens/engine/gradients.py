@@ -18,7 +18,7 @@ from ..hooks import Cache, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site
 from .batches import require_one
-from .memory import budget_on, Footprint, hold_pages
+from .memory import Footprint
 
 
 TABLES: Final = ("embed", "token_type_embed", "pos_embed")  # where a forward pass begins
@@ -109,11 +109,8 @@ def graphs_at_once(
         MemoryError: the graph of one pair does not fit.
     """
     require_one(at_once)
-    size = Footprint.of(model, pairs)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(model, pairs, memory_budget)
     beside = streams * size.of_sites([Site("resid_pre", 0)])
-    fit = size.rows_with_gradients(model, pairs, at_once, budget, beside=beside)
-    if fit < 1:
-        raise size.refuse(size.with_gradients + beside, budget, "the slopes of one pair")
-    return fit
+    return size.rows_with_gradients(
+        model, pairs, at_once, what="the slopes of one pair", beside=beside
+    )

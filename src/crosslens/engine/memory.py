@@ -1,7 +1,6 @@
 """How much a forward pass holds, how much there may be, and what to do when there is less."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Final, TypeVar
@@ -18,48 +17,28 @@ from .batches import require_one
 
 # A processor works best on batches that stay in its caches; measured on two AVX2 cores.
 TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
-FEW_TOKENS: Final = 4  # enough to see how wide a model is
-
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-class Seen(Exception):
-    """What was wanted of a pass is known: what is left of it need not run."""
-
-
 @dataclass(frozen=True)
 class Footprint:
-    """The bytes that one pair of a batch takes, padding included."""
+    """The bytes that one pair of a batch takes, padding included, and those there may be."""
 
     axes: Mapping[str, int]  # how long each axis of a site is
     n_layers: int
     itemsize: int
     device: torch.device
+    budget: int
 
     @classmethod
-    def of(cls, model: Hooked, pairs: Pairs) -> "Footprint":
-        """Read off the first block of a pass over the first tokens of the shortest of `pairs`."""
-        width, shortest = pairs.token.shape[1], int(pairs.lengths.argmin())
-        sites = [Site(name, 0) for name in ("resid_pre", "v", "mlp_pre")]
-
-        def leave(_: Tensor) -> None:
-            raise Seen
-
-        few = pairs.take([shortest], width=min(width, FEW_TOKENS))
-        with (
-            torch.no_grad(),
-            suppress(Seen),
-            model.record(*sites) as cache,
-            model.tapped([(sites[-1], leave)]),
-        ):
-            model(few)
-        axes: dict[str, int] = {"label": 1}
-        for site in sites:
-            axes |= dict(zip(site.axes, cache[site].shape, strict=True))
-        axes |= {"pair": 1, "pos": width, "dst": width, "src": width}
-        stream = cache[sites[0]]
-        return cls(axes, len(model.sites("resid_pre")), stream.element_size(), stream.device)
+    def of(cls, model: Hooked, pairs: Pairs, memory_budget: int | None = None) -> "Footprint":
+        """What one of `pairs` takes in `model`; `memory_budget` as in `budget_on`."""
+        width, device = pairs.token.shape[1], model.device
+        hold_pages(device)
+        axes = {**model.sizes, "label": 1, "pair": 1, "pos": width, "dst": width, "src": width}
+        n_layers, budget = len(model.block_outputs()), budget_on(device, memory_budget)
+        return cls(axes, n_layers, model.dtype.itemsize, device, budget)
 
     def of_sites(self, sites: Sequence[Site]) -> int:
         """What keeping `sites` takes."""
@@ -86,31 +65,38 @@ class Footprint:
         return self.block * (self.n_layers + 1)
 
     def rows_with_gradients(
-        self, model: Hooked, pairs: Pairs, rows: int, budget: int, *, beside: int = 0
+        self, model: Hooked, pairs: Pairs, rows: int, *, what: str, beside: int = 0, least: int = 1
     ) -> int:
         """How many rows, `rows` at most, fit the budget on the way there and back.
 
         `beside` is what each takes besides. Where the bound above would be too strict, what a
         row keeps is measured.
+
+        Raises:
+            MemoryError: fewer than `least` fit; `what` names the work.
         """
-        if rows * (self.with_gradients + beside) <= budget:
+        if rows * (self.with_gradients + beside) <= self.budget:
             return rows
-        return min(rows, budget // (kept_for_gradients(model, pairs) + self.block + beside))
+        each = kept_for_gradients(model, pairs) + self.block + beside
+        found = min(rows, self.budget // each)
+        if found < least:
+            raise self.refuse(least * (self.with_gradients + beside), what)
+        return found
 
     @property
     def tokens(self) -> int:
         """How long one row is."""
         return self.axes["pos"]
 
-    def rows(self, budget: int, *, each: int) -> int:
+    def rows(self, *, each: int, beside: int = 0) -> int:
         """How many rows of `each` bytes are one batch: no more than the device likes.
 
-        None may fit: 0.
+        `beside` is what is held besides, whatever the number of rows. None may fit: 0.
         """
         liked = TOKENS_PER_BATCH.get(self.device.type, 60_000) // self.tokens
-        return min(max(1, liked), budget // each)
+        return min(max(1, liked), max(0, self.budget - beside) // each)
 
-    def fit(self, at_once: int, budget: int, *, each: int, what: str) -> int:
+    def fit(self, at_once: int, *, each: int, what: str) -> int:
         """How many pairs of `each` bytes, up to `at_once`, fit the budget.
 
         Raises:
@@ -118,16 +104,16 @@ class Footprint:
             MemoryError: not one pair fits; `what` names the work.
         """
         require_one(at_once)
-        found = min(at_once, budget // each)
+        found = min(at_once, self.budget // each)
         if found < 1:
-            raise self.refuse(each, budget, what)
+            raise self.refuse(each, what)
         return found
 
-    def refuse(self, needed: int, budget: int, what: str) -> MemoryError:
+    def refuse(self, needed: int, what: str) -> MemoryError:
         """The error when not even the least fits."""
         return MemoryError(
             f"{what} needs about {needed / 2**20:.0f} MiB for pairs of {self.tokens} tokens, "
-            f"the budget is {budget / 2**20:.0f} MiB: raise memory_budget, or take fewer or "
+            f"the budget is {self.budget / 2**20:.0f} MiB: raise memory_budget, or take fewer or "
             "shorter pairs at once"
         )
 
@@ -180,7 +166,7 @@ def hold_pages(device: torch.device) -> None:
         torch.empty(2**25 - 2**14, dtype=torch.uint8)
 
 
-class Room:
+class BatchSize:
     """How many items are one batch: fewer, once memory has run out."""
 
     def __init__(self, items: int) -> None:

@@ -12,6 +12,10 @@ what is left. For an edit of
     mlp_out, resid_post                              at mlp_out, beside what it is added to
 
 The output of the last block is the stream that the head reads: nothing but the head runs.
+
+An edit seldom moves every token. What a block computes token by token - its queries, keys and
+values, and all that comes after attention - is as it was where the tokens are: it is taken from
+the same recording (`ResumePoint.unmoved`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +27,7 @@ from ..sites import ORDER, Site, Unit
 
 
 @dataclass(frozen=True)
-class Entry:
+class ResumePoint:
     """The beginning of a pass: `site` is what the first edits change."""
 
     layer: int  # -1: at the embeddings; the number of layers: at the head
@@ -31,11 +35,24 @@ class Entry:
     site: Site | None = None  # recorded in the base run, and edited
     beside: tuple[Site, ...] = ()  # recorded, and given as they are
     same: frozenset[Site] = frozenset()  # the sites whose edits are edits of `site`
+    # Recorded, for the tokens that an edit leaves as they were: the stream that the next block
+    # reads, if nothing between `site` and it mixes tokens, and that block's q, k and v.
+    unmoved: tuple[Site, ...] = ()
 
     @property
     def needs(self) -> list[Site]:
         """What has to be recorded to begin here."""
         return [*self.beside, *([] if self.site is None else [self.site])]
+
+    @property
+    def recorded(self) -> list[Site]:
+        """What a sweep has to record to begin here."""
+        return [*self.needs, *self.unmoved]
+
+    @property
+    def next_stream(self) -> Site | None:
+        """The stream that tokens reach from here each by itself, if it is another than `site`."""
+        return next((site for site in self.unmoved if site.name == "resid_pre"), None)
 
     @property
     def depth(self) -> tuple[int, int]:
@@ -59,6 +76,9 @@ class Entry:
         return [hook for hook in cell if hook.unit.site not in self.same]
 
 
+BY_TOKEN: Final = {"attn_out", "resid_mid", "mlp_out"}  # behind them a block mixes no tokens
+HEAD_READS: Final = ("q", "k", "v")
+
 # The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
 SKIPPED: Final = {
     "attn_scores": 0.2,
@@ -73,7 +93,9 @@ SKIPPED: Final = {
 def needed(model: Hooked, sites: Sequence[Site]) -> list[Site]:
     """What a run without hooks has to record, so that cells may begin at edits of `sites`."""
     cells = [[Hook(site.at(), lambda carried: carried)] for site in sites]
-    return list(dict.fromkeys(site for entry in entries(model, cells) for site in entry.needs))
+    return list(
+        dict.fromkeys(site for point in resume_points(model, cells) for site in point.recorded)
+    )
 
 
 def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
@@ -82,27 +104,27 @@ def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
     The last block counts for nothing where it computes the scored row alone.
     """
     cells = [[Hook(unit, lambda carried: carried)] for unit in units]
-    whole = len(model.sites("resid_pre")) - model.reads_cls
+    whole = len(model.sites("resid_pre")) - model.reads_scored_row
     return [
-        max(0.0, whole - max(entry.layer, 0) - SKIPPED.get(entry.name, 0.0))
-        for entry in entries(model, cells)
+        max(0.0, whole - max(point.layer, 0) - SKIPPED.get(point.name, 0.0))
+        for point in resume_points(model, cells)
     ]
 
 
-def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
-    """The latest entry for each of `cells`."""
+def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[ResumePoint]:
+    """The latest point for each of `cells`."""
     at_stream = _at_stream(model)
     is_post = "normalized_resid_post" in {site.name for site in model.sites()}
     adds_to = "normalized_resid_mid" if is_post else "resid_mid"
-    before_head = max(entry.layer for entry in at_stream.values())
+    before_head = max(point.layer for point in at_stream.values())
 
-    def latest(cell: Sequence[Hook]) -> Entry:
+    def latest(cell: Sequence[Hook]) -> ResumePoint:
         first = sites_of(cell)[0]
         if first in at_stream:
             return at_stream[first]
         layer, order = first.depth
         if layer < 0:
-            return Entry(-1)
+            return ResumePoint(-1)
         if layer >= before_head:
             return at_stream[block_outputs(model)[-1]]
         stream = Site("resid_pre", layer)
@@ -119,7 +141,11 @@ def entries(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Entry]:
         else:
             return at_stream[stream]
         site = Site(name, layer)
-        return Entry(layer, name, site, beside, frozenset({site}))
+        unmoved: tuple[Site, ...] = ()
+        if name in BY_TOKEN and layer + 1 < before_head:
+            after = Site("resid_pre", layer + 1)
+            unmoved = (after, *at_stream[after].unmoved)
+        return ResumePoint(layer, name, site, beside, frozenset({site}), unmoved)
 
     return [latest(cell) for cell in cells]
 
@@ -129,13 +155,18 @@ def block_outputs(model: Hooked) -> list[Site]:
     return model.block_outputs()
 
 
-def _at_stream(model: Hooked) -> dict[Site, Entry]:
-    """Every site that holds the stream some block reads, or the head, and the entry there."""
+def _at_stream(model: Hooked) -> dict[Site, ResumePoint]:
+    """Every site that holds the stream some block reads, or the head, and the point there."""
     reads = model.sites("resid_pre")
     writes = [Site("full_embed"), *block_outputs(model)]
     found = {}
     for layer, written in enumerate(writes):
         read = reads[layer] if layer < len(reads) else written
-        entry = Entry(layer, "resid_pre", read, same=frozenset({written, read}))
-        found |= {written: entry, read: entry}
+        # The last block of a model that reads one row makes no keys and values of all tokens.
+        is_whole = layer < len(reads) - model.reads_scored_row
+        unmoved = tuple(Site(name, layer) for name in HEAD_READS) if is_whole else ()
+        point = ResumePoint(
+            layer, "resid_pre", read, same=frozenset({written, read}), unmoved=unmoved
+        )
+        found |= {written: point, read: point}
     return found

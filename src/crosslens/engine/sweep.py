@@ -1,27 +1,28 @@
 """Exact effects: what each cell, one hook or several at once, does to the scores.
 
 Most of the arithmetic of a sweep does not depend on the intervention. A cell begins where
-its first edit acts, from what a run without hooks held there (`entry.py`); many cells are
-rows of one batch; a row that its edits leave as it was keeps its score; and the last block
-computes the [CLS] row only. Nothing is approximated: the tests hold a sweep against one full
+its first edit acts, from what a run without hooks held there (`resume_points.py`); many cells are
+rows of one batch; a row that its edits leave as it was keeps its score, and a token the
+queries, keys, values and MLP of the block where the cell begins; and the last block computes
+the scored row only. Nothing is approximated: the tests hold a sweep against one full
 hooked forward per cell.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import budget_on, Footprint, hold_pages, Room
-from .resume_points import entries, Entry
+from .memory import BatchSize, Footprint
+from .resume_points import resume_points, ResumePoint
 
 
 Cell = Sequence[Hook]
@@ -55,35 +56,40 @@ def sweep(
     listed: list[Cell] = [[cell] if isinstance(cell, Hook) else list(cell) for cell in cells]
     if not all(listed):
         raise ValueError(f"cell {listed.index([])} has no hook; score it with model(pairs)")
-    groups: dict[Entry, list[int]] = {}
-    for i, entry in enumerate(entries(model, listed)):
-        groups.setdefault(entry, []).append(i)
+    groups: dict[ResumePoint, list[int]] = {}
+    for i, point in enumerate(resume_points(model, listed)):
+        groups.setdefault(point, []).append(i)
 
-    size = Footprint.of(model, pairs)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
-    kept = {entry: size.of_sites(entry.needs) * len(pairs) for entry in groups}
+    size = Footprint.of(model, pairs, memory_budget)
+    if model.is_hooked:  # by the caller, whose hooks may have to see whole rows
+        groups = {replace(point, unmoved=()): found for point, found in groups.items()}
+    kept = {point: size.of_sites(point.recorded) * len(pairs) for point in groups}
     most = max(kept.values(), default=0)
-    room = size.rows(budget - most, each=size.block)
-    if room < 1:
-        raise size.refuse(most + size.block, budget, f"a sweep of {len(pairs)} pairs")
-    run = recording or partial(recorded, model, pairs, room=room)
-    every = list(dict.fromkeys(site for entry in groups for site in entry.needs))
-    base, plain = run(every if sum(kept.values()) < budget / 2 else [])
+    at_once = size.rows(each=size.block, beside=most)
+    if at_once < 1:
+        raise size.refuse(most + size.block, f"a sweep of {len(pairs)} pairs")
+    run = recording or partial(recorded, model, pairs, at_once=at_once)
+    every = list(dict.fromkeys(site for point in groups for site in point.recorded))
+    base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
-    for entry in sorted(groups, key=lambda entry: entry.depth):
-        members = groups[entry]
-        here = base if all(site in base for site in entry.needs) else run(entry.needs)[0]
-        start = Start(model, pairs, entry, here, plain)
-        alone = [i for i in members if not entry.later(listed[i])]
-        others = [i for i in members if entry.later(listed[i])]
-        if others and len(pairs) * size.block > budget - kept[entry]:
-            raise size.refuse(len(pairs) * size.block, budget, "a cell with hooks in the pass")
+    for point in sorted(groups, key=lambda point: point.depth):
+        members = groups[point]
+        here = base if all(site in base for site in point.recorded) else run(point.recorded)[0]
+        start = Start(model, pairs, point, here, plain)
+        alone = [i for i in members if not point.later(listed[i])]
+        others = [i for i in members if point.later(listed[i])]
+        if others and len(pairs) * size.block > size.budget - kept[point]:
+            raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
         for chosen, found in (
-            (alone, start.by_row([listed[i] for i in alone], Room(room))),
-            (others, start.by_slab([listed[i] for i in others], Room(max(1, room // len(pairs))))),
+            (alone, start.by_row([listed[i] for i in alone], BatchSize(at_once))),
+            (
+                others,
+                start.by_slab(
+                    [listed[i] for i in others], BatchSize(max(1, at_once // len(pairs)))
+                ),
+            ),
         ):
             for places, values in found:
                 cell, pair = zip(*places, strict=True)
@@ -100,94 +106,126 @@ class Row(NamedTuple):
     cell: int
     pair: int
     edited: Tensor
+    moved: Tensor  # by token: whether an edit changed it
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The cells that begin at one entry, given what the run without hooks held there."""
+    """The cells that begin at one point, given what the run without hooks held there."""
 
     model: Hooked
     pairs: Pairs
-    entry: Entry
+    point: ResumePoint
     base: Cache
     plain: Float[Tensor, " pair"]
 
-    def by_row(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
-        """Cells all of whose edits act at the entry: any rows of any of them are a batch."""
+    def by_row(self, cells: Sequence[Cell], batch_size: BatchSize) -> Iterator[Scored]:
+        """Cells all of whose edits act at the point: any rows of any of them are a batch."""
         if not cells:
             return
-        assert self.entry.site is not None
-        before = self.base[self.entry.site]
+        assert self.point.site is not None
+        before = self.base[self.point.site]
         whole = self.pairs.token.shape[1], list(range(len(self.pairs)))
         # one group where what stands at padding could matter
-        buckets = [whole] if self.entry.has_padding else self.pairs.like_lengths()
+        buckets = [whole] if self.point.has_padding else self.pairs.like_lengths()
         waiting: list[list[Row]] = [[] for _ in buckets]
         for i, cell in enumerate(cells):
             edited = before.clone()
-            for hook in self.entry.at_once(cell):
+            for hook in self.point.at_once(cell):
                 hook.write(edited, self.pairs, seen=edited)
             moved = (edited != before).flatten(2).any(dim=2)
-            if not self.entry.has_padding:
+            if not self.point.has_padding:
                 moved = moved & self.pairs.attended
             is_moved = moved.any(dim=1).tolist()
             unmoved = [pair for pair, moves in enumerate(is_moved) if not moves]
             if unmoved:
                 yield [(i, pair) for pair in unmoved], self.plain[unmoved]
             for (width, members), queue in zip(buckets, waiting, strict=True):
-                queue += [Row(i, pair, edited[pair]) for pair in members if is_moved[pair]]
-                n_ready = len(queue) - len(queue) % room.items
-                yield from self._run_rows(queue[:n_ready], width, room)
+                queue += [
+                    Row(i, pair, edited[pair], moved[pair]) for pair in members if is_moved[pair]
+                ]
+                n_ready = len(queue) - len(queue) % batch_size.items
+                yield from self._run_rows(queue[:n_ready], width, batch_size)
                 del queue[:n_ready]
         for (width, _), queue in zip(buckets, waiting, strict=True):
-            yield from self._run_rows(queue, width, room)
+            yield from self._run_rows(queue, width, batch_size)
 
-    def _run_rows(self, rows: Sequence[Row], width: int, room: Room) -> Iterator[Scored]:
+    def _run_rows(self, rows: Sequence[Row], width: int, batch_size: BatchSize) -> Iterator[Scored]:
         """The scores of edited rows, none longer than `width`."""
 
         def run(batch: Sequence[Row]) -> Tensor:
-            pair = [row.pair for row in batch]
-            given = {
-                site.name: _cut(site, self.base[site][pair], width) for site in self.entry.beside
-            }
-            assert self.entry.site is not None
-            edited = torch.stack(
-                [_cut(self.entry.site, row.edited[None], width)[0] for row in batch]
-            )
-            given[self.entry.name] = edited
-            return self.model.suffix(self.pairs.take(pair, width=width), self.entry.layer, given)
+            pair, point = [row.pair for row in batch], self.point
+            assert point.site is not None
+            given = {site.name: _cut(site, self.base[site][pair], width) for site in point.beside}
+            edited = torch.stack([_cut(point.site, row.edited[None], width)[0] for row in batch])
+            some, layer = self.pairs.take(pair, width=width), point.layer
+            given[point.name] = edited
+            if point.unmoved:
+                moved = torch.stack([row.moved[:width] for row in batch])
+                layer, given = self._reuse(given, pair, moved)
+            return self.model.suffix(some, layer, given)
 
-        for batch, values in room.batches(run, rows):
+        for batch, values in batch_size.batches(run, rows):
             yield [(row.cell, row.pair) for row in batch], values
 
-    def by_slab(self, cells: Sequence[Cell], room: Room) -> Iterator[Scored]:
+    def _reuse(
+        self, given: Mapping[str, Tensor], pair: Sequence[int], moved: Bool[Tensor, "row pos"]
+    ) -> tuple[int, dict[str, Tensor]]:
+        """The block whose attention first reads the `moved` tokens, and what it is given.
+
+        Only those tokens are computed: on their way to that block, and its q, k and v of them.
+        """
+        width, layer = moved.shape[1], self.point.layer
+        tokens = {name: value[moved][:, None] for name, value in given.items()}
+        resid = given[self.point.name]
+
+        def unmoved(site: Site) -> Tensor:
+            return self.base[site][pair, :width]
+
+        if (after := self.point.next_stream) is not None:
+            stream = self.model.relay(layer, layer + 1, tokens, {layer: {}})
+            resid, layer, tokens = unmoved(after), layer + 1, {"resid_pre": stream}
+            resid[moved] = stream[:, 0]
+        reads = [site for site in self.point.unmoved if site != after]
+        if not reads:
+            return layer, {"resid_pre": resid}
+        with self.model.record(*reads) as fresh:
+            self.model.relay(layer, layer, tokens, {})
+        found = {"resid_pre": resid}
+        for site in reads:
+            found[site.name] = unmoved(site)
+            found[site.name][moved] = fresh[site][:, 0]
+        return layer, found
+
+    def by_slab(self, cells: Sequence[Cell], batch_size: BatchSize) -> Iterator[Scored]:
         """Cells with hooks within the pass, which see a slab of all pairs for each cell."""
 
         def run(batch: Sequence[int]) -> Tensor:
             chosen, n = [cells[i] for i in batch], len(batch)
             many = self.pairs.repeat(n)
-            with self.model.tapped(slab_taps([self.entry.later(c) for c in chosen], self.pairs)):
-                if self.entry.site is None:
+            with self.model.tapped(slab_taps([self.point.later(c) for c in chosen], self.pairs)):
+                if self.point.site is None:
                     return self.model(many).reshape(n, -1)
-                edited = _repeat(self.base[self.entry.site], n)
+                edited = _repeat(self.base[self.point.site], n)
                 for slab, cell in zip(edited.split(len(self.pairs)), chosen, strict=True):
-                    for hook in self.entry.at_once(cell):
+                    for hook in self.point.at_once(cell):
                         hook.write(slab, self.pairs, seen=slab)
-                given = {site.name: _repeat(self.base[site], n) for site in self.entry.beside}
-                given[self.entry.name] = edited
-                return self.model.suffix(many, self.entry.layer, given).reshape(n, -1)
+                given = {site.name: _repeat(self.base[site], n) for site in self.point.beside}
+                given[self.point.name] = edited
+                return self.model.suffix(many, self.point.layer, given).reshape(n, -1)
 
-        for batch, values in room.batches(run, range(len(cells))):
+        for batch, values in batch_size.batches(run, range(len(cells))):
             yield list(product(batch, range(len(self.pairs)))), values.flatten()
 
 
 def recorded(
-    model: Hooked, pairs: Pairs, sites: Sequence[Site], room: int
+    model: Hooked, pairs: Pairs, sites: Sequence[Site], at_once: int
 ) -> tuple[Cache, Float[Tensor, " pair"]]:
-    """What `sites` hold without hooks, and the scores, `room` pairs at a time."""
+    """What `sites` hold without hooks, and the scores, `at_once` pairs at a time."""
     width = pairs.token.shape[1]
     whole: dict[Site, Tensor] = {}
     scores = []
-    for rows in torch.arange(len(pairs)).split(room):
+    for rows in torch.arange(len(pairs)).split(at_once):
         with model.record(*sites) as cache:
             scores.append(model(pairs.take(rows.tolist(), width=width)))
         for site, value in cache.items():

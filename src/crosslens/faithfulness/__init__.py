@@ -1,10 +1,10 @@
 """Circuits scored: how much of what a model does is left when only a circuit is kept."""
 
+from ..attribution.edges.edge_graph import Graph, nodes_of
 from .completeness import Completeness as Completeness, completeness
 from .curve import Curve as Curve, curve
 from .edges import keep_edges
 from .files import SavedCircuit as SavedCircuit
-from .graph import Graph, nodes_of
 from .growing import connected, growing, ranked, sizes
 from .in_ranking import rerank_alone, Reranked as Reranked
 from .minimality import Minimality as Minimality, minimality

@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..arrays import array
+from ..attribution.edges.edge_graph import all_parts, called, in_order, Part, parts
+from ..by_pair import by_pair
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import all_parts, called, in_order, Part, parts
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs
 
@@ -48,16 +47,7 @@ class Completeness:
 
     def frame(self) -> pd.DataFrame:
         """One row per set and pair."""
-        n_sets, n_pairs = self.circuit.shape
-        return pd.DataFrame(
-            {
-                **{name: np.repeat(of, n_pairs) for name, of in self._names().items()},
-                "pair": np.tile(np.arange(n_pairs), n_sets),
-                "circuit": array(self.circuit.flatten()),
-                "model": array(self.model.flatten()),
-                "gap": array(self.gap.flatten()),
-            }
-        )
+        return by_pair(self._names(), circuit=self.circuit, model=self.model, gap=self.gap)
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:
         """One row per set: the mean gap, its 95 % bootstrap interval, pairs."""

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..attribution.edges.edge_graph import Part
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import Part
 from .growing import growing, SHARES
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs

@@ -1,4 +1,4 @@
-"""Circuits of edges, scored: a reader hears only some senders as they are.
+"""Circuits of edges, scored: a reader receives only some senders as they are.
 
 In a pre-LN model this is what edge-level ablation has always meant: the stream is a sum, and
 each reader gets its own. In a post-LN model a LayerNorm of the whole stream follows every
@@ -13,18 +13,18 @@ from typing import Final
 
 import torch
 
+from ..attribution.edges.edge_graph import edge, Graph, nodes_of
 from ..attribution.edges.edge_names import INPUT, READS
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
-from ..engine.memory import budget_on, Footprint, hold_pages
+from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .graph import edge, Graph, nodes_of
+from .edge_pass import Echo, EdgePass, Replayed
 from .rest import Rest
 from .restored import Faithfulness
-from .walk import Echo, Replayed, Walk
 
 
 HELD: Final = ("full_embed", *READS, "z", "attn_out", "mlp_out")
@@ -71,15 +71,13 @@ def keep_edges(
     graph = Graph.of(model)
     listed = [frozenset(map(edge, circuit)) for circuit in circuits]
     distinct = {circuit: graph.useful(graph.mask(circuit)) for circuit in dict.fromkeys(listed)}
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     # what is held of the other run, what each sender writes instead, a layer's own streams
     streams = len(graph.senders) + 3 * (3 * graph.n_heads + 1)
     each = size.of_sites([site for name in HELD for site in model.sites(name)])
     each += size.block + streams * size.of_sites([Site("full_embed")])
-    at_once = size.fit(at_once, budget, each=each, what="the edges of one pair")
+    at_once = size.fit(at_once, each=each, what="the edges of one pair")
 
-    hold_pages(size.device)
     kept: list[torch.Tensor] = []
     order = contrast.base.lengths.argsort()
     for rows in order.split(at_once):
@@ -89,7 +87,7 @@ def keep_edges(
         echo, pieces = _echo(model, pairs, other, rest), model.replay(pairs)
         scores = [echo.score, whole]
         for mask in distinct.values():
-            scores.append(Walk(pieces, graph, mask, echo).score(own[INPUT]))
+            scores.append(EdgePass(pieces, graph, mask, echo).score(own[INPUT]))
             if progress is not None:
                 done = len(kept) * at_once * len(distinct) + (len(scores) - 2) * len(rows)
                 progress(done // len(contrast), len(distinct))

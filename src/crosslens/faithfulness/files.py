@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..attribution.edges.edge_effects import EdgeEffects
+from ..attribution.edges.edge_graph import edge, Graph, Part
 from ..attribution.edges.edge_names import LOGITS, written
 from ..circuit import Edge
 from ..sites import near, Unit
 from ..writing import write_whole
-from .graph import edge, Graph, Part
 
 
 @dataclass(frozen=True, eq=False)

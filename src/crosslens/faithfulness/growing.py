@@ -8,11 +8,11 @@ from itertools import count
 from typing import Final, TypeVar
 
 from ..attribution.edges.edge_effects import EdgeEffects
+from ..attribution.edges.edge_graph import node, Part
 from ..attribution.edges.edge_names import INPUT, LOGITS
 from ..attribution.patching.effects import Effects
 from ..circuit import Edge
 from ..sites import Unit
-from .graph import node, Part
 
 
 # How much of a graph the circuits of a curve keep (MIB; Mueller et al., 2025).

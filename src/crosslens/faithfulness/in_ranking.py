@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ..attribution.edges.edge_graph import node, nodes_of as every_node
 from ..corpora.collection import Collection
 from ..effectiveness import agreement, evaluate
 from ..hooks import Hooked
 from ..ranking import rerank, Run
 from ..sites import Unit
-from .graph import node, nodes_of as every_node
 from .rest import Rest
 from .restored import over_pairs
 

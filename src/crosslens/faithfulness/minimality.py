@@ -14,16 +14,15 @@ matters only since K is gone?
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..arrays import array
+from ..attribution.edges.edge_graph import called, in_order, Part, parts
+from ..by_pair import by_pair
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
-from .graph import called, in_order, Part, parts
 from .nodes import keep_nodes
 from .restored import Faithfulness, over_pairs
 
@@ -45,14 +44,7 @@ class Minimality:
 
     def frame(self) -> pd.DataFrame:
         """One row per member and pair."""
-        n_members, n_pairs = self.adds.shape
-        return pd.DataFrame(
-            {
-                **{name: np.repeat(of, n_pairs) for name, of in self._names().items()},
-                "pair": np.tile(np.arange(n_pairs), n_members),
-                "adds": array(self.adds.flatten()),
-            }
-        )
+        return by_pair(self._names(), adds=self.adds)
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:
         """One row per member: the mean of what it adds, its 95 % bootstrap interval, pairs."""

@@ -1,6 +1,6 @@
 """Circuits of nodes, scored: only some heads and MLPs keep what they have.
 
-The rest is what it was on the other side of the contrast, unless told otherwise; the input is
+The rest is what it was on the other side of the contrast, by default; the input is
 always kept. All circuits and pairs are cells of one sweep. Below the first node that a circuit
 keeps, the stream is what it is when nothing is kept: a cell begins there.
 """
@@ -10,14 +10,14 @@ from functools import partial
 
 import torch
 
+from ..attribution.edges.edge_graph import node, nodes_of as every_node
 from ..contrasts.contrast import Contrast
-from ..engine.memory import budget_on, Footprint
+from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked
 from ..interventions.patch import patch
 from ..pairs import Pairs
 from ..sites import Site, Unit
-from .graph import node, nodes_of as every_node
 from .rest import Rest, written_in
 from .restored import Faithfulness
 
@@ -62,12 +62,11 @@ def keep_nodes(
                 f"{', '.join(strange)}: not among the {len(choice)} nodes that may be taken away; "
                 "circuits are made of these"
             )
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     # the other side, the stream when nothing is kept, and as much again for the sweep's own
     each = size.of_sites([s for name in ("z", "mlp_out", "resid_pre") for s in model.sites(name)])
     needed = 2 * each + size.block
-    at_once = size.fit(at_once, budget, each=needed, what="keeping a circuit in one pair")
+    at_once = size.fit(at_once, each=needed, what="keeping a circuit in one pair")
 
     distinct = list(dict.fromkeys(listed))
     found: list[torch.Tensor] = []
@@ -76,7 +75,7 @@ def keep_nodes(
         chosen = rows.tolist()
         pairs, other = contrast.more.take(chosen), contrast.base.take(chosen)
         replaced = rest or partial(patch, source=written_in(model, other))
-        left = budget - each * len(chosen)
+        left = size.budget - each * len(chosen)
         found.append(_alone(model, pairs, distinct, choice, replaced, left))
         if progress is not None:
             progress(sum(part.shape[1] for part in found), len(contrast))

@@ -13,12 +13,12 @@ from typing import Final
 
 import torch
 
+from ..attribution.edges.edge_graph import nodes_of
 from ..attribution.edges.edge_names import INPUT
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of, resample
 from ..pairs import Pairs
 from ..sites import Unit
-from .graph import nodes_of
 
 
 Rest = Callable[[Unit], Hook]

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..arrays import array
+from ..attribution.edges.edge_graph import Part
 from ..attribution.patching.recovery import recovery, smallest_contrast
+from ..by_pair import by_pair
 from ..stats import bootstrap_interval
-from .graph import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +57,15 @@ class Faithfulness:
 
     def frame(self) -> pd.DataFrame:
         """One row per circuit and pair."""
-        n_circuits, n_pairs = self.kept.shape
-        return pd.DataFrame(
-            {
-                "signal": self.signal,
-                "circuit": np.repeat(np.arange(n_circuits), n_pairs),
-                "size": np.repeat([len(circuit) for circuit in self.circuits], n_pairs),
-                "share": np.repeat(self.shares.numpy(), n_pairs),
-                "pair": np.tile(np.arange(n_pairs), n_circuits),
-                "kept": array(self.kept.flatten()),
-                "empty": np.tile(array(self.empty), n_circuits),
-                "whole": np.tile(array(self.whole), n_circuits),
-                "restored": array(self.restored.flatten()),
-            }
+        n_circuits = len(self.circuits)
+        names = {
+            "signal": [self.signal] * n_circuits,
+            "circuit": np.arange(n_circuits),
+            "size": [len(circuit) for circuit in self.circuits],
+            "share": self.shares.numpy(),
+        }
+        return by_pair(
+            names, kept=self.kept, empty=self.empty, whole=self.whole, restored=self.restored
         )
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:

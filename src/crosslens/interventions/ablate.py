@@ -26,7 +26,7 @@ Reference = tuple[Cache, Pairs]
 
 
 def ablate(unit: Unit, value: Float[Tensor, "..."] | float = 0.0) -> Hook:
-    """Fix `unit` to `value`, zero unless told otherwise.
+    """Fix `unit` to `value`, zero by default.
 
     A tensor has the last axes of what the unit carries, and is repeated over the others; one
     that does not fit is a `ValueError` when the hook fires.

@@ -88,14 +88,14 @@ def path(
     for receiver in receivers:
         if receiver.site.name in held:
             raise ValueError(
-                f"{receiver} is held at its base value and hears nothing; receivers are what a "
+                f"{receiver} is held at its base value and receives nothing; receivers are what a "
                 "component reads, as in head(10, 1, 'q')"
             )
     sites = sorted({receiver.site for receiver in receivers}, key=lambda site: site.depth)
     # recorded after the hooks, where a sender's site is also a receiver's
     with (
         model.hooked(*direct_path(model, base, source, senders, held=held)),
-        model.record(*sites) as told,
+        model.record(*sites) as received,
     ):
         model(pairs)
-    return tuple(patch(receiver, told) for receiver in receivers)
+    return tuple(patch(receiver, received) for receiver in receivers)

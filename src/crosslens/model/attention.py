@@ -58,7 +58,16 @@ class Attention(nn.Module):
         inside = (self.hook_k, self.hook_v, self.hook_attn_scores, self.hook_pattern)
         if self.is_linear and dst.shape[1] == 1 and quiet(*inside):
             return self.read_one(dst, src, context)
-        q, k, v = self.project(dst, src)
+        return self.attend(*self.project(dst, src), context)
+
+    def attend(
+        self,
+        q: Float[Tensor, "pair dst head d_head"],
+        k: Float[Tensor, "pair src head d_head"],
+        v: Float[Tensor, "pair src head d_head"],
+        context: Context,
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """The same z from queries, keys and values, before their hook points."""
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
         if self.is_fusible and quiet(self.hook_attn_scores, self.hook_pattern):
             return self.fused(q, k, v, context)

@@ -66,8 +66,10 @@ class Block(nn.Module):
         self.attn, self.mlp, self.norm1, self.norm2 = attn, mlp, norm1, norm2
         # On the last block, when the score reads the scored row alone: the hook points between
         # it and the head.
-        self.before_cls: tuple[HookPoint, ...] | None = None
-        self.narrow_in = set[int]()  # threads that narrow whoever watches: `CrossEncoder.cls_only`
+        self.before_scored_row: tuple[HookPoint, ...] | None = None
+        self.narrow_in = set[
+            int
+        ]()  # threads that narrow whoever watches: `CrossEncoder.scored_row_only`
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
         self.hook_resid_mid, self.hook_normalized_resid_mid = HookPoint(), HookPoint()
@@ -84,9 +86,9 @@ class Block(nn.Module):
         """The output when the sites `given` by name are computed already.
 
         The pass begins at the last of them, at its hook point. Given are the block's input and
-        `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`; or `resid_mid` alone;
-        or `mlp_out` and what it is added to; or the block's input alone. `written` is what the
-        MLP adds, whatever it reads, where attention is given.
+        `z` or `attn_out`, or that and `v` and `pattern` or `attn_scores`, or that and `q`, `k` and
+        `v`; or `resid_mid` alone; or `mlp_out` and what it is added to; or the block's input
+        alone. `written` is what the MLP adds, whatever it reads, where attention is given.
         """
         if "mlp_out" in given:
             return self.finish(given[self.mlp_adds_to], given["mlp_out"], context)
@@ -100,6 +102,9 @@ class Block(nn.Module):
             return self.think(self.hook_resid_mid(mid), context, written)
         if "pattern" in given or "attn_scores" in given:
             return self.second_half(resid, self.read_from(given, context), context)
+        if "q" in given:
+            z = self.attn.attend(given["q"], given["k"], given["v"], context)
+            return self.second_half(resid, z, context)
         return self(resid, context)
 
     def read_from(
@@ -125,7 +130,7 @@ class Block(nn.Module):
         """From the block's input to z, before its hook point."""
         raise NotImplementedError
 
-    def listen(self, resid: Float[Tensor, "pair pos d_model"]) -> None:
+    def show_reads(self, resid: Float[Tensor, "pair pos d_model"]) -> None:
         """Show whoever watches `q`, `k` or `v` what the heads would read of the block's input."""
         a = self.attn
         resid = self.hook_resid_pre(resid)
@@ -224,9 +229,9 @@ class Block(nn.Module):
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only the scored row matters from here on, and no later hook point is in use."""
-        if self.before_cls is None:
+        if self.before_scored_row is None:
             return False
-        return get_ident() in self.narrow_in or quiet(*later, *self.before_cls)
+        return get_ident() in self.narrow_in or quiet(*later, *self.before_scored_row)
 
     def _after_attention(self) -> tuple[HookPoint, ...]:
         return (self.hook_resid_mid, *self._from_mlp())

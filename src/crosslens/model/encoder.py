@@ -18,7 +18,7 @@ from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
-from .attention import Context
+from .attention import Context, quiet
 from .block import Block
 from .config import Config
 from .families.parts import Parts
@@ -56,9 +56,9 @@ class CrossEncoder(HookedRootModule):
         self.activation = activation  # what the checkpoint declares to follow the score
         if parts.final_norm is not None:
             self.hook_final_norm = HookPoint()
-        if parts.head.reads_cls:
+        if parts.head.reads_scored_row:
             between = () if parts.final_norm is None else (self.hook_final_norm,)
-            parts.blocks[-1].before_cls = between
+            parts.blocks[-1].before_scored_row = between
         # By thread: how many passes were run (a hook that missed them all is an error), and the
         # pairs of the pass that runs now.
         self.forwards = Counter[int]()
@@ -105,9 +105,9 @@ class CrossEncoder(HookedRootModule):
         """The scores when what is `given` of block `start` is computed already.
 
         A tensor is the stream that the block reads, or the head where `start` is the number of
-        blocks: its scored row is then enough, if the model `reads_cls`. A mapping holds sites
-        of the block by name, as in `Block.resume`: the pass then begins at the last of them, at
-        its hook point.
+        blocks: its scored row is then enough, if the model `reads_scored_row`. A mapping holds
+        sites of the block by name, as in `Block.resume`: the pass then begins at the last of them,
+        at its hook point.
         """
         with self._running(pairs):
             return self._from(
@@ -121,7 +121,7 @@ class CrossEncoder(HookedRootModule):
         given: Mapping[str, Tensor],
         held: Mapping[int, Mapping[str, Tensor]],
     ) -> Float[Tensor, "pair pos d_model"]:
-        """The stream that block `stop` reads when every block from `start` says what is `held`.
+        """The stream that block `stop` reads when every block from `start` writes what is `held`.
 
         `held` gives each layer's `attn_out`, and its `mlp_out` if that is held too. Nothing then
         mixes positions: any tokens of any pairs may be the rows. Block `start` is `given` as in
@@ -133,13 +133,13 @@ class CrossEncoder(HookedRootModule):
             if start < 0:
                 given, start = {"resid_pre": self.embedding.add(given)}, 0
             for layer in range(start, stop):
-                block, said = self._block(layer), held[layer]
+                block, written = self._block(layer), held[layer]
                 if given.keys() == {"resid_pre"}:
-                    block.listen(given["resid_pre"])
-                    given = {**given, "attn_out": said["attn_out"]}
-                given = {"resid_pre": block.resume(given, {}, said.get("mlp_out"))}
+                    block.show_reads(given["resid_pre"])
+                    given = {**given, "attn_out": written["attn_out"]}
+                given = {"resid_pre": block.resume(given, {}, written.get("mlp_out"))}
             if stop < self.cfg.n_layers:
-                self._block(stop).listen(given["resid_pre"])
+                self._block(stop).show_reads(given["resid_pre"])
             return given["resid_pre"]
 
     def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
@@ -193,9 +193,9 @@ class CrossEncoder(HookedRootModule):
         return block
 
     @property
-    def reads_cls(self) -> bool:
+    def reads_scored_row(self) -> bool:
         """Whether the score reads the scored row of the last stream alone, not a mean of tokens."""
-        return self.head.reads_cls
+        return self.head.reads_scored_row
 
     @property
     def device(self) -> torch.device:
@@ -203,9 +203,25 @@ class CrossEncoder(HookedRootModule):
         return self.W_E.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What weights and activations are numbers of."""
+        return self.W_E.dtype
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How long the axes of its sites are that no pair changes."""
+        c = self._cfg
+        return {"d_model": c.d_model, "head": c.n_heads, "d_head": c.d_head, "neuron": c.d_mlp}
+
+    @property
     def pad_token_id(self) -> int:
         """The padding token of the model's own tokenizer; a ValueError where it has none."""
         return self.tokens.pad_token_id
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached now, by whichever thread."""
+        return not quiet(*self.points.values())
 
     @property
     def W_E(self) -> Float[Tensor, "token d_embed"]:
@@ -336,7 +352,7 @@ class CrossEncoder(HookedRootModule):
             )
 
     @contextmanager
-    def cls_only(self) -> Iterator[None]:
+    def scored_row_only(self) -> Iterator[None]:
         """Let the last block compute the scored row alone, even while hooks watch it.
 
         Its sites then carry that one position as reader. A model that reads the mean of all

@@ -14,10 +14,10 @@ from ..pairs import scored_row
 class Head(nn.Module):
     """The scored row, or the mean of all tokens, through a hidden layer to the logits."""
 
-    def __init__(self, hidden: nn.Module, out: nn.Linear, *, reads_cls: bool = True):
+    def __init__(self, hidden: nn.Module, out: nn.Linear, *, reads_scored_row: bool = True):
         super().__init__()
         self.hidden, self.out = hidden, out
-        self.reads_cls = reads_cls
+        self.reads_scored_row = reads_scored_row
         self.hook_pooled, self.hook_logits = HookPoint(), HookPoint()
 
     def forward(
@@ -26,7 +26,7 @@ class Head(nn.Module):
         attended: Bool[Tensor, "pair all_pos"],
         scored: Int[Tensor, " pair"],
     ) -> Float[Tensor, "pair label"]:
-        if self.reads_cls:
+        if self.reads_scored_row:
             read = scored_row(resid, scored)[:, 0]
         else:
             weight = attended[:, :, None].to(resid.dtype)

@@ -148,7 +148,7 @@ def adopted(original: Original) -> Parts:
         shell: Any = AutoModelForSequenceClassification.from_config(original.model.config)
     setattr(shell, shell.base_model_prefix, original.model)
     end = original.tail
-    return replace(family(shell), head=Head(end.hidden, end.out, reads_cls=not end.is_mean))
+    return replace(family(shell), head=Head(end.hidden, end.out, reads_scored_row=not end.is_mean))
 
 
 def longest(n_positions: int, declared: int | None, tokenizer: PreTrainedTokenizerBase) -> int:

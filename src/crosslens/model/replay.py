@@ -34,9 +34,9 @@ class Replay:
     context: Context
     pairs: Pairs
 
-    def is_cls_only(self, layer: int) -> bool:
+    def is_scored_row_only(self, layer: int) -> bool:
         """Whether of what this block writes only the scored row can reach the score."""
-        return self.head.reads_cls and layer == len(self.blocks) - 1
+        return self.head.reads_scored_row and layer == len(self.blocks) - 1
 
     def is_square(self, layer: int) -> bool:
         """Whether this block's attention is computed for all positions at once only."""

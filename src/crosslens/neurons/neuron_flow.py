@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.flow.conductance import conductance
+from ..attribution.flow.conductance import conductance, Target
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
 from ..pairs import Pairs
@@ -21,7 +20,7 @@ from .neurons import Neurons
 
 @dataclass(frozen=True, eq=False)
 class NeuronFlow:
-    """The flow of every neuron in every pair, in score units (signed), and how exact it is."""
+    """The signed flow of every neuron in every pair, in units of the target, and its error."""
 
     neurons: Neurons
     values: Float[np.ndarray, "pair neuron"]
@@ -44,29 +43,41 @@ def neuron_flow(
     baseline: Float[Tensor, "pair pos d_embed"],
     *,
     neurons: Neurons | None = None,
+    target: Target | None = None,
     steps: int = 20,
     memory_budget: int | None = None,
 ) -> NeuronFlow:
     """The conductance of `neurons`, by default all outputs of linear maps, on the way from
-    `baseline` to each pair. Steps and budget as in `conductance`."""
+    `baseline` to each pair. Target, by default the score, steps and budget as in `conductance`."""
     known = Neurons.of(model, pairs) if neurons is None else neurons
     flow = conductance(
-        model, pairs, baseline, list(known.shapes), steps=steps, memory_budget=memory_budget
+        model,
+        pairs,
+        baseline,
+        list(known.shapes),
+        target=target,
+        steps=steps,
+        memory_budget=memory_budget,
     )
     return NeuronFlow(known, known.gather(flow.sites), flow.error.numpy(force=True))
 
 
 def agreeing(
-    scores: Float[Tensor, " pair"], is_relevant: Sequence[bool]
+    scores: Float[np.ndarray | Tensor, " pair"],
+    is_relevant: Sequence[bool],
+    *,
+    threshold: float = 0.0,
 ) -> tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]:
     """The pairs whose prediction agrees with the judgement: relevant ones, and others.
 
-    A pair is predicted relevant where its score is above 0, the log-odds of one half.
+    A pair is predicted relevant where its score is above `threshold`, by default 0: the log-odds
+    of one half.
 
     Raises:
         ValueError: not one judgement for each score.
     """
-    predicted = (torch.as_tensor(scores) > 0).numpy(force=True)
+    values = scores.numpy(force=True) if isinstance(scores, Tensor) else scores
+    predicted = values > threshold
     judged = np.asarray(is_relevant, dtype=bool)
     if predicted.shape != judged.shape:
         raise ValueError(f"{len(predicted)} scores for {len(judged)} judgements")

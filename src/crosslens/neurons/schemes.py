@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from safetensors.numpy import load_file, save
 
+from ..not_measurable import NotMeasurable
 from ..sites import Site, Unit
 from ..writing import write_whole
 from .neurons import Neurons
@@ -53,8 +54,13 @@ class Scheme:
     ) -> "Scheme":
         """The `share` of neurons with the largest flow, signed, as the paper ranks them.
 
+        Neurons that tie where the share ends are left out, as those without any flow do: nothing
+        says which of them to take.
+
         Raises:
-            ValueError: the share is not in (0, 1], or is less than one neuron.
+            NotMeasurable: all neurons have the same flow.
+            ValueError: the share is not in (0, 1], or is less than one neuron; or a flow is no
+                number.
         """
         n = round(share * len(neurons))
         if not 0 < share <= 1 or n < 1:
@@ -62,8 +68,12 @@ class Scheme:
                 f"the top {share:.4%} of {len(neurons)} neurons is {n} of them: the share lies "
                 f"between {1 / len(neurons):.4%} and 100 %"
             )
-        chosen = np.zeros(len(neurons), dtype=bool)
-        chosen[np.argsort(-flow, kind="stable")[:n]] = True
+        if not np.isfinite(flow).all():
+            raise ValueError(f"{name}: the flow of {int((~np.isfinite(flow)).sum())} is no number")
+        if np.ptp(flow) == 0:
+            raise NotMeasurable(f"{name}: all {len(neurons)} neurons have the flow {flow[0]:g}")
+        best = np.sort(flow)[::-1]
+        chosen = flow > best[n] if n < len(best) and best[n] == best[n - 1] else flow >= best[n - 1]
         return cls(name, neurons, chosen, {"share": share, **(made or {})})
 
     @classmethod

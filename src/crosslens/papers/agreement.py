@@ -68,9 +68,7 @@ def judged(finding: Finding, table: str, tables: Mapping[str, Frame]) -> Agreeme
         verdict = AGREES
     else:
         verdict = LEANS
-    against = (
-        f"against {other}" if isinstance(finding.other, Quantity) else f"where {other} is none"
-    )
+    against = f"where {other} is none" if finding.other == 0 else f"against {other}"
     return Agreement(
         verdict, f"{finding.says} Measured: {one} {against}{published}. This model {verdict}."
     )

@@ -19,7 +19,7 @@ PUBLISHED: Final = "#9aa3b0"
 def drawn(figure: PaperFigure, table: pd.DataFrame) -> go.Figure | None:
     """The chart, or nothing where a figure of a paper is a table or a text."""
     rows = selected(with_published(table, figure), figure.chart.where)
-    if figure.chart.kind == "lines":
+    if figure.chart.kind in ("lines", "points"):
         return _lines(figure, rows)
     if figure.chart.kind == "bars":
         return _bars(figure.chart, rows)
@@ -61,8 +61,10 @@ def _groups(chart: Chart, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
     """A line for each group with a band for its interval; published curves are dashed."""
     chart, found = figure.chart, go.Figure()
+    colours: dict[str, str] = {}  # a published curve has the colour of the group of its name
     for i, (name, some) in enumerate(_groups(chart, rows)):
         some, colour = some.sort_values(chart.x), COLOURS[i % len(COLOURS)]
+        colours[name] = colour
         if chart.low:
             found.add_trace(_band(chart, some, colour))
         found.add_trace(
@@ -70,7 +72,7 @@ def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
                 x=some[chart.x],
                 y=some[chart.y],
                 name=_shown(name) or "measured",
-                mode="lines+markers",
+                mode="markers" if chart.kind == "points" else "lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 6},
             )
@@ -83,9 +85,15 @@ def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
                 y=list(curve.y),
                 name=f"published: {_shown(curve.name)}",
                 mode="lines",
-                line={"color": COLOURS[i % len(COLOURS)], "width": 1.5, "dash": "dot"},
+                line={
+                    "color": colours.get(curve.name, COLOURS[i % len(COLOURS)]),
+                    "width": 1.5,
+                    "dash": "dot",
+                },
             )
         )
+    if chart.log_x:
+        found.update_xaxes(type="log")
     return _laid_out(found, chart, height=340)
 
 
@@ -95,6 +103,7 @@ def _band(chart: Chart, some: pd.DataFrame, colour: str) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=np.concatenate([high, low[::-1]]),
+        mode="lines",  # no points where the interval ends
         fill="toself",
         fillcolor=f"rgba({red},{green},{blue},.14)",
         line={"width": 0},

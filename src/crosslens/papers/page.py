@@ -10,9 +10,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ..attribution.words.highlighted import highlighted
 from .agreement import AGREES, DISAGREES, LEANS, NOT_MEASURED, selected
 from .charts import drawn, published_column, with_published
-from .highlights import highlighted, STYLE
 from .paper import Paper
 from .reproduce import Reproduced
 
@@ -37,7 +37,7 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
         facts=facts,
         counts=[(name, TONES[name], counts[name]) for name in TONES if counts[name]],
         figures=[_shown(number, each, paper.name) for number, each in enumerate(found, start=1)],
-        style=Markup((report / "style.css").read_text(encoding="utf-8") + STYLE),
+        style=Markup((report / "style.css").read_text(encoding="utf-8")),
         script=Markup((report / "draw.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )

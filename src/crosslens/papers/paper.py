@@ -50,7 +50,7 @@ class Finding:
 class Chart:
     """How a figure is drawn: kind, and which columns of its table stand where."""
 
-    kind: str  # lines, bars, heatmap, highlights, table
+    kind: str  # lines, points, bars, heatmap, highlights, table
     x: str = ""
     y: str = ""
     by: str = ""  # one line, or group of bars, for each value
@@ -58,6 +58,7 @@ class Chart:
     high: str = ""
     x_title: str = ""
     y_title: str = ""
+    log_x: bool = False  # of lines
     where: Mapping[str, Any] = field(default_factory=dict)  # the rows that are drawn
     columns: Sequence[str] = ()  # of a table; by default all
 

@@ -155,7 +155,7 @@ def _answer(
     part = Findings.create(run.folder / folder, asked, resume=True)
     if "finished" in part.meta:
         return {name: part.read(name) for name in part.meta["tables"]}
-    given = Given(model, texts, n, seed, analysis.options(**options), part, watch)
+    given = Given(model, texts, n, seed, analysis.options(**options), part, watch, run)
     try:
         answer_into(analysis.name, given)
     except NotMeasurable as error:

@@ -135,8 +135,8 @@ def fitted(evidence: Evidence, findings: Findings) -> None:
         {
             "qid": soft.qid.astype(str),
             "score": soft.score,
-            "soft BM25": soft.told,
-            "BM25, tuned": tuned.told,
+            "soft BM25": soft.predicted,
+            "BM25, tuned": tuned.predicted,
         }
     )
     findings.table("fit", pairs)

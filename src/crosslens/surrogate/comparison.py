@@ -1,4 +1,4 @@
-"""The BM25-like formula beside its controls and beside BM25, each told out of fold.
+"""The BM25-like formula beside its controls and beside BM25, each predicted out of fold.
 
 | formula | asks |
 |---|---|

@@ -1,4 +1,4 @@
-"""A score told from features by a linear formula, always for pairs that it was not fitted on.
+"""A score predicted from features by a linear formula, always for pairs that it was not fitted on.
 
 How the pairs are split decides what is learnt. Split by pair, each query is in every part, and
 columns that name a query (its IDFs) tell the level of its scores; that is how the authors split.
@@ -65,12 +65,12 @@ class Fit:
     """A linear formula for the score.
 
     Attributes:
-        told: the formula's score of each pair, fitted without that pair's fold.
+        predicted: the formula's score of each pair, fitted without that pair's fold.
         score: the model's.
         names, coefficients, intercept: the formula fitted on all pairs, in the columns' own units.
     """
 
-    told: Float[np.ndarray, " pair"]
+    predicted: Float[np.ndarray, " pair"]
     score: Float[np.ndarray, " pair"]
     qid: np.ndarray
     names: tuple[str, ...]
@@ -78,8 +78,8 @@ class Fit:
     intercept: float
 
     def quality(self, *, seed: int = 0) -> Quality:
-        """How near `told` comes to the score."""
-        return quality(self.told, self.score, self.qid, seed=seed)
+        """How near `predicted` comes to the score."""
+        return quality(self.predicted, self.score, self.qid, seed=seed)
 
     @property
     def formula(self) -> str:
@@ -102,7 +102,7 @@ def fit_score(
     splits: Splits = by_query,
     estimator: Any = None,
 ) -> Fit:
-    """The best linear formula of the score in these columns, told out of fold.
+    """The best linear formula of the score in these columns, predicted out of fold.
 
     Args:
         splits: `by_query` or `by_pair`.
@@ -110,11 +110,11 @@ def fit_score(
     """
     X, y = features.values, observed.score
     estimator = linear() if estimator is None else estimator
-    told = np.empty(len(y))
+    predicted = np.empty(len(y))
     for train, test in splits(observed):
-        told[test] = _fitted(estimator, X[train], y[train]).predict(X[test])
+        predicted[test] = _fitted(estimator, X[train], y[train]).predict(X[test])
     coefficients, intercept = _unscaled(_fitted(estimator, X, y), X.shape[1])
-    return Fit(told, y, observed.qid, features.names, coefficients, intercept)
+    return Fit(predicted, y, observed.qid, features.names, coefficients, intercept)
 
 
 def _fitted(

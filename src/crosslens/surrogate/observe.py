@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..corpora.collection import Collection
-from ..engine.memory import budget_on, Footprint, hold_pages, TOKENS_PER_BATCH
+from ..engine.memory import Footprint, TOKENS_PER_BATCH
 from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
@@ -266,15 +266,12 @@ def _observed(
 
 def _batches(model: Hooked, pairs: Pairs, memory_budget: int | None) -> Iterator[list[int]]:
     """Pairs of like length, as many at once as the device likes and the memory holds."""
-    size = Footprint.of(model, pairs)
-    room = budget_on(size.device, memory_budget) // size.block
-    if room < 1:
-        raise size.refuse(size.block, budget_on(size.device, memory_budget), "observing one pair")
-    hold_pages(size.device)
+    size = Footprint.of(model, pairs, memory_budget)
+    at_most = size.fit(len(pairs), each=size.block, what="observing one pair")
     liked = TOKENS_PER_BATCH.get(size.device.type, 60_000)
     order, lengths = pairs.lengths.argsort(descending=True).tolist(), pairs.lengths.tolist()
     start = 0
     while start < len(order):
-        n = min(room, max(1, liked // lengths[order[start]]))
+        n = min(at_most, max(1, liked // lengths[order[start]]))
         yield order[start : start + n]
         start += n

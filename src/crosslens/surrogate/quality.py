@@ -29,29 +29,29 @@ class Quality(NamedTuple):
 
 
 def quality(
-    told: Float[np.ndarray, " pair"],
+    predicted: Float[np.ndarray, " pair"],
     score: Float[np.ndarray, " pair"],
     qid: Shaped[np.ndarray, " pair"],
     *,
     seed: int = 0,
 ) -> Quality:
-    """The agreement of `told` with `score`.
+    """The agreement of `predicted` with `score`.
 
-    Within a query whose documents are all told alike the correlation counts as 0: such a formula
-    does not rank them. Queries that the model itself scores alike throughout, or with fewer than
-    3 documents, do not count. Where no query counts, the figures within are nan.
+    Within a query whose documents are all predicted alike the correlation counts as 0: such a
+    formula does not rank them. Queries that the model itself scores alike throughout, or with
+    fewer than 3 documents, do not count. Where no query counts, the figures within are nan.
     """
     names, at = np.unique(qid.astype(str), return_inverse=True)
-    within = np.array([_within(told[at == i], score[at == i]) for i in range(len(names))])
+    within = np.array([_within(predicted[at == i], score[at == i]) for i in range(len(names))])
     some = not np.isnan(within).all()
     inside = bootstrap_interval(within, seed=seed) if some else (np.nan, np.nan)
-    low, high = _interval(told, score, at, len(names), seed)
-    error = score - told
+    low, high = _interval(predicted, score, at, len(names), seed)
+    error = score - predicted
     return Quality(
-        pearson=_pearson(told, score),
+        pearson=_pearson(predicted, score),
         low=low,
         high=high,
-        spearman=_pearson(rankdata(told), rankdata(score)),
+        spearman=_pearson(rankdata(predicted), rankdata(score)),
         within_query=float(np.nanmean(within)) if some else float("nan"),
         within_low=float(inside[0]),
         within_high=float(inside[1]),
@@ -69,17 +69,17 @@ def _pearson(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) -> fl
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _within(told: Float[np.ndarray, " pair"], score: Float[np.ndarray, " pair"]) -> float:
+def _within(predicted: Float[np.ndarray, " pair"], score: Float[np.ndarray, " pair"]) -> float:
     if len(score) < 3 or np.ptp(score) == 0:
         return float("nan")
-    # a formula that tells a query's documents alike but for rounding has told nothing
-    if np.ptp(told) < 1e-9 * (1 + np.abs(told).max()):
+    # a formula that tells a query's documents alike but for rounding has predicted nothing
+    if np.ptp(predicted) < 1e-9 * (1 + np.abs(predicted).max()):
         return 0.0
-    return _pearson(told, score)
+    return _pearson(predicted, score)
 
 
 def _interval(
-    told: Float[np.ndarray, " pair"],
+    predicted: Float[np.ndarray, " pair"],
     score: Float[np.ndarray, " pair"],
     at: np.ndarray,
     n_queries: int,
@@ -89,7 +89,7 @@ def _interval(
 
     Six sums of each query make a draw a matrix product.
     """
-    x, y = told - told.mean(), score - score.mean()
+    x, y = predicted - predicted.mean(), score - score.mean()
     sums = np.stack(
         [
             np.bincount(at, weights, minlength=n_queries)

@@ -23,7 +23,7 @@ def runs_of(fit: Fit, observed: Observed) -> tuple[Run, Run]:
         ids = zip(observed.qid, observed.docid, scores, strict=True)
         return Run.of((ScoredDoc(str(q), str(d), score) for q, d, score in ids), name)
 
-    return run(fit.told.tolist(), "formula"), run(fit.score.tolist(), "model")
+    return run(fit.predicted.tolist(), "formula"), run(fit.score.tolist(), "model")
 
 
 def several(run: Run) -> Run:

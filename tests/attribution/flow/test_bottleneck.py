@@ -36,7 +36,7 @@ def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
         for _ in range(steps):
             keep = alpha.sigmoid()
             # after the last block of a model that reads [CLS], noise elsewhere meets no reader
-            drawn = normal[:, :1] if is_last and model.reads_cls else normal
+            drawn = normal[:, :1] if is_last and model.reads_scored_row else normal
             eps = torch.randn(repeats, *drawn.shape[1:], generator=generator, dtype=normal.dtype)
             eps = F.pad(eps, (0, 0, 0, normal.shape[1] - eps.shape[1]))
 

@@ -105,7 +105,7 @@ def test_flow_does_not_depend_on_what_shares_the_batch(model):
         assert torch.allclose(together[site], apart[site], atol=1e-10)
 
 
-def test_the_padded_baseline_keeps_what_it_is_told_to(model, pairs):
+def test_the_padded_baseline_keeps_what_it_is_given(model, pairs):
     pairs = model.pair("why do cats purr", "cats purr")
     with torch.no_grad(), model.record("embed") as cache:
         model(pairs)

@@ -14,7 +14,7 @@ from crosslens import (
     search,
     units_at,
 )
-from crosslens.engine.contrast_runs import Sides
+from crosslens.engine.contrast_runs import ContrastRuns
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -121,9 +121,9 @@ def test_what_was_not_kept_is_run_again(apart):
     model, contrast = apart
     units = [*model.heads(), *units_at(model.sites("resid_pre"), "pos", ["query", 3])]
     roomy = patching(model, contrast, units)
-    forgetful = Sides(model, contrast, units, at_once=1, room=0)
-    again = patching(model, contrast, units, sides=forgetful)
-    assert forgetful.taken == 0
+    forgetful = ContrastRuns(model, contrast, units, at_once=1, budget=0)
+    again = patching(model, contrast, units, runs=forgetful)
+    assert forgetful.kept_bytes == 0
     torch.testing.assert_close(again.recovered, roomy.recovered)
 
 

@@ -7,7 +7,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 from tiny import tiny
 
-from crosslens import CrossEncoder, load, Pairs
+from crosslens import CrossEncoder, load, Pairs, Site
 from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
 from crosslens.engine.memory import TOKENS_PER_BATCH
@@ -55,6 +55,13 @@ def test_integrated_gradients_add_up_and_refine_until_they_do(any_model: CrossEn
     assert float(rough.error.max()) > 1e-6
     assert float(fine.error.max()) <= 1e-6
     assert fine.token[~pairs.attended].eq(0).all()
+    chance = integrated_gradients(model, pairs, layer=1, tolerance=1e-6, of=torch.sigmoid)
+    empty = padding_baseline(model, pairs, SPECIAL)
+    with torch.no_grad(), model.tapped([(Site("embed"), lambda _: empty)]):
+        before = model(pairs).sigmoid()
+    with torch.no_grad():
+        change = model(pairs).sigmoid() - before
+    torch.testing.assert_close(chance.token.sum(dim=1), change, rtol=1e-5, atol=1e-9)
 
 
 def test_gradient_times_input_is_one_step_from_zero(model: CrossEncoder, pairs: Pairs) -> None:

@@ -30,10 +30,10 @@ from ...contrasts.contrast import Contrast
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
-from ...sites import head, Site
-from ..patching.recovery import recovery
+from ...sites import Site
 from .edge_effects import EdgeEffects
-from .edge_names import INPUT, LOGITS, READS
+from .edge_graph import Graph
+from .edge_names import READS
 
 
 WRITES: Final = ("full_embed", "result", "mlp_out")
@@ -70,19 +70,11 @@ def edge_attribution(
     Raises:
         ValueError: no pair has a contrast.
     """
-    n_layers = len(model.sites("resid_pre"))
-    n_heads = len(model.heads()) // n_layers
-    senders, receivers = [INPUT], []
-    for layer in range(n_layers):
-        receivers += [head(layer, i, read) for read in READS for i in range(n_heads)]
-        senders += [head(layer, i) for i in range(n_heads)]
-        receivers.append(Site("mlp_pre", layer).at())
-        senders.append(Site("mlp_out", layer).at())
-    receivers.append(LOGITS)
-
+    graph = Graph.of(model)
+    senders, receivers = graph.senders, graph.receivers
     known = {site.name for site in model.sites()}
-    along = [site for name in ALONG if name in known for site in model.sites(name)]
-    last = max(along, key=lambda site: site.depth)
+    streams_between = [site for name in ALONG if name in known for site in model.sites(name)]
+    last = max(streams_between, key=lambda site: site.depth)
     read = [*(site for name in (*READS, "mlp_out") for site in model.sites(name)), last]
     writes = [site for name in ("embed", *WRITES) for site in model.sites(name)]
     # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
@@ -101,8 +93,8 @@ def edge_attribution(
         points = list(on_the_way(base, source, steps))
         change = plain.new_zeros(len(senders), len(receivers), len(rows))
         for words in points:
-            run = slopes(model, pairs, read, words=words, also=along)
-            change += _told(run, moved, last) / len(points)
+            run = slopes(model, pairs, read, words=words, also=streams_between)
+            change += _received(run, moved, last) / len(points)
         found.append((change, plain, target))
         done += len(rows)
         if progress is not None:
@@ -111,57 +103,46 @@ def edge_attribution(
     change, base_score, target_score = (
         torch.cat(parts, dim=-1)[..., back] for parts in zip(*found, strict=True)
     )
-    none, way = torch.zeros_like(base_score), target_score - base_score
-    effects = EdgeEffects(
-        contrast.signal,
-        tuple(senders),
-        tuple(receivers),
-        recovery(change, none, way),
-        base_score,
-        target_score,
-        tuple(recovery(none, none, way).isnan().tolist()),
-    )
-    effects.recovered[~effects.exists] = torch.nan
-    return effects
+    return EdgeEffects.of_change(contrast, senders, receivers, change, base_score, target_score)
 
 
-def _told(
+def _received(
     run: Slopes, moved: Mapping[Site, Tensor], last: Site
 ) -> Float[Tensor, "sender receiver pair"]:
     """What each sender's change does by way of each reader: one walk up the stream."""
     is_post = last.name == "normalized_resid_post"
-    told = moved[Site("full_embed")][None]  # of each sender so far, as it has become here
-    heard: list[Float[Tensor, "sender receiver pair"]] = []
+    sent = moved[Site("full_embed")][None]  # of each sender so far, as it has become here
+    received: list[Float[Tensor, "sender receiver pair"]] = []
     for out in sorted(site for site in run.slope if site.name == "mlp_out"):
         at = {name: Site(name, out.layer) for name in (*READS, *ALONG, "result")}
         stream = run.value[at["resid_pre"]]
         for read in READS:
             site = at[read]
-            heard.append(_by(told, _wanted(run.value[site], stream, run.slope[site])))
+            received.append(_by(sent, _wanted(run.value[site], stream, run.slope[site])))
         result = moved[at["result"]]
-        told = torch.cat([told, rearrange(result, "pair pos head d -> head pair pos d")])
+        sent = torch.cat([sent, rearrange(result, "pair pos head d -> head pair pos d")])
 
         stream = run.value[at["resid_mid"]]
         if is_post:
             normed = run.value[at["normalized_resid_mid"]]
-            told, stream = _carried(stream, normed, told), normed
+            sent, stream = _carried(stream, normed, sent), normed
         value, slope = run.value[out], run.slope[out]
         (wanted,) = torch.autograd.grad(value, stream, slope, retain_graph=True)
-        heard.append(_by(told, wanted[None]))
-        told = torch.cat([told, moved[out][None]])
+        received.append(_by(sent, wanted[None]))
+        sent = torch.cat([sent, moved[out][None]])
         if is_post:
             summed, normed = at["resid_post"], at["normalized_resid_post"]
-            told = _carried(run.value[summed], run.value[normed], told)
-    heard.append(_by(told, run.slope[last][None]))
-    n = len(told)
-    return torch.cat([F.pad(part, (0, 0, 0, 0, 0, n - len(part))) for part in heard], dim=1)
+            sent = _carried(run.value[summed], run.value[normed], sent)
+    received.append(_by(sent, run.slope[last][None]))
+    n = len(sent)
+    return torch.cat([F.pad(part, (0, 0, 0, 0, 0, n - len(part))) for part in received], dim=1)
 
 
 def _by(
-    told: Float[Tensor, "sender pair pos d_model"],
+    sent: Float[Tensor, "sender pair pos d_model"],
     wanted: Float[Tensor, "receiver pair pos d_model"],
 ) -> Float[Tensor, "sender receiver pair"]:
-    return einsum(told, wanted, "sender pair pos d, receiver pair pos d -> sender receiver pair")
+    return einsum(sent, wanted, "sender pair pos d, receiver pair pos d -> sender receiver pair")
 
 
 def _wanted(
@@ -179,9 +160,9 @@ def _wanted(
 def _carried(
     before: Float[Tensor, "pair pos d_model"],
     after: Float[Tensor, "pair pos d_model"],
-    told: Float[Tensor, "sender pair pos d_model"],
+    sent: Float[Tensor, "sender pair pos d_model"],
 ) -> Float[Tensor, "sender pair pos d_model"]:
-    """J told, where J is the Jacobian of the LayerNorm that took `before` to `after`.
+    """J sent, where J is the Jacobian of the LayerNorm that took `before` to `after`.
 
     A backward pass gives J' v for any v; it is linear in v, so its own backward pass, for
     all senders at once, gives J.
@@ -189,9 +170,9 @@ def _carried(
     v = torch.zeros_like(after, requires_grad=True)
     with torch.enable_grad():
         (back,) = torch.autograd.grad(after, before, v, create_graph=True)
-    together = max(1, NUMBERS_AT_ONCE // after.numel())
+    at_once = max(1, NUMBERS_AT_ONCE // after.numel())
     parts = [
         torch.autograd.grad(back, v, some, retain_graph=True, is_grads_batched=True)[0]
-        for some in told.split(together)
+        for some in sent.split(at_once)
     ]
     return torch.cat(parts)

@@ -1,17 +1,20 @@
 """Edge effects: what each part of a model tells each other part, pair by pair."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...arrays import array
+from ...by_pair import by_pair
 from ...circuit import Edge
+from ...contrasts.contrast import Contrast
 from ...sites import near, Unit
+from ..patching.recovery import recovery, smallest_contrast
+from .edge_graph import edges_at, is_before
 from .edge_names import edge as edge_called, written
 
 
@@ -31,17 +34,46 @@ class EdgeEffects:
     target: Float[Tensor, " pair"]  # the score with it
     is_flat: tuple[bool, ...]  # pairs that score alike on both sides: skipped
 
+    @classmethod
+    def of_change(
+        cls,
+        contrast: Contrast,
+        senders: Sequence[Unit],
+        receivers: Sequence[Unit],
+        change: Float[Tensor, "sender receiver pair"],
+        base: Float[Tensor, " pair"],
+        target: Float[Tensor, " pair"],
+        *,
+        least: float | None = None,
+    ) -> "EdgeEffects":
+        """The effects of edges each of which changes the score of the base by `change`.
+
+        `least` as in `Effects.of_change`.
+        """
+        least = smallest_contrast(base, target) if least is None else least
+        none, way = torch.zeros_like(base), target - base
+        is_flat = recovery(none, none, way, least=least).isnan()
+        recovered = recovery(change, none, way, least=least)
+        recovered[~is_before(senders, receivers)] = torch.nan
+        return cls(
+            contrast.signal,
+            tuple(senders),
+            tuple(receivers),
+            recovered,
+            base,
+            target,
+            tuple(is_flat.tolist()),
+        )
+
     @cached_property
     def exists(self) -> Bool[Tensor, "sender receiver"]:
         """Which senders come before which receivers."""
-        read = [receiver.site.depth for receiver in self.receivers]
-        before = [[sender.site.depth < depth for depth in read] for sender in self.senders]
-        return torch.tensor(before, device=self.recovered.device)
+        return is_before(self.senders, self.receivers).to(self.recovered.device)
 
     @property
     def edges(self) -> list[Edge]:
         """Every edge, sender by sender."""
-        return [Edge(self.senders[s], self.receivers[r]) for s, r in self.exists.nonzero().tolist()]
+        return edges_at(self.exists, self.senders, self.receivers)
 
     @cached_property
     def mean(self) -> Float[Tensor, "sender receiver"]:
@@ -69,17 +101,11 @@ class EdgeEffects:
 
     def frame(self) -> pd.DataFrame:
         """One row per edge and pair."""
-        edges, n_pairs = self.edges, len(self.base)
-        columns = {
+        edges = self.edges
+        names = {
+            "signal": [self.signal] * len(edges),
             "edge": [written(edge) for edge in edges],
             "sender": [written(edge.sender) for edge in edges],
             "receiver": [written(edge.receiver) for edge in edges],
         }
-        return pd.DataFrame(
-            {
-                "signal": self.signal,
-                **{name: np.repeat(values, n_pairs) for name, values in columns.items()},
-                "pair": np.tile(np.arange(n_pairs), len(edges)),
-                "recovered": array(self.recovered[self.exists].flatten()),
-            }
-        )
+        return by_pair(names, recovered=self.recovered[self.exists])

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...engine.memory import budget_on, Footprint, hold_pages, Room
+from ...engine.memory import BatchSize, Footprint
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -117,12 +117,10 @@ def bottleneck(
     if unknown:
         raise LookupError(f"no layer {unknown}: the model has layers 0 to {len(outputs) - 1}")
 
-    size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
-    hold_pages(pairs.device)
-    rows = size.rows(budget, each=1)
-    rows = size.rows_with_gradients(model, pairs, rows, budget)
-    if rows < 1:
-        raise size.refuse(size.with_gradients, budget, "one repetition for one pair")
+    size = Footprint.of(model, pairs, memory_budget)
+    rows = size.rows_with_gradients(
+        model, pairs, size.rows(each=1), what="one repetition for one pair"
+    )
 
     search = Search(beta, steps, repeats, lr, seed, rows)
     like = noises[0].mean
@@ -140,7 +138,7 @@ def bottleneck(
         ]
 
     order = pairs.lengths.argsort().tolist()
-    for members, found in Room(max(1, rows // repeats)).batches(squeeze, order):
+    for members, found in BatchSize(max(1, rows // repeats)).batches(squeeze, order):
         for i, (passed, weight) in enumerate(found):
             nats[i, list(members), : passed.shape[1]] = passed
             weights[i, list(members)] = weight
@@ -174,7 +172,7 @@ class Search:
         is_last = layer == len(block_outputs(model)) - 1
         # after the last block, a head that reads one row sees the scored row alone
         read = ...
-        if is_last and model.reads_cls:
+        if is_last and model.reads_scored_row:
             read = (torch.arange(len(pairs), device=x.device)[:, None], pairs.scored[:, None])
         n_values = there.sum(dim=1) * x.shape[-1]
         normal = (x - noise.mean) / noise.std

@@ -13,7 +13,7 @@ One forward and one backward pass at each node of the path give the flow of ever
 once, for many nodes and pairs in one batch; nothing but running sums is kept.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.memory import budget_on, Footprint, hold_pages, Room
+from ...engine.memory import BatchSize, Footprint
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
@@ -30,6 +30,9 @@ from .quadrature import gauss_legendre, Panel
 
 
 LINEAR = ("q", "k", "v", "attn_out", "mlp_pre", "mlp_out")  # the linear maps of a block
+
+# what flows, from the scores and the logits of a batch
+Target = Callable[[Float[Tensor, " pair"], Float[Tensor, "pair label"]], Float[Tensor, " pair"]]
 
 
 @runtime_checkable
@@ -44,7 +47,7 @@ class Flow:
     """The conductance of sites, pair by pair, and how exact it is."""
 
     sites: Mapping[Site, Float[Tensor, "pair ..."]]
-    change: Float[Tensor, " pair"]  # the score, less the baseline's
+    change: Float[Tensor, " pair"]  # the score or other target, less the baseline's
     error: Float[Tensor, " pair"]  # worst completeness error of a full cut, over `change`
     steps: int
 
@@ -80,6 +83,7 @@ def conductance(
     baseline: Float[Tensor, "pair pos d_model"],
     sites: Iterable[str | Site] = LINEAR,
     *,
+    target: Target | None = None,
     steps: int = 24,
     rule: Rule = gauss_legendre,
     tolerance: float | None = None,
@@ -88,6 +92,8 @@ def conductance(
     memory_budget: int | None = None,
 ) -> Flow:
     """The flow through `sites`, summed over tokens unless `per_token`.
+
+    What flows is the score, or the `target` that is a function of scores and logits.
 
     With `tolerance`, steps are doubled from `steps` until no pair's completeness error, at
     the embeddings or the output of a block, exceeds it (relative to the change in score).
@@ -98,31 +104,32 @@ def conductance(
     Raises:
         MemoryError: the budget does not hold four points of the path of one pair.
         RuntimeError: `tolerance` is out of reach.
+        ValueError: the baseline has another shape than the word embeddings of the pairs.
     """
+    if baseline.shape[:2] != pairs.token.shape:
+        raise _other_shape(baseline, (*pairs.token.shape, "d_model"))
     listed = [
         site for name in sites for site in ([name] if isinstance(name, Site) else model.sites(name))
     ]
     whole = [Site("embed"), *model.sites("resid_pre")[1:]]  # full cuts: their flow is the change
     watched = list(dict.fromkeys([*listed, *whole]))
-    size, budget = Footprint.of(model, pairs), budget_on(pairs.device, memory_budget)
-    hold_pages(pairs.device)
+    size = Footprint.of(model, pairs, memory_budget)
+    beside = size.of_sites(watched)
     fit = size.rows_with_gradients(
-        model, pairs, max(rows, 13), budget, beside=size.of_sites(watched)
+        model, pairs, max(rows, 13), what="four points of a path", beside=beside, least=4
     )
-    if fit < 4:
-        raise size.refuse(4 * size.with_gradients, budget, "four points of a path")
     rows, per_panel = min(rows, fit), min(12, fit - 1)  # n steps between n + 1 points
     while True:
         panels = rule(steps, per_panel=per_panel)
 
-        def along(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
+        def flow_of(chosen: Sequence[int], panels: list[Panel] = panels) -> tuple[dict, Tensor]:
             some = pairs.take(chosen)
             path = Path(baseline[list(chosen)][:, : some.token.shape[1]], panels)
-            return _flow(model, some, path, watched, per_token)
+            return _flow(model, some, path, watched, per_token, target or _score)
 
         order = pairs.lengths.argsort()
-        together = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
-        parts = [part for _, part in Room(together).batches(along, order.tolist())]
+        at_once = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
+        parts = [part for _, part in BatchSize(at_once).batches(flow_of, order.tolist())]
         flow = {site: _gather([part[0][site] for part in parts], order) for site in watched}
         change = _gather([part[1] for part in parts], order)
         off = torch.stack([flow[site].flatten(1).sum(dim=1) - change for site in whole])
@@ -147,14 +154,18 @@ class Path(NamedTuple):
 
 
 def _flow(
-    model: Hooked, pairs: Pairs, path: Path, sites: list[Site], per_token: bool
+    model: Hooked, pairs: Pairs, path: Path, sites: list[Site], per_token: bool, target: Target
 ) -> tuple[dict[Site, Tensor], Tensor]:
-    """The flow through `sites`, and the change in score."""
-    with torch.no_grad(), model.record("embed") as cache:
-        score = model(pairs)
+    """The flow through `sites`, and the change of the target."""
+    logits = Site("logits")
+    with torch.no_grad(), model.record("embed", logits) as cache:
+        change = target(model(pairs), cache[logits])
     words = cache[Site("embed")]
-    with torch.no_grad(), model.tapped([(Site("embed"), lambda _: path.baseline)]):
-        change = score - model(pairs)
+    if path.baseline.shape != words.shape:
+        raise _other_shape(path.baseline, words.shape)
+    enter = (Site("embed"), lambda _: path.baseline)
+    with torch.no_grad(), model.tapped([enter]), model.record(logits) as cache:
+        change = change - target(model(pairs), cache[logits])
 
     flow: dict[Site, Tensor] = {}
     for panel in path.panels:
@@ -167,11 +178,11 @@ def _flow(
         enter = (Site("embed"), lambda _, value=on_path: value)
         with (
             torch.enable_grad(),
-            model.cls_only(),
+            model.scored_row_only(),
             model.tapped([enter]),
-            model.record(*sites) as y,
+            model.record(*sites, logits) as y,
         ):
-            total = model(pairs.repeat(n)).sum()
+            total = target(model(pairs.repeat(n)), y[logits]).sum()
         slopes = torch.autograd.grad(total, [y[site] for site in sites])
         for site, slope in zip(sites, slopes, strict=True):
             g, value = (
@@ -182,6 +193,17 @@ def _flow(
             here = terms.sum(dim=0 if per_token or "pos" not in site.axes else (0, 2))
             flow[site] = flow[site] + here if site in flow else here
     return flow, change
+
+
+def _score(scores: Float[Tensor, " pair"], logits: Float[Tensor, "pair label"]) -> Tensor:
+    return scores
+
+
+def _other_shape(baseline: Tensor, expected: Sequence) -> ValueError:
+    return ValueError(
+        f"the baseline has shape {tuple(baseline.shape)}, the word embeddings of the pairs "
+        f"{tuple(expected)}: make it of these pairs, as padding_baseline(model, pairs) does"
+    )
 
 
 def _gather(parts: list[Tensor], order: Int[Tensor, " pair"]) -> Tensor:

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.contrast_runs import Sides
+from ...engine.contrast_runs import ContrastRuns
 from ...engine.gradients import graphs_at_once, on_the_way, slopes
 from ...engine.sweep import Progress
 from ...hooks import Cache, Hook, Hooked, Tap
@@ -51,7 +51,7 @@ def attribution_patching(
     at_once: int = 8,
     memory_budget: int | None = None,
     progress: Progress | None = None,
-    sides: Sides | None = None,
+    runs: ContrastRuns | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores, as `patching` gives it, to first order.
 
@@ -85,19 +85,19 @@ def attribution_patching(
     sloped = list(dict.fromkeys([*(site for site in sites if site not in softened), *patterns]))
     kept = list(dict.fromkeys([Site("embed"), *sites, *scores, *patterns]))
 
-    if sides is None:
+    if runs is None:
         fit = graphs_at_once(model, contrast.base, at_once, memory_budget)
-        sides = Sides(model, contrast, units, at_once=fit, room=0)
+        runs = ContrastRuns(model, contrast, units, at_once=fit, budget=0)
 
     is_plain = steps == 0 and not grad_drop  # one pass then gives both values and slopes
     changes, done = [], 0
-    for rows in sides.bundles:
-        pairs = sides.pairs("base", rows)
-        source, target = sides.run("more", rows, kept)
-        with sides.narrowed():
-            also = dict.fromkeys([*kept, *sides.wanted])
+    for rows in runs.bundles:
+        pairs = runs.pairs("base", rows)
+        source, target = runs.run("more", rows, kept)
+        with runs.narrowed():
+            also = dict.fromkeys([*kept, *runs.wanted])
             plain, base, slope = slopes(model, pairs, sloped if is_plain else [], also=also)
-            sides.keep("base", rows, Cache({site: base[site] for site in sides.wanted}), plain)
+            runs.keep("base", rows, Cache({site: base[site] for site in runs.wanted}), plain)
             for unit in units:
                 Hook(unit, torch.Tensor.clone).check(base[unit.site])
             run = Run(pairs, base, source, _rescored(model, pairs, base, source, softened))
@@ -116,8 +116,8 @@ def attribution_patching(
         done += len(rows)
         if progress is not None:
             progress(done, len(contrast))
-    change = sides.gathered(changes)
-    return Effects.of_change(contrast, units, change, sides.scores("base"), sides.scores("more"))
+    change = runs.gathered(changes)
+    return Effects.of_change(contrast, units, change, runs.scores("base"), runs.scores("more"))
 
 
 class Run(NamedTuple):

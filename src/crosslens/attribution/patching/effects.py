@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...arrays import array
+from ...by_pair import by_pair
 from ...contrasts.contrast import Contrast
 from ...sites import Unit
-from ...stats import benjamini_hochberg, bootstrap_interval, paired_test
+from ...stats import benjamini_hochberg, bootstrap_interval, p_of_means
 from .recovery import recovery, smallest_contrast
 
 
@@ -76,16 +77,8 @@ class Effects:
 
     def frame(self) -> pd.DataFrame:
         """One row per pair and unit: never only a mean."""
-        n_units, n_pairs = self.recovered.shape
-        return pd.DataFrame(
-            {
-                **{name: values.repeat(n_pairs) for name, values in self._names().items()},
-                "pair": np.tile(np.arange(n_pairs), n_units),
-                "base": np.tile(array(self.base), n_units),
-                "target": np.tile(array(self.target), n_units),
-                "recovered": array(self.recovered.flatten()),
-            }
-        )
+        scores = {"base": self.base, "target": self.target}
+        return by_pair(self._names(), **scores, recovered=self.recovered)
 
     def summary(self, *, seed: int = 0) -> pd.DataFrame:
         """One row per unit: mean, 95 % bootstrap interval, pairs, p and FDR-adjusted q.
@@ -96,12 +89,7 @@ class Effects:
         values = self.recovered.double().numpy(force=True)
         there = (~np.isnan(values)).sum(axis=1)
         interval = bootstrap_interval(values, seed=seed)
-        p = np.array(
-            [
-                paired_test(row, np.zeros_like(row)).p_value if n > 1 else np.nan
-                for row, n in zip(values, there, strict=True)
-            ]
-        )
+        p = p_of_means(values)
         mean = array(self.mean)
         return pd.DataFrame(
             {

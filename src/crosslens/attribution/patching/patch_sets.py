@@ -24,7 +24,7 @@ from .recovery import recovery, smallest_contrast
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class SetEffects:
     """The share of a contrast that a set restores, and what sets of others of its size do.
 
     Nan where a pair has no contrast to recover.
@@ -53,7 +53,7 @@ def patch_together(
     least: float | None = None,
     at_once: int = 16,
     memory_budget: int | None = None,
-) -> Together:
+) -> SetEffects:
     """Patch all of `members` at once, and `draws` sets of as many units of `among` that are none.
 
     `among` is all heads by default. Units and sites are as in `patching`.
@@ -89,4 +89,4 @@ def patch_together(
     least = smallest_contrast(base, target) if least is None else least
     found: Tensor = recovery(patched, base, target, least=least)
     values = found.double().numpy(force=True)
-    return Together(chosen, values[0], others, values[1:])
+    return SetEffects(chosen, values[0], others, values[1:])

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 
 from ...contrasts.contrast import Contrast
-from ...engine.contrast_runs import Sides
-from ...engine.memory import budget_on, Footprint
+from ...engine.contrast_runs import ContrastRuns
+from ...engine.memory import Footprint
 from ...engine.sweep import Progress, sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
@@ -29,14 +29,14 @@ def patching(
     at_once: int = 16,
     memory_budget: int | None = None,
     progress: Progress | None = None,
-    sides: Sides | None = None,
+    runs: ContrastRuns | None = None,
 ) -> Effects:
     """The share of `contrast` that each unit restores when patched from the side with the signal.
 
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
     the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
     fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
-    unit in one pair each. A unit that carries the same on both sides costs nothing. `sides` are
+    unit in one pair each. A unit that carries the same on both sides costs nothing. `runs` are
     the runs of this contrast without hooks, where they are made already.
 
     Raises:
@@ -44,40 +44,39 @@ def patching(
         MemoryError: the budget does not hold one pair.
     """
     sites = list(dict.fromkeys(unit.site for unit in units))
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
+    size = Footprint.of(model, contrast.base, memory_budget)
     each = size.of_sites(sites)  # the run with the signal; a sweep has as much again at most
-    fit = size.fit(at_once, budget, each=2 * each + size.block, what="patching one pair")
-    if sides is None:
-        room = budget - fit * (2 * each + size.block)
-        sides = Sides(model, contrast, units, at_once=fit, room=room)
+    fit = size.fit(at_once, each=2 * each + size.block, what="patching one pair")
+    if runs is None:
+        kept = size.budget - fit * (2 * each + size.block)
+        runs = ContrastRuns(model, contrast, units, at_once=fit, budget=kept)
 
-    base, target = sides.scores("base"), sides.scores("more")
+    base, target = runs.scores("base"), runs.scores("more")
     least = smallest_contrast(base, target) if least is None else least
     is_flat = recovery(base, base, target, least=least).isnan()
     patched = base.expand(len(units), -1).clone()
     done, total = len(units) * int(is_flat.sum()), patched.numel()
-    for rows in sides.bundles:
+    for rows in runs.bundles:
         alive = [i for i, row in enumerate(rows) if not is_flat[row]]
         if not alive:
             continue
         chosen = [rows[i] for i in alive]
         width = int(contrast.base.lengths[list(rows)].max())
-        source = sides.some("more", rows, sites, alive)[0]
+        source = runs.some("more", rows, sites, alive)[0]
         hooks = [patch(unit, source) for unit in units]
 
         def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before + cells * n, total)
 
-        with sides.narrowed():
+        with runs.narrowed():
             patched[:, chosen] = sweep(
                 model,
                 contrast.base.take(chosen, width=width),
                 hooks,
-                memory_budget=budget - sides.taken - each * len(chosen),
+                memory_budget=size.budget - runs.kept_bytes - each * len(chosen),
                 progress=report,
-                recording=lambda wanted, rows=rows, alive=alive: sides.some(
+                recording=lambda wanted, rows=rows, alive=alive: runs.some(
                     "base", rows, wanted, alive
                 ),
             )

@@ -7,12 +7,13 @@ allows, of which heads of the last block take hardly any. Both stages work from 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Final
 
 from ...contrasts.contrast import Contrast
-from ...engine.contrast_runs import Sides
-from ...engine.memory import budget_on, Footprint, hold_pages
+from ...engine.contrast_runs import ContrastRuns
+from ...engine.memory import Footprint
 from ...engine.resume_points import blocks_behind
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -49,7 +50,7 @@ def search(
     What the estimate misses is not found: a backup that adds nothing while another part speaks
     has no slope at all at the base. `by=partial(attribution_patching, steps=5)` sees more of
     such, and `concordance` of estimate and exact effects on a few pairs says how much to trust
-    either. A screen of one's own is called with model, contrast and units; if it takes `sides`
+    either. A screen of one's own is called with model, contrast and units; if it takes `runs`
     too, it may use the runs that the exact stage will use.
 
     Raises:
@@ -62,22 +63,21 @@ def search(
         raise ValueError(f"keep={keep}: search for one unit at least")
     if not units:
         raise ValueError("no unit to search")
-    size = Footprint.of(model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(model, contrast.base, memory_budget)
+    half = replace(size, budget=size.budget // 2)  # the other is for what runs keep
     beside = 2 * size.of_sites(list({unit.site for unit in units}))  # what patching holds
-    fit = size.rows_with_gradients(model, contrast.base, AT_ONCE, budget // 2, beside=beside)
-    if fit < 1:
-        raise size.refuse(2 * (size.with_gradients + beside), budget, "the search in one pair")
-    sides = Sides(model, contrast, units, at_once=fit, room=budget // 2)
+    fit = half.rows_with_gradients(
+        model, contrast.base, AT_ONCE, what="the search in one pair", beside=beside
+    )
+    runs = ContrastRuns(model, contrast, units, at_once=fit, budget=half.budget)
 
-    shared = {"sides": sides} if "sides" in signature(by).parameters else {}
+    shared = {"runs": runs} if "runs" in signature(by).parameters else {}
     estimate = by(model, contrast, units, **shared)
     # units whose role no pair has are nan: they come last
     size_of = estimate.mean.abs().nan_to_num(nan=-1)
     cost = blocks_behind(model, units)
     n_patched = len(contrast) - estimate.n_skipped
-    n_passed = len(contrast) * (size.n_layers - model.reads_cls)
+    n_passed = len(contrast) * (size.n_layers - model.reads_scored_row)
     at_least = min(keep, max(1, int(screen * len(units))))
     left = SPARE * (screen * (n_patched * sum(cost) + 2 * n_passed) - 3 * n_passed)
     chosen = []
@@ -86,5 +86,5 @@ def search(
             chosen.append(units[i])
             left -= n_patched * cost[i]
     return patching(
-        model, contrast, chosen, memory_budget=memory_budget, progress=progress, sides=sides
+        model, contrast, chosen, memory_budget=memory_budget, progress=progress, runs=runs
     )

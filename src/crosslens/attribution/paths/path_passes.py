@@ -3,7 +3,7 @@
 A cell is one sender in one pair. Step 1 carries the tokens that the sender changes, and some
 receiver reads, from the sender's place to the last receiver, with what attention adds given;
 the tokens of many cells are the rows of one batch. Step 2 resumes each cell's base run at its
-first receiver, with what the receivers heard in step 1 in place of what they read.
+first receiver, with what the receivers received in step 1 in place of what they read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.memory import Room
+from ...engine.memory import BatchSize
 from ...hooks import Cache, Hook, Tap
 from ...pairs import Pairs, scored_row
 from ...sites import Site, Unit
@@ -56,16 +56,16 @@ class Bundle:
     source: Cache
     plain: Float[Tensor, " pair"]
     target: Float[Tensor, " pair"]
-    room: int  # how many rows as wide as the pairs are one batch
+    at_once: int  # how many rows as wide as the pairs are one batch
 
     @classmethod
-    def of(cls, paths: Paths, contrast: Contrast, room: int) -> "Bundle":
+    def of(cls, paths: Paths, contrast: Contrast, at_once: int) -> "Bundle":
         base, plain = _recorded(paths, contrast.base, paths.of_base)
         source, target = _recorded(paths, contrast.more, paths.of_source)
         for unit in (*paths.senders, *paths.receivers):
             numbered = tuple((axis, i) for axis, i in unit.coordinates if axis != "pos")
             Hook(Unit(unit.site, numbered), Tensor.clone).check(base[unit.site])
-        return cls(paths, contrast.base, base, source, plain, target, room)
+        return cls(paths, contrast.base, base, source, plain, target, at_once)
 
     def changes(self) -> Float[Tensor, "sender group pair"]:
         """How much each sender changes the score by way of each group of receivers."""
@@ -82,7 +82,7 @@ class Bundle:
     def _from(
         self, site: Site, senders: Sequence[Unit], reached: Sequence[Unit]
     ) -> Iterator[tuple[Sequence[tuple[int, int]], Float[Tensor, "group cell"]]]:
-        """The cells (sender, pair) of one site that any receiver hears of, and their changes."""
+        """The cells (sender, pair) of one site that reach any receiver, and their changes."""
         needed = self._needed(reached)
         widest = int(needed.sum(dim=1).max())
         moved = self.source[site] != self.base[site]
@@ -97,17 +97,17 @@ class Bundle:
             cell, pos = torch.stack([where[i][pair] for i, pair in batch]).nonzero(as_tuple=True)
             pair = torch.tensor([pair for _, pair in batch], device=cell.device)
             rows = Rows(cell, pair[cell], pos)
-            said = self._said(site, [senders[i] for i, _ in batch], rows)
-            return self._heard(site, said, reached, rows, pair)
+            written = self._written(site, [senders[i] for i, _ in batch], rows)
+            return self._received(site, written, reached, rows, pair)
 
-        tokens = self.room * self.pairs.token.shape[1]
-        yield from Room(max(1, tokens // max(1, widest))).batches(run, cells)
+        tokens = self.at_once * self.pairs.token.shape[1]
+        yield from BatchSize(max(1, tokens // max(1, widest))).batches(run, cells)
 
     def _needed(self, reached: Sequence[Unit]) -> Bool[Tensor, "pair pos"]:
         """The tokens that the score or some receiver reads."""
         needed = torch.zeros_like(self.pairs.attended)
         if () in self.paths.groups:
-            needed |= self.pairs.is_scored if self.paths.reads_cls else self.pairs.attended
+            needed |= self.pairs.is_scored if self.paths.reads_scored_row else self.pairs.attended
         for unit in reached:
             needed |= self.paths.read_at(unit, self.pairs)
         return needed
@@ -123,19 +123,19 @@ class Bundle:
             there[self.pairs.is_scored] = own[:, 0]
         return there & places(sender, self.pairs)
 
-    def _said(self, site: Site, senders: Sequence[Unit], rows: Rows) -> Tensor:
+    def _written(self, site: Site, senders: Sequence[Unit], rows: Rows) -> Tensor:
         """The site at these tokens as in the base run, but for each cell's own sender."""
-        said, source = rows.of(self.base[site]), rows.of(self.source[site])
+        written, source = rows.of(self.base[site]), rows.of(self.source[site])
         ends = torch.bincount(rows.cell, minlength=len(senders)).cumsum(0).tolist()
         for sender, start, end in zip(senders, [0, *ends], ends, strict=False):
             own = (slice(start, end), slice(None), *sender.index[2:])
-            said[own] = source[own]
-        return said
+            written[own] = source[own]
+        return written
 
-    def _heard(
+    def _received(
         self,
         site: Site,
-        said: Tensor,
+        written: Tensor,
         reached: Sequence[Unit],
         rows: Rows,
         pair: Int[Tensor, " cell"],
@@ -143,29 +143,29 @@ class Bundle:
         """Step 1, and what becomes of the score by way of each group of receivers."""
         groups, n_layers = self.paths.groups, len(self.paths.outputs)
         layers = [unit.site.depth[0] + (unit.site.name not in HEAD_READS) for unit in reached]
-        with self.paths.model.record(*{unit.site for unit in reached}) as told:
+        with self.paths.model.record(*{unit.site for unit in reached}) as received:
             stop = n_layers if () in groups else max(layers)
-            stream = self._relayed(site, said, rows, stop)
+            stream = self._relayed(site, written, rows, stop)
         change = self.plain.new_zeros(len(groups), len(pair))
         for i, group in enumerate(groups):
             if not group:
                 change[i] = self._at_score(stream, rows, pair)
-            elif heard := [unit for unit in group if unit in reached]:
-                change[i] = self._resumed(heard, told, rows, pair)
+            elif receivers := [unit for unit in group if unit in reached]:
+                change[i] = self._resumed(receivers, received, rows, pair)
         return change
 
-    def _relayed(self, site: Site, said: Tensor, rows: Rows, stop: int) -> Tensor:
+    def _relayed(self, site: Site, written: Tensor, rows: Rows, stop: int) -> Tensor:
         """Step 1: the stream of every token at block `stop`."""
         start, taps = self.paths.starts[site], list[tuple[Site, Tap]]()
         if start.site is None:  # an embedding table
             tables = [each for name in TABLES if (each := Site(name)) in self.base]
-            given = {each.name: rows.of(self.base[each]) for each in tables} | {site.name: said}
+            given = {each.name: rows.of(self.base[each]) for each in tables} | {site.name: written}
         else:
             given = {each.name: rows.of(self.base[each]) for each in start.beside}
-            given[start.name] = said
+            given[start.name] = written
             if site not in start.same:  # the sender speaks later in its block
                 given[start.name] = rows.of(self.base[start.site])
-                taps = [(site, lambda _: said)]
+                taps = [(site, lambda _: written)]
         held = {
             layer: {name: rows.of(self.base[Site(name, layer)]) for name in self.paths.held}
             for layer in range(max(start.layer, 0), stop)
@@ -178,7 +178,7 @@ class Bundle:
     ) -> Float[Tensor, " cell"]:
         """How much the score changes where these tokens leave the last block so."""
         paths, last = self.paths, self.base[self.paths.outputs[-1]]
-        if paths.reads_cls:
+        if paths.reads_scored_row:
             is_read = rows.pos == self.pairs.scored[rows.pair]
             stream, last = stream[is_read], scored_row(last, self.pairs.scored)
             rows = rows.take(is_read)
@@ -189,11 +189,11 @@ class Bundle:
         return change * torch.bincount(rows.cell, minlength=len(pair)).clamp(max=1)
 
     def _resumed(
-        self, group: Sequence[Unit], told: Cache, rows: Rows, pair: Int[Tensor, " cell"]
+        self, group: Sequence[Unit], received: Cache, rows: Rows, pair: Int[Tensor, " cell"]
     ) -> Float[Tensor, " cell"]:
-        """Step 2: how much the score changes where the receivers read what they were told."""
+        """Step 2: how much the score changes where the receivers read what reached them."""
         model, width = self.paths.model, self.pairs.token.shape[1]
-        entry = min((self.paths.resumes[unit.site] for unit in group), key=lambda e: e.depth)
+        point = min((self.paths.resumes[unit.site] for unit in group), key=lambda e: e.depth)
         sites = dict.fromkeys(unit.site for unit in group)
 
         def run(batch: Sequence[int]) -> Float[Tensor, " cell"]:
@@ -206,17 +206,17 @@ class Bundle:
                     site,
                     overwriting(
                         [unit for unit in group if unit.site == site],
-                        here.into(self.base[site][chosen], told[site][ours]),
+                        here.into(self.base[site][chosen], received[site][ours]),
                         some,
                     ),
                 )
                 for site in sites
             ]
-            given = {each.name: self.base[each][chosen] for each in entry.needs}
-            with model.cls_only(), model.tapped(taps):
-                return model.suffix(some, entry.layer, given) - self.plain[chosen]
+            given = {each.name: self.base[each][chosen] for each in point.needs}
+            with model.scored_row_only(), model.tapped(taps):
+                return model.suffix(some, point.layer, given) - self.plain[chosen]
 
-        found = [change for _, change in Room(self.room).batches(run, range(len(pair)))]
+        found = [change for _, change in BatchSize(self.at_once).batches(run, range(len(pair)))]
         return torch.cat(found)
 
 
@@ -245,11 +245,11 @@ def _recorded(
     cache = Cache()
 
     def keep(site: Site) -> Tap:
-        if not paths.is_of_cls:
+        if not paths.is_of_scored_row:
             return lambda activation: cache.keep(site, activation)
         return lambda activation: cache.keep(site, scored_row(activation, pairs.scored).clone())
 
-    narrow = paths.model.cls_only() if paths.is_of_cls else nullcontext()
+    narrow = paths.model.scored_row_only() if paths.is_of_scored_row else nullcontext()
     with narrow, paths.model.tapped([(site, keep(site)) for site in sites]):
         scores = paths.model(pairs)
     return cache, scores

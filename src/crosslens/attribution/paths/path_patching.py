@@ -18,14 +18,13 @@ from torch import Tensor
 
 from ...contrasts.contrast import Contrast
 from ...engine.batches import batches_by_length
-from ...engine.memory import budget_on, Footprint, hold_pages
+from ...engine.memory import Footprint
 from ...engine.sweep import Progress
 from ...hooks import Hooked
 from ...sites import Unit
 from ..edges.edge_effects import EdgeEffects
 from ..edges.edge_names import LOGITS
 from ..patching.effects import Effects
-from ..patching.recovery import recovery, smallest_contrast
 from .path_passes import Bundle
 from .path_plan import Paths
 
@@ -51,7 +50,8 @@ def path_patching(
 
     Args:
         senders: heads (`z`), writes (`attn_out`, `mlp_out`), neurons, embeddings or the stream.
-        held: what says what it said: ("z",), or ("z", "mlp_out") to close paths through MLPs.
+        held: the sites that stay as in the base run: ("z",), or ("z", "mlp_out") to close paths
+            through MLPs.
         least: as in `patching`.
         at_once: how many pairs may be one bundle, whose base run is recorded.
         memory_budget: in bytes; by default a quarter of what is free.
@@ -89,19 +89,7 @@ def path_edges(
     groups = [() if receiver == LOGITS else (receiver,) for receiver in receivers]
     paths = Paths.of(model, contrast.base, senders, groups, held)
     change, base, target = changes(paths, contrast, at_once, memory_budget, progress)
-    none, way = torch.zeros_like(base), target - base
-    least = smallest_contrast(base, target) if least is None else least
-    effects = EdgeEffects(
-        contrast.signal,
-        tuple(senders),
-        tuple(receivers),
-        recovery(change, none, way, least=least),
-        base,
-        target,
-        tuple(recovery(none, none, way, least=least).isnan().tolist()),
-    )
-    effects.recovered[~effects.exists] = torch.nan
-    return effects
+    return EdgeEffects.of_change(contrast, senders, receivers, change, base, target, least=least)
 
 
 def changes(
@@ -112,18 +100,16 @@ def changes(
     progress: Progress | None = None,
 ) -> tuple[Float[Tensor, "sender group pair"], Float[Tensor, " pair"], Float[Tensor, " pair"]]:
     """The change of the score along each path, and the scores of both sides of the contrast."""
-    size = Footprint.of(paths.model, contrast.base)
-    budget = budget_on(size.device, memory_budget)
-    hold_pages(size.device)
+    size = Footprint.of(paths.model, contrast.base, memory_budget)
     each = size.of_sites(paths.of_base) + size.of_sites(paths.of_source)
     row = size.block + size.of_sites(paths.of_held)
-    at_once = size.fit(at_once, budget, each=each + row, what="path patching in one pair")
+    at_once = size.fit(at_once, each=each + row, what="path patching in one pair")
 
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
     for chosen in batches_by_length(contrast.base, at_once):
-        room = size.rows(budget - each * len(chosen), each=row)
-        bundle = Bundle.of(paths, contrast.take(chosen), room)
+        rows = size.rows(each=row, beside=each * len(chosen))
+        bundle = Bundle.of(paths, contrast.take(chosen), rows)
         found.append((bundle.changes(), bundle.plain, bundle.target))
         order += chosen
         if progress is not None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ...engine.resume_points import block_outputs, entries, Entry
+from ...engine.resume_points import block_outputs, resume_points, ResumePoint
 from ...hooks import Hook, Hooked
 from ...interventions.path import BEHIND
 from ...pairs import Pairs
@@ -29,11 +29,11 @@ class Paths:
     model: Hooked
     senders: tuple[Unit, ...]
     groups: tuple[Group, ...]
-    starts: Mapping[Site, Entry]  # where a sender's pass begins, by its site
-    resumes: Mapping[Site, Entry]  # where the base run goes on, by the receiver's site
+    starts: Mapping[Site, ResumePoint]  # where a sender's pass begins, by its site
+    resumes: Mapping[Site, ResumePoint]  # where the base run goes on, by the receiver's site
     held: tuple[str, ...]  # the writes that blocks are given
     outputs: tuple[Site, ...]  # of every block
-    reads_cls: bool  # the score reads the scored row of the last stream alone
+    reads_scored_row: bool  # the score reads the scored row of the last stream alone
 
     @classmethod
     def of(
@@ -67,11 +67,11 @@ class Paths:
             model,
             tuple(senders),
             tuple(groups),
-            _entry_of(model, senders),
-            _entry_of(model, receivers),
+            _point_of(model, senders),
+            _point_of(model, receivers),
             ("attn_out", "mlp_out") if "mlp_out" in held else ("attn_out",),
             outputs,
-            reads_cls=model.reads_cls,
+            reads_scored_row=model.reads_scored_row,
         )
 
     @property
@@ -80,9 +80,9 @@ class Paths:
         return list(dict.fromkeys(unit for group in self.groups for unit in group))
 
     @property
-    def is_of_cls(self) -> bool:
+    def is_of_scored_row(self) -> bool:
         """No token but the scored row matters: all paths lead to a score that reads it alone."""
-        return self.reads_cls and not self.receivers
+        return self.reads_scored_row and not self.receivers
 
     @property
     def of_source(self) -> list[Site]:
@@ -92,10 +92,10 @@ class Paths:
     @property
     def of_base(self) -> list[Site]:
         """What is recorded of the run without."""
-        first = min((entry.layer for entry in self.starts.values()), default=0)
+        first = min((point.layer for point in self.starts.values()), default=0)
         needed = [*self.starts, *self.resumes, self.outputs[-1]]
-        for entry in [*self.starts.values(), *self.resumes.values()]:
-            needed += entry.needs
+        for point in [*self.starts.values(), *self.resumes.values()]:
+            needed += point.needs
         if first < 0:
             known = set(self.model.sites())
             needed += [Site(name) for name in TABLES if Site(name) in known]
@@ -111,7 +111,7 @@ class Paths:
         """The tokens whose part of a receiver the score can depend on."""
         there = places(unit, pairs) & pairs.attended
         is_last = unit.site.layer == len(self.outputs) - 1
-        if self.reads_cls and is_last and unit.site.name not in ("k", "v"):
+        if self.reads_scored_row and is_last and unit.site.name not in ("k", "v"):
             return there & pairs.is_scored
         return there
 
@@ -145,7 +145,7 @@ def _refuse_sender(sender: Unit, held: Sequence[str], last: Site, *, is_post: bo
         )
 
 
-def _entry_of(model: Hooked, units: Sequence[Unit]) -> dict[Site, Entry]:
+def _point_of(model: Hooked, units: Sequence[Unit]) -> dict[Site, ResumePoint]:
     """The latest place from which an edit of each unit's site still acts."""
-    found = entries(model, [[Hook(unit, Tensor.clone)] for unit in units])
-    return {unit.site: entry for unit, entry in zip(units, found, strict=True)}
+    found = resume_points(model, [[Hook(unit, Tensor.clone)] for unit in units])
+    return {unit.site: point for unit, point in zip(units, found, strict=True)}

@@ -47,13 +47,14 @@ def pooled(
     99 % confidence, is followed no further; `first=None` follows all.
     """
 
-    def told(some: Contrast, which: Sequence[Unit]) -> tuple[Tensor, Tensor, Tensor]:
+    def changes_of(some: Contrast, which: Sequence[Unit]) -> tuple[Tensor, Tensor, Tensor]:
         paths = Paths.of(model, some.base, which, groups, held)
         return changes(paths, some, at_once, memory_budget)
 
     cuts = [len(each) if first is None else min(first, len(each)) for each in contrasts]
     begun = [
-        told(each.take(range(cut)), senders) for each, cut in zip(contrasts, cuts, strict=True)
+        changes_of(each.take(range(cut)), senders)
+        for each, cut in zip(contrasts, cuts, strict=True)
     ]
     seen = torch.cat([shares(*each, least) for each in begun], dim=2)
     alive = [
@@ -63,7 +64,7 @@ def pooled(
     for contrast, cut, (change, base, target) in zip(contrasts, cuts, begun, strict=True):
         if cut < len(contrast):
             rest = contrast.take(range(cut, len(contrast)))
-            later, *scores = told(rest, alive)
+            later, *scores = changes_of(rest, alive)
             padded = later.new_full((len(senders), *later.shape[1:]), torch.nan)
             padded[[senders.index(sender) for sender in alive]] = later
             change = torch.cat([change, padded], dim=2)

@@ -5,7 +5,7 @@
     stage 3    who tells them? ...
 
 At each stage all receivers that read alike are overwritten together, which asks one question
-of each sender; of the senders found, each receiver is then asked alone, which gives the edges
+of each sender; of the senders found, each receiver is then patched alone, which gives the edges
 (Lu et al., 2025, section 4, where the stages are three and were chosen by eye).
 """
 
@@ -74,7 +74,7 @@ def trace(
 
     def ask(stage: int, which: Sequence[Unit], groups: Sequence[tuple[str, Group]], n: int) -> None:
         """Add a step for each group; a test of one of `n` receivers needs its part of `share`."""
-        told = pooled(
+        effects = pooled(
             model,
             listed,
             which,
@@ -86,7 +86,7 @@ def trace(
             at_once=at_once,
             memory_budget=memory_budget,
         )
-        if any(len(each.is_flat) - each.n_skipped == 1 for each in told):
+        if any(len(each.is_flat) - each.n_skipped == 1 for each in effects):
             raise NotMeasurable(
                 "1 pair: senders are chosen by a test over the pairs that have a contrast, and "
                 "only one has; take some more"
@@ -94,7 +94,7 @@ def trace(
         signals = tuple(c.signal for c in listed for _ in range(len(c)))
         new = [
             Step(stage, read, group, each, signals, each.summary())
-            for (read, group), each in zip(groups, told, strict=True)
+            for (read, group), each in zip(groups, effects, strict=True)
         ]
         steps[:] = decided(steps, new, alpha=alpha, share=share / n)
 
@@ -130,12 +130,12 @@ def reads(model: Hooked, units: Sequence[Unit]) -> dict[str, Group]:
     for unit in units:
         if unit.site.name == "z":
             for read in HEAD_READS:
-                heard = Unit(Site(read, unit.site.layer), unit.coordinates)
-                found[read] = (*found.get(read, ()), heard)
+                receiver = Unit(Site(read, unit.site.layer), unit.coordinates)
+                found[read] = (*found.get(read, ()), receiver)
         elif unit.site.name == "mlp_out":
             for name in ("mlp_pre", *gated):
-                heard = Unit(Site(name, unit.site.layer))
-                found[MLP] = (*found.get(MLP, ()), heard)
+                receiver = Unit(Site(name, unit.site.layer))
+                found[MLP] = (*found.get(MLP, ()), receiver)
     return found
 
 

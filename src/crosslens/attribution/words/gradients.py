@@ -7,6 +7,7 @@ over all tokens is F(pair) - F(baseline), up to the error of the quadrature (Sun
 2017; layer by layer as in Zhan et al., 2020, section 3.2).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,7 @@ def integrated_gradients(
     steps: int = 32,
     tolerance: float | None = None,
     most_steps: int = 512,
+    of: Callable[[Tensor], Tensor] = torch.positive,
 ) -> IntegratedGradients:
     """What each token adds to the score on the way from `baseline`, in score units.
 
@@ -57,6 +59,8 @@ def integrated_gradients(
         steps: Gauss-Legendre nodes on the way.
         tolerance: the completeness error, over the change in score, at which refining stops: pairs
             above it are run again with twice the steps, up to `most_steps`. None: no refining.
+        of: what is attributed in the place of the score: a function of each pair's score, such as
+            `torch.sigmoid`, the probability.
 
     Raises:
         LookupError: the model has no such layer.
@@ -70,7 +74,7 @@ def integrated_gradients(
     if baseline is None:
         baseline = padding_baseline(model, pairs, keep=("cls", "sep1", "sep2"))
     with torch.no_grad(), model.record("embed", streams[layer]) as cache:
-        score = model(pairs)
+        score = of(model(pairs))
     x, words = cache[streams[layer]], cache[Site("embed")]
     if words.shape != baseline.shape:
         raise ValueError(
@@ -82,7 +86,7 @@ def integrated_gradients(
         model.tapped([(Site("embed"), lambda _: baseline)]),
         model.record(streams[layer]) as cache,
     ):
-        change = score - model(pairs)
+        change = score - of(model(pairs))
     start = cache[streams[layer]]
 
     token = torch.zeros_like(x[:, :, 0])
@@ -91,8 +95,9 @@ def integrated_gradients(
         for width, members in pairs.take(rows).like_lengths():
             for some in batches([rows[i] for i in members], width * n, pairs.device.type):
                 here = slice(width)
+                way = start[some, here], x[some, here]
                 token[some, here] = _integral(
-                    model, pairs.take(some, width=width), layer, start[some, here], x[some, here], n
+                    model, pairs.take(some, width=width), layer, way, n, of
                 )
         off = (token.sum(dim=1) - change).abs() / change.abs()
         rows = [i for i in rows if tolerance is not None and off[i] > tolerance]
@@ -131,11 +136,12 @@ def _integral(
     model: Hooked,
     pairs: Pairs,
     layer: int,
-    start: Float[Tensor, "pair pos d_model"],
-    end: Float[Tensor, "pair pos d_model"],
+    ends: tuple[Float[Tensor, "pair pos d_model"], Float[Tensor, "pair pos d_model"]],
     steps: int,
+    of: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "pair pos"]:
     """The integral of the slope along the straight line, times the line, for each token."""
+    start, end = ends
     nodes, weights = legendre.leggauss(steps)
     total = torch.zeros_like(end)
     at_once = max(1, 2_000 // (len(pairs) * pairs.token.shape[1]))
@@ -144,7 +150,7 @@ def _integral(
         weight = torch.as_tensor(weights[first : first + at_once] / 2).to(end)
         way = torch.lerp(start, end, t[:, None, None, None]).requires_grad_()
         with torch.enable_grad():
-            score = model.suffix(pairs.repeat(len(t)), layer, way.flatten(0, 1)).sum()
+            score = of(model.suffix(pairs.repeat(len(t)), layer, way.flatten(0, 1))).sum()
             (slope,) = torch.autograd.grad(score, way)
         total += torch.tensordot(weight, slope, dims=1)
     return ((end - start) * total).sum(dim=-1) * pairs.attended.to(end)

@@ -48,8 +48,10 @@ def drops(
     ]
     for i, (query, document, qid) in enumerate(relevant):
         asked = set(words(query)) - FUNCTION_WORDS
-        said = set(words(document)) - FUNCTION_WORDS
-        if not (shared := sorted(asked & said)) or not (others := sorted(said - asked)):
+        in_documents = set(words(document)) - FUNCTION_WORDS
+        if not (shared := sorted(asked & in_documents)) or not (
+            others := sorted(in_documents - asked)
+        ):
             continue
         term = max(shared, key=rarity.__getitem__)
         other = min(others, key=lambda word, t=term: abs(rarity[word] - rarity[t]))

@@ -28,9 +28,11 @@ def pruned(
     """The tokenizer `kept` by an earlier run, or `full` with its most frequent `pieces` only."""
     if not kept.is_file():
         allowed = trainable(collections).values()
-        said = count_pieces(full, (text for part in allowed for text in part.documents.values()))
+        in_documents = count_pieces(
+            full, (text for part in allowed for text in part.documents.values())
+        )
         asked = count_pieces(full, (text for part in allowed for text in part.queries.values()))
-        chosen = choose(full.get_vocab(), (said, asked, frequencies), pieces)
+        chosen = choose(full.get_vocab(), (in_documents, asked, frequencies), pieces)
         write_whole(kept, prune_tokenizer(full, chosen).to_str(pretty=True).encode())
     return Tokenizer.from_file(str(kept))
 

@@ -33,7 +33,7 @@ def parts(model: Any) -> Parts:
             )
             for layer in modern.layers
         ],
-        head=Head(model.head, model.classifier, reads_cls=c.classifier_pooling == "cls"),
+        head=Head(model.head, model.classifier, reads_scored_row=c.classifier_pooling == "cls"),
         n_positions=c.max_position_embeddings,
         context=RotaryContext(modern.rotary_emb, c.layer_types, c.sliding_window),
         final_norm=modern.final_norm,

@@ -2,14 +2,7 @@
 
 from html import escape
 
-from ..frames import Frame
-
-
-STYLE = """
-.texts p{font-size:1.02rem;line-height:1.75;max-width:80ch;overflow-wrap:anywhere}
-.texts p.query{font-weight:640;margin-top:1.6em}
-.texts mark{color:inherit;border-radius:3px;padding:0 2px}
-"""
+from ...frames import Frame
 
 
 def highlighted(words: Frame) -> str:
@@ -24,12 +17,13 @@ def highlighted(words: Frame) -> str:
             some = pair[pair["segment"] == segment]
             rows = zip(some["text"], some["value"], some["mark"], strict=True)
             text = " ".join(_marked(*row) for row in rows)
-            blocks.append(f'<p class="{segment}">{text}</p>')
-    return '<div class="texts">' + "\n".join(blocks) + "</div>"
+            look = "font-weight:600;margin-top:1.6em" if segment == "query" else ""
+            blocks.append(f'<p style="line-height:1.75;max-width:80ch;{look}">{text}</p>')
+    return "\n".join(blocks)
 
 
 def _marked(text: str, value: float, mark: float) -> str:
     if not mark:
         return escape(text)
-    colour = f"rgba(224,122,40,{mark:.2f})"
-    return f'<mark style="background:{colour}" title="{value:.4g}">{escape(text)}</mark>'
+    style = f"background:rgba(224,122,40,{mark:.2f});color:inherit;padding:0 2px"
+    return f'<mark style="{style}" title="{value:.4g}">{escape(text)}</mark>'

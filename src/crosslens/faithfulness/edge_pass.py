@@ -1,11 +1,11 @@
-"""A pass in which every reader hears the senders of its own edges, and of the others an echo.
+"""A pass in which every reader receives the senders of its own edges, and of the others an echo.
 
 Each reader (a head's q, its k, its v, an MLP, the logits) has a stream of its own, added up
 from what the senders before it write: along the edges of a circuit what they write in this
 run, along all others what they wrote in another run, the *echo*. Every LayerNorm on the way is
 computed anew, on that reader's stream.
 
-Only what can differ is computed. Who hears no circuit edge writes what it wrote in the echo;
+Only what can differ is computed. Who receives no circuit edge writes what it wrote in the echo;
 readers whose edges have been the same so far share one stream.
 """
 
@@ -19,11 +19,11 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..attribution.edges.edge_graph import Graph
 from ..attribution.edges.edge_names import LOGITS, READS
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs, scored_row
 from ..sites import head, Site
-from .graph import Graph
 
 
 Rows = Callable[[Tensor], Tensor]  # from all positions to those that are needed
@@ -35,7 +35,7 @@ class Pieces(Protocol):
 
     @property
     def pairs(self) -> Pairs: ...
-    def is_cls_only(self, layer: int) -> bool: ...
+    def is_scored_row_only(self, layer: int) -> bool: ...
     def is_square(self, layer: int) -> bool: ...
     def read(
         self, layer: int, name: str, heads: Sequence[int], streams: Tensor, of: Tensor
@@ -62,7 +62,7 @@ class Echo(NamedTuple):
 
     held: Cache  # full_embed, q, k, v, z, attn_out and mlp_out of that run
     score: Float[Tensor, " pair"]
-    is_run: bool  # a run without hooks: who hears nothing but the echo writes the echo
+    is_run: bool  # a run without hooks: who receives nothing but the echo writes the echo
 
 
 class Step(NamedTuple):
@@ -75,7 +75,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class EdgePass:
     """One circuit, on its way through the layers."""
 
     pieces: Pieces
@@ -92,7 +92,7 @@ class Walk:
             self.steps.append(self._heads(layer))
             self.steps.append(self._mlp(layer))
         last = [self.graph.column[LOGITS]]
-        if not self._hears(last).any():
+        if not self._receives(last).any():
             return self.echo.score
         streams, _ = self._streams(last, self._rows(self.graph.n_layers - 1))
         return self.pieces.score(streams[0])
@@ -103,26 +103,26 @@ class Walk:
         write, after = held[Site("attn_out", layer)], partial(self.pieces.after_attention, layer)
         senders = [self.graph.row[head(layer, h)] for h in every]
         readers = {r: [self.graph.column[head(layer, h, r)] for h in every] for r in READS}
-        hears = {read: self._hears(places) for read, places in readers.items()}
+        receives = {read: self._receives(places) for read, places in readers.items()}
         is_live = self.edges[senders].any(dim=1)
         if self.echo.is_run:
-            is_live &= hears["q"] | hears["k"] | hears["v"]
+            is_live &= receives["q"] | receives["k"] | receives["v"]
         heads = is_live.nonzero().flatten().tolist()
         if not heads:
             return Step(write, [], write[None, :0], after)
 
-        asking = whole if self.pieces.is_square(layer) else rows
-        at = {"q": asking, "k": whole, "v": whole}
+        of_queries = whole if self.pieces.is_square(layer) else rows
+        at = {"q": of_queries, "k": whole, "v": whole}
         read = {name: at[name](held[Site(name, layer)]).clone() for name in READS}
-        for names in [READS] if asking is whole else [("q",), ("k", "v")]:
-            listening = [(name, h) for name in names for h in heads if hears[name][h]]
-            if not listening:
+        for names in [READS] if of_queries is whole else [("q",), ("k", "v")]:
+            receiving = [(name, h) for name in names for h in heads if receives[name][h]]
+            if not receiving:
                 continue
-            places = [readers[name][h] for name, h in listening]
+            places = [readers[name][h] for name, h in receiving]
             streams, of = self._streams(places, at[names[0]])
-            for name in {name for name, _ in listening}:
-                some = [h for other, h in listening if other == name]
-                own = of[[other == name for other, _ in listening]]
+            for name in {name for name, _ in receiving}:
+                some = [h for other, h in receiving if other == name]
+                own = of[[other == name for other, _ in receiving]]
                 read[name][:, :, some] = self.pieces.read(layer, name, some, streams, own)
         z = rows(self.pieces.attend(layer, heads, read["q"], read["k"], read["v"]))
         moved = z - rows(held[Site("z", layer)])[:, :, heads]
@@ -134,8 +134,8 @@ class Walk:
         site, rows = Site("mlp_out", layer), self._rows(layer)
         write, after = self.echo.held[site], partial(self.pieces.after_mlp, layer)
         sender, reader = self.graph.row[site.at()], self.graph.column[Site("mlp_pre", layer).at()]
-        hears = bool(self._hears([reader]).any()) or not self.echo.is_run
-        if not (hears and self.edges[sender].any()):
+        receives = bool(self._receives([reader]).any()) or not self.echo.is_run
+        if not (receives and self.edges[sender].any()):
             return Step(write, [], write[None, :0], after)
         streams, _ = self._streams([reader], rows)
         change = self.pieces.mlp(layer, streams[0]) - rows(write)
@@ -153,29 +153,29 @@ class Walk:
                 wanted = self.edges[step.senders][:, readers].T.long()
                 kinds = torch.cat([of[:, None], wanted], dim=1)
                 kinds, of = kinds.unique(dim=0, return_inverse=True)
-                told = einsum(
+                received = einsum(
                     kinds[:, 1:].to(write),
                     rows(rearrange(step.change, "sender pair pos d -> pair pos sender d")),
                     "stream sender, pair row sender d -> stream pair row d",
                 )
                 # in place: these are the largest tensors, and what they cost is their traffic
                 parents = kinds[:, 0]
-                told += write
-                told += streams if len(parents) == len(streams) else streams[parents]
-                streams = told
+                received += write
+                received += streams if len(parents) == len(streams) else streams[parents]
+                streams = received
             else:
                 streams = streams + write
             streams = step.norm(streams)
         return streams, of
 
-    def _hears(self, readers: Sequence[int]) -> Bool[Tensor, " reader"]:
+    def _receives(self, readers: Sequence[int]) -> Bool[Tensor, " reader"]:
         """Which readers have a circuit edge from a sender that writes something else now."""
         moved = [sender for step in self.steps for sender in step.senders]
         return self.edges[moved][:, readers].any(dim=0)
 
     def _rows(self, layer: int) -> Rows:
         """The positions of what a block writes that can reach the score."""
-        if not self.pieces.is_cls_only(layer):
+        if not self.pieces.is_scored_row_only(layer):
             return whole
         return partial(scored_row, scored=self.pieces.pairs.scored)
 

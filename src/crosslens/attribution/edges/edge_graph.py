@@ -5,7 +5,7 @@ and MLPs at `mlp_out`; an edge leads from what writes to the stream (the input, 
 to what reads it later (a head's q, k or v, an MLP, the logits).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from ..attribution.edges.edge_names import ARROW, edge as edge_called, INPUT, LOGITS, READS, written
-from ..circuit import Edge
-from ..hooks import Hooked
-from ..sites import head, near, Site, Unit
+from ...circuit import Edge
+from ...hooks import Hooked
+from ...sites import head, near, Site, Unit
+from .edge_names import ARROW, edge as edge_called, INPUT, LOGITS, READS, written
 
 
 Part = Unit | Edge
@@ -79,6 +79,21 @@ def all_parts(model: Hooked, like: Iterable[Part]) -> frozenset[Part]:
     return frozenset(nodes_of(model) if is_node else Graph.of(model).edges)
 
 
+def is_before(
+    senders: Sequence[Unit], receivers: Sequence[Unit]
+) -> Bool[Tensor, "sender receiver"]:
+    """Which senders come before which receivers: only there is an edge."""
+    read = [receiver.site.depth for receiver in receivers]
+    return torch.tensor([[s.site.depth < depth for depth in read] for s in senders])
+
+
+def edges_at(
+    exists: Bool[Tensor, "sender receiver"], senders: Sequence[Unit], receivers: Sequence[Unit]
+) -> list[Edge]:
+    """The edges of a matrix of them, sender by sender."""
+    return [Edge(senders[s], receivers[r]) for s, r in exists.nonzero().tolist()]
+
+
 @dataclass(frozen=True)
 class Graph:
     """Every edge of a model, as a matrix of who writes and who reads."""
@@ -108,13 +123,12 @@ class Graph:
     @cached_property
     def exists(self) -> Bool[Tensor, "sender receiver"]:
         """Which senders come before which receivers."""
-        read = [receiver.site.depth for receiver in self.receivers]
-        return torch.tensor([[s.site.depth < depth for depth in read] for s in self.senders])
+        return is_before(self.senders, self.receivers)
 
     @property
     def edges(self) -> list[Edge]:
         """Every edge, sender by sender."""
-        return [Edge(self.senders[s], self.receivers[r]) for s, r in self.exists.nonzero().tolist()]
+        return edges_at(self.exists, self.senders, self.receivers)
 
     @cached_property
     def row(self) -> dict[Unit, int]:

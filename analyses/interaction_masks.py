@@ -1,0 +1,176 @@
+"""In which layers must query and document read each other?
+
+Attention masks over the first i layers: "document" hides the query from the tokens of the document
+(and the last [SEP]), "query" hides the document from the tokens of the query, "both" does both.
+[CLS] and the first [SEP] read everything. What comes after layer i starts from the masked states,
+so that all i cost one masked pass and the rests of the pass. A second table replaces the query by
+another one of the same length and says how far the states of document tokens move, when every
+layer hides the query from them: under a token mask not at all.
+Zhan et al. (2020), section 5, Fig. 4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from crosslens import attention_mask, CrossEncoder, Hook, Pairs, Site, token_mask
+from crosslens.effectiveness import relevant_from
+from crosslens.frames import Frame, pd
+from crosslens.stats import bootstrap_interval
+
+from .ranking_quality import judged_sample, ranking_quality
+from .running import Given, main
+from .samples import pairs_of
+
+
+class Options(NamedTuple):
+    pairs: int = 240
+    depth: Annotated[int, "How many candidates of each query, at most."] = 10
+    swapped: Annotated[int, "How many queries are replaced by another one, at most."] = 24
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Scores, what the query changes in the document's states, and effectiveness by layers."""
+
+    candidates: Frame  # qid, docid, is_relevant, original, then "query 1" and so on: mask, layers
+    leak: Frame  # mask, layer, depth, change (relative, of document states), low, high, n
+    rankings: Frame  # hidden_from, layers, depth, measure, mean, low, high, difference, ..., n
+
+
+READS: Final = {  # the tokens that read, and those that are hidden from them
+    "document": (("document", "sep2"), ("cls", "query", "sep1")),
+    "query": (("query",), ("cls", "sep1", "document", "sep2")),
+}
+MASKS: Final = {"document": ("document",), "query": ("query",), "both": ("document", "query")}
+AT_ONCE: Final = 8  # pairs
+
+
+def analyse(given: Given) -> Answer:
+    """One query after the other: its candidates under every mask."""
+    texts, rows = judged_sample(given, given.options.depth)
+    queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
+    parts = [lambda some=some: {"scored": scored(given, some)} for some in queries]
+    candidates: Frame = given.gathered("masking layers", ["scored"], parts)["scored"]
+    least = relevant_from(given.texts.qrels)
+    quality = ranking_quality(texts, candidates, least, given.seed)
+    base = quality[quality["condition"] == "original"]
+    tables = [base.assign(hidden_from=name, layers=0) for name in MASKS]
+    other = quality[quality["condition"] != "original"]
+    names = other["condition"].str.split(" ", expand=True)
+    tables.append(other.assign(hidden_from=names[0], layers=names[1].astype(int)))
+    rankings = pd.concat(tables, ignore_index=True).drop(columns="condition")
+    rankings["depth"] = rankings["layers"] / given.model.cfg.n_layers
+    order = ["hidden_from", "layers", "depth"]
+    rest = [name for name in rankings.columns if name not in order]
+    first = [some.head(1) for some in queries[: given.options.swapped]]
+    leak = given.keep("leak", "all", lambda: leaked(given, pd.concat(first, ignore_index=True)))
+    return Answer(candidates, leak, rankings[[*order, *rest]].sort_values(order, kind="stable"))
+
+
+def interaction_mask(layer: int, name: str) -> list[Hook]:
+    """The hooks of one layer."""
+    return [
+        attention_mask(layer, dst=dst, src=src) for dst, src in map(READS.__getitem__, MASKS[name])
+    ]
+
+
+@torch.no_grad()
+def masked_prefixes(
+    model: CrossEncoder, pairs: Pairs, hooks: Sequence[Hook]
+) -> Float[Tensor, "layers pair"]:
+    """The scores when `hooks` act in the first i layers alone, for i from 1 to all layers."""
+    streams = model.sites("resid_pre")
+    with model.hooked(*hooks), model.record(*streams[1:]) as cache:
+        last = model(pairs)
+    # what a layer reads under all hooks, the layers before it alone have changed
+    rests = [model.suffix(pairs, i, cache[streams[i]]) for i in range(1, len(streams))]
+    return torch.stack([*rests, last])
+
+
+@torch.no_grad()
+def scored(given: Given, rows: Frame) -> Frame:
+    """The rows with scores under every mask over every number of layers."""
+    model, pairs = given.model, pairs_of(given, rows)
+    layers = range(model.cfg.n_layers)
+    columns: dict[str, list[Tensor]] = {}
+    order: list[int] = []
+    for width, some in pairs.like_lengths(AT_ONCE):
+        batch = pairs.take(some, width=width)
+        columns.setdefault("original", []).append(model(batch))
+        for name in MASKS:
+            hooks = [hook for layer in layers for hook in interaction_mask(layer, name)]
+            for i, scores in enumerate(masked_prefixes(model, batch, hooks), start=1):
+                columns.setdefault(f"{name} {i}", []).append(scores)
+        order += some
+    back = torch.tensor(order).argsort().numpy()
+    scores = {
+        name: torch.cat(parts).double().numpy(force=True)[back] for name, parts in columns.items()
+    }
+    return pd.concat([rows, pd.DataFrame(scores)], axis=1)
+
+
+@torch.no_grad()
+def leaked(given: Given, rows: Frame) -> Frame:
+    """How far another query of the same length moves the document's states after every layer.
+
+    The mean over document tokens of the distance over the norm, with an interval over pairs.
+    """
+    model = given.model
+    outputs = model.block_outputs()
+    pairs = pairs_of(given, rows)
+    swapped, inside = with_other_queries(pairs), pairs.where("document")
+    dst, src = READS["document"]
+    masks = {
+        "none": [],
+        "attention mask": [attention_mask(i, dst=dst, src=src) for i in range(len(outputs))],
+        "token mask": [token_mask(i, dst=dst, src=src) for i in range(len(outputs))],
+    }
+    changes: dict[tuple[str, Site], list[Tensor]] = {}
+    for start in range(0, len(pairs), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        width = int(pairs.lengths[some].max())
+        for name, hooks in masks.items():
+            states = []
+            for each in (pairs, swapped):
+                with model.hooked(*hooks), model.record(*outputs) as cache:
+                    model(each.take(some))
+                states.append(cache)
+            here = inside[some, :width]
+            for site in outputs:
+                one, other = (cache[site] for cache in states)
+                moved = (one - other).norm(dim=2) / one.norm(dim=2)
+                mean = (moved * here).sum(dim=1) / here.sum(dim=1)
+                changes.setdefault((name, site), []).append(mean)
+    found = []
+    for (name, site), parts in changes.items():
+        values = torch.cat(parts).double().numpy(force=True)
+        low, high = bootstrap_interval(values, seed=given.seed)
+        layer = outputs.index(site) + 1
+        row = (name, layer, layer / len(outputs), values.mean(), float(low), float(high))
+        found.append((*row, len(values)))
+    return pd.DataFrame(found, columns=["mask", "layer", "depth", "change", "low", "high", "n"])
+
+
+def with_other_queries(pairs: Pairs) -> Pairs:
+    """Every pair with the tokens of another query, cut or repeated to the length of its own.
+
+    Nothing but the tokens of the query changes: positions, segments and words stay. Where all
+    queries are the same, their tokens are reversed.
+    """
+    token, query, n_pairs = pairs.token.clone(), pairs.where("query"), len(pairs)
+    for i in range(n_pairs):
+        own = pairs.token[i, query[i]]
+        following = [(i + step) % n_pairs for step in range(1, n_pairs)]
+        others = (pairs.token[j, query[j]] for j in following if pairs.query[j] != pairs.query[i])
+        other = next(others, own.flip(0))
+        token[i, query[i]] = other.repeat(-(-len(own) // len(other)))[: len(own)]
+    return replace(pairs, token=token)
+
+
+if __name__ == "__main__":
+    main(__spec__.name)
