@@ -162,7 +162,11 @@ def paper_of(name: str, data: Mapping[str, Any]) -> Paper:
     """
     try:
         figures = [_figure(each) for each in data["figures"]]
-        about, seconds = data["about"].strip(), data.get("seconds", {})
+        about = data["about"].strip()
+        seconds = {
+            analysis: {step: float(each) for step, each in steps.items()}
+            for analysis, steps in data.get("seconds", {}).items()
+        }
         return Paper(name, data["title"], data["citation"], about, figures, seconds)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{name}.yaml: {error}") from error
