@@ -7,23 +7,19 @@ Jiang et al. (2021), Fig. 1b, 4, 5, 6, 7, 10 and Table 1.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import torch
 
-from crosslens import bottleneck, Pairs
+from crosslens import Pairs
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
-from crosslens.words import (
-    Degradation,
-    degradation,
-    important_tokens,
-    noise_statistics,
-    WordAttribution,
-)
+from crosslens.words import Degradation, degradation, WordAttribution
 
 from .degradation import with_normalised
+from .passed import Passing
+from .positions import early, histogram, tokens_of
 from .running import Given, main
 from .samples import relevant_pairs, slices
 
@@ -33,6 +29,9 @@ class Options(NamedTuple):
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
     )
+    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
+        "auto"
+    )
     important: Annotated[int, "How many tokens of a pair count as important."] = 20
 
 
@@ -41,6 +40,7 @@ class Answer:
     """By layer: where important tokens stand, special tokens, and how fast predictions fall."""
 
     positions: Frame  # layer, position (of the document, from 0), tokens, share
+    early: Frame  # layer, important, all_tokens, more (each with low and high), n
     special: Frame  # layer, token, scaled and weight, each with low and high
     curves: Frame  # layer, method, share, p, low, high, drop, ...
     first: Frame  # layer, drop and its interval after the first ninth
@@ -54,11 +54,12 @@ def analyse(given: Given) -> Answer:
     sample = relevant_pairs(given.texts, given.pairs, given.seed)
     everything = sample.of(given, slice(None))
     parts = slices(len(everything), AT_ONCE)
+    passing = Passing(given)
     deleted, tokens = [], []
     for done, rows in enumerate(parts, start=1):
         pairs = everything.take(rows)
         # both parts come from one run of the bottleneck, made when the first of them is missing
-        layers = _Layers(given, everything, pairs)
+        layers = _Layers(passing, pairs)
         for kept, name, compute in (
             (deleted, "deleted", layers.deleted),
             (tokens, "tokens", layers.tokens),
@@ -70,67 +71,40 @@ def analyse(given: Given) -> Answer:
     found = pd.concat(tokens, ignore_index=True)
     first = curves[curves["share"] == curves["share"][curves["share"] > 0].min()]
     return Answer(
-        _positions(found), _special(found, given.seed), curves, first.reset_index(drop=True)
+        histogram(found, "layer"),
+        early(found, "layer", given.seed),
+        _special(found, given.seed),
+        curves,
+        first.reset_index(drop=True),
     )
 
 
 class _Layers:
     """The attributions of some pairs at every layer, computed when they are asked for."""
 
-    def __init__(self, given: Given, everything: Pairs, pairs: Pairs) -> None:
-        self.given, self.everything, self.pairs = given, everything, pairs
-        self._found: list[WordAttribution] = []
+    def __init__(self, passing: Passing, pairs: Pairs) -> None:
+        self.passing, self.pairs = passing, pairs
 
-    @property
+    @cached_property
     def attributions(self) -> list[WordAttribution]:
-        if not self._found:
-            given = self.given
-            noises = noise_statistics(
-                given.model, self.pairs, given.options.noise, reference=self.everything
-            )
-            passed = bottleneck(given.model, self.pairs, noises, seed=given.seed)
-            self._found = [
-                WordAttribution(f"{layer}", self.pairs, nats)
-                for layer, nats in zip(passed.layers, passed.nats, strict=True)
-            ]
-        return self._found
+        return self.passing.layers(self.pairs)
 
     def deleted(self) -> Frame:
-        return degradation(self.given.model, self.attributions).frame()
+        return degradation(self.passing.given.model, self.attributions).frame()
 
     def tokens(self) -> Frame:
-        tables = []
-        for layer, each in enumerate(self.attributions):
-            chosen = important_tokens(each, self.given.options.important)
-            at = self.pairs.attended.nonzero(as_tuple=True)
-            table = each.frame().assign(
-                layer=layer,
-                is_important=chosen[at].numpy(force=True),
-                position=_in_document(self.pairs)[at].numpy(force=True),
-            )
-            tables.append(table)
+        important = self.passing.given.options.important
+        tables = [
+            tokens_of(each, important).assign(layer=layer)
+            for layer, each in enumerate(self.attributions)
+        ]
         return pd.concat(tables, ignore_index=True)
-
-
-def _in_document(pairs: Pairs) -> torch.Tensor:
-    """The position of each token within its document, from 0; -1 outside."""
-    inside = pairs.where("document")
-    return torch.where(inside, inside.long().cumsum(dim=1) - 1, -1)
 
 
 def _curves(frame: Frame, seed: int) -> Frame:
     """Degradation by layer; the control of the analysis `degradation` is not repeated here."""
     curves = with_normalised(Degradation.of(frame), seed=seed)
     return curves.assign(layer=curves["method"].astype(int))
-
-
-def _positions(tokens: Frame) -> Frame:
-    """How many important tokens stand at each position of the document, by layer."""
-    inside = tokens[tokens["position"] >= 0]
-    grouped = inside.groupby(["layer", "position"])["is_important"]
-    counts = grouped.sum().rename("tokens").reset_index()
-    # long documents are few: the share tells what chance of being important a position has
-    return counts.assign(share=grouped.mean().to_numpy())
 
 
 def _special(tokens: Frame, seed: int) -> Frame:

@@ -7,13 +7,13 @@ Jiang et al. (2021), section 4.1, Fig. 1a.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, NamedTuple
 
 from crosslens import NotMeasurable, Pairs
 from crosslens.frames import Frame, pd
-from crosslens.words import Degradation, degradation, method, passed_information, WordAttribution
+from crosslens.words import Degradation, degradation, method, WordAttribution
 
+from .passed import Passing
 from .running import Given, main
 from .samples import relevant_pairs, slices
 
@@ -36,6 +36,9 @@ class Options(NamedTuple):
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
     )
+    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
+        "auto"
+    )
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,12 @@ def analyse(given: Given) -> Answer:
     sample = relevant_pairs(given.texts, given.pairs, given.seed)
     names = list(given.options.methods)
     everything = sample.of(given, slice(None))
-    bottleneck = partial(
-        passed_information,
-        layer=None if given.options.layer < 0 else given.options.layer,
-        noise=given.options.noise,
-        reference=everything,
-        seed=given.seed,
-    )
-    methods = {name: bottleneck if name == "bottleneck" else method(name) for name in names}
+    passing = Passing(given)
+    methods = {name: method(name) for name in names}
 
     def attributed(name: str, pairs: Pairs) -> WordAttribution:
+        if name == "bottleneck":
+            return replace(passing(pairs), method=name)
         return replace(methods[name](given.model, pairs), method=name)
 
     parts = slices(len(everything), AT_ONCE)

@@ -17,12 +17,12 @@ from crosslens.signals import Bm25Index
 from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given, main
-from .samples import pairs_of, ranked
+from .samples import pairs_of, rankings
 
 
 class Options(NamedTuple):
     pairs: int = 480
-    depth: Annotated[int, "How many passages of each ranking, at most."] = 50
+    depth: Annotated[int, "How many passages of each ranking are compared, at most."] = 50
     occurrence: Annotated[
         Literal["every", "first"], "Which occurrences of a repeated token count."
     ] = "every"
@@ -32,26 +32,28 @@ class Options(NamedTuple):
 class Answer:
     """By passage; and the comparisons."""
 
-    passages: Frame  # qid, docid, rank, is_relevant, matched, shared
+    passages: Frame  # qid, docid, rank, score, is_relevant, is_bm25s_first, matched, shared
     comparisons: Frame  # comparison, a, b, above, difference, low, high, p, n
 
 
 def analyse(given: Given) -> Answer:
     """The matched-token MRR of the passages of so many rankings."""
-    depth = given.options.depth
-    n = max(1, given.pairs // depth) if depth < 50 else len(given.texts.queries)
-    ranking = ranked(given, n, depth).head(given.pairs)
+    index = Bm25Index(given.texts.documents)
+    found, n = [], 0
+    for ranking in rankings(given):
+        if n >= given.pairs:
+            break
+        n += len(ranking)
+        query = given.texts.queries[ranking["qid"].iloc[0]]
+        best = int(np.argmax(index.scores(query, list(ranking["docid"]))))
+        ranking = ranking.assign(is_bm25s_first=np.arange(len(ranking)) == best)
+        found.append(ranking[(ranking["rank"] <= given.options.depth) | ranking["is_bm25s_first"]])
+    ranking = pd.concat(found, ignore_index=True)
     pairs = pairs_of(given, ranking)
     passages = ranking.assign(
         matched=matched_token_mrr(pairs, given.options.occurrence), shared=shared(pairs)
     )
-    index = Bm25Index(given.texts.documents)
-    bm25 = [
-        index.scores(given.texts.queries[qid], [docid])[0]
-        for qid, docid in zip(passages["qid"], passages["docid"], strict=True)
-    ]
-    passages["bm25"] = bm25
-    return Answer(passages, _comparisons(passages, given.seed))
+    return Answer(passages, _comparisons(passages, given.options.depth, given.seed))
 
 
 def matched_token_mrr(pairs: Pairs, occurrence: str = "every") -> list[float]:
@@ -81,18 +83,20 @@ def shared(pairs: Pairs) -> list[float]:
     return found
 
 
-def _comparisons(passages: Frame, seed: int) -> Frame:
+def _comparisons(passages: Frame, depth: int, seed: int) -> Frame:
+    """Means and their difference; a passage without a match counts as 0."""
     above: dict[str, list[tuple[float, float]]] = {"max": [], "mean": []}
     first: dict[str, list[tuple[float, float]]] = {"matched": [], "shared": []}
     for _, rows in passages.groupby("qid"):
-        good = rows[rows["is_relevant"]]
+        good = rows[rows["is_relevant"] & (rows["rank"] <= depth)]
         if len(good) and (best := good["rank"].min()) > 1:
-            higher = rows.loc[rows["rank"] < best, "matched"].fillna(0)
+            above_it = rows[(rows["rank"] < best) & ~rows["is_relevant"]]
+            higher = above_it["matched"].fillna(0)
             own = float(good.loc[good["rank"].idxmin(), "matched"])
             own = 0.0 if np.isnan(own) else own
             above["max"].append((float(higher.max()), own))
             above["mean"].append((float(higher.mean()), own))
-        model, bm25 = rows.loc[rows["rank"].idxmin()], rows.loc[rows["bm25"].idxmax()]
+        model, bm25 = rows.loc[rows["rank"].idxmin()], rows[rows["is_bm25s_first"]].iloc[0]
         if model["docid"] != bm25["docid"] and model["is_relevant"]:
             for column, values in first.items():
                 values.append(tuple(np.nan_to_num([model[column], bm25[column]]).tolist()))

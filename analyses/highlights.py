@@ -5,11 +5,10 @@ special tokens are left out. Jiang et al. (2021), Fig. 1c and Table 4.
 """
 
 from dataclasses import dataclass
-from html import escape
 from typing import Annotated, NamedTuple
 
 from crosslens.frames import Frame, pd
-from crosslens.words import method
+from crosslens.words import highlighted, method
 
 from .running import Given, main
 from .samples import relevant_pairs
@@ -47,29 +46,13 @@ def analyse(given: Given) -> Answer:
 
 def draw(answer: Answer) -> dict[str, str]:
     """One page, each pair a paragraph for its query and one for its document."""
-    blocks = []
-    for _, pair in answer.words.groupby("pair"):
-        for segment in ("query", "document"):
-            words = " ".join(_marked(row) for row in pair[pair["segment"] == segment].itertuples())
-            blocks.append(f"<p class={segment}>{words}</p>")
-    style = (
-        "body{font:17px/1.7 system-ui,sans-serif;max-width:48em;margin:2em auto;padding:0 1em;"
-        "color-scheme:light dark}p.query{font-weight:600;margin-top:2em}"
-        "mark{color:inherit;border-radius:3px;padding:0 2px}"
-    )
-    body = "\n".join(blocks)
+    style = "body{font:17px system-ui,sans-serif;margin:2em;color-scheme:light dark}"
+    body = highlighted(answer.words)
     page = (
         "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Highlighted passages</title>"
         f"<style>{style}</style><body>{body}</body></html>\n"
     )
     return {"highlights.html": page}
-
-
-def _marked(row: object) -> str:
-    text, mark = escape(row.text), row.mark  # type: ignore[attr-defined]
-    if not mark:
-        return text
-    return f"<mark style='background:rgba(224,122,40,{mark:.2f})'>{text}</mark>"
 
 
 if __name__ == "__main__":

@@ -7,21 +7,20 @@ anew. Jiang et al. (2021), Fig. 2, 8 and 9.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from crosslens.frames import Column, Frame, pd
-from crosslens.stats import bootstrap_interval
+from crosslens.stats import bootstrap_interval, spearman
 from crosslens.words import (
     cut_to,
     important_tokens,
-    passed_information,
     scores_of,
     shared_types,
 )
 
+from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, ranked
 
@@ -33,6 +32,9 @@ class Options(NamedTuple):
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
     )
+    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
+        "auto"
+    )
     important: Annotated[int, "How many tokens of a pair count as important."] = 20
 
 
@@ -43,7 +45,7 @@ class Answer:
     passages: Frame  # qid, docid, rank, important, all_tokens, mean_position
     by_rank: Frame  # rank, tokens, overlap or position, low, high, n
     kept: Frame  # parts, share, mrr, low, high, n
-    correlation: Frame  # tokens, spearman, low, high, n
+    correlation: Frame  # tokens, spearman, low, high, n, reason (why there is none)
 
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -54,21 +56,14 @@ def analyse(given: Given) -> Answer:
     options = given.options
     n = max(1, given.pairs // options.depth)
     ranking = ranked(given, n, options.depth)
-    reference = pairs_of(given, ranking.sample(min(100, len(ranking)), random_state=given.seed))
+    passing = Passing(given)
     passages, kept = [], []
     queries = list(ranking.groupby("qid", sort=False))
     for done, (qid, rows) in enumerate(queries, start=1):
 
         def compute(rows: Frame = rows) -> Frame:
             pairs = pairs_of(given, rows)
-            found = passed_information(
-                given.model,
-                pairs,
-                layer=None if options.layer < 0 else options.layer,
-                noise=options.noise,
-                reference=reference,
-                seed=given.seed,
-            )
+            found = passing(pairs)
             chosen = important_tokens(found, options.important)
             inside = pairs.where("document")
             place = inside.long().cumsum(dim=1)
@@ -165,10 +160,15 @@ def _correlation(passages: Frame, seed: int) -> Frame:
         table = passages.pivot(index="qid", columns="rank", values=tokens)
 
         def correlation(some: Frame) -> float:
-            means = some.mean()
-            found: Any = spearmanr(means.index, means)
-            return float(found.statistic)
+            means = some.mean().dropna()
+            if means.nunique() < 2:
+                return np.nan  # no order to compare with
+            return spearman(means.index.to_numpy(dtype=float), means.to_numpy(dtype=float))
 
+        if np.isnan(whole := correlation(table)):
+            reason = "the means at all ranks are alike, or of fewer than two ranks"
+            rows.append({"tokens": tokens, "n": len(table), "reason": reason})
+            continue
         again = [
             correlation(table.iloc[draw.integers(len(table), size=len(table))]) for _ in range(500)
         ]
@@ -176,10 +176,11 @@ def _correlation(passages: Frame, seed: int) -> Frame:
         rows.append(
             {
                 "tokens": tokens,
-                "spearman": correlation(table),
+                "spearman": whole,
                 "low": float(low),
                 "high": float(high),
                 "n": len(table),
+                "reason": "",
             }
         )
     return pd.DataFrame(rows)

@@ -1,7 +1,8 @@
 """The pairs that studies ask about: relevant ones, and candidates as the model ranks them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,16 @@ def relevant_pairs(texts: Collection, n: int, seed: int) -> RelevantPairs:
 def ranked(given: Given, n: int, depth: int) -> Frame:
     """The candidates of `n` queries with a relevant one, in the order of the model.
 
-    Columns: qid, docid, rank (from 1 to `depth`), score and is_relevant.
+    As `rankings`, one below the other.
+    """
+    return pd.concat(islice(rankings(given, depth), n), ignore_index=True)
+
+
+def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
+    """The candidates of each query with a relevant one, in the order of the model.
+
+    Queries come in an order drawn by the seed and are scored when they are taken. Columns: qid,
+    docid, rank (from 1 to `depth`; by default to the last), score and is_relevant.
 
     Raises:
         NotMeasurable: no query has a relevant document among its candidates.
@@ -71,12 +81,11 @@ def ranked(given: Given, n: int, depth: int) -> Frame:
             f"no query of collection {texts.name!r} has a relevant document among its candidates"
         )
     random.Random(given.seed).shuffle(qids)
-    chosen = qids[:n]
 
     def one(qid: str) -> Frame:
         docids = texts.candidates[qid]
         scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
-        order = np.argsort(-scores.double().numpy(force=True), kind="stable")[:depth]
+        order = np.argsort(-scores.double().numpy(force=True), kind="stable")
         return pd.DataFrame(
             {
                 "qid": qid,
@@ -87,11 +96,10 @@ def ranked(given: Given, n: int, depth: int) -> Frame:
             }
         )
 
-    found = []
-    for done, qid in enumerate(chosen, start=1):
-        found.append(given.keep("ranked", qid, lambda qid=qid: one(qid)))
-        given.watch("ranking", done, len(chosen))
-    return pd.concat(found, ignore_index=True)
+    for done, qid in enumerate(qids, start=1):
+        ranking = given.keep_for_all("ranked", qid, lambda qid=qid: one(qid))
+        given.watch("ranking", done, len(qids))
+        yield ranking.head(len(ranking) if depth is None else depth)
 
 
 def pairs_of(given: Given, rows: Frame) -> Pairs:

@@ -22,7 +22,8 @@ from .running import Given, main
 
 class Options(NamedTuple):
     pairs: int = 480
-    depth: Annotated[int, "How many candidates of each query, at most."] = 50
+    depth: Annotated[int, "How many candidates of each query, as the collection lists them."] = 50
+    recall: Annotated[list[int], "A depth of recall, as often as you like."] = [3, 50, 1000]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def _rankings(given: Given, passages: Frame) -> Frame:
     """The measures of the paper for each order, and their paired difference from the original."""
     texts, seed = given.texts, given.seed
     level = relevant_from(texts.qrels)
-    measures = [P(rel=level) @ 1, RR(rel=level), RR(rel=level) @ 10, R(rel=level) @ 3]
+    measures = [P(rel=level) @ 1, RR(rel=level), RR(rel=level) @ 10]
+    measures += [R(rel=level) @ depth for depth in given.options.recall]
     chosen = set(passages["qid"])
     tables = {}
     for name in ("original", *ORDERS):

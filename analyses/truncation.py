@@ -7,15 +7,17 @@ Jiang et al. (2021), section 4.3, Table 2.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, NamedTuple
 
 from crosslens import NotMeasurable
 from crosslens.frames import Column, Frame, pd
 from crosslens.stats import bootstrap_interval
-from crosslens.words import passed_information, random_attribution, truncation
+from crosslens.words import random_attribution, truncation
 
+from .passed import Passing
 from .running import Given, main
-from .samples import pairs_of, ranked
+from .samples import pairs_of, rankings
 
 
 class Options(NamedTuple):
@@ -23,6 +25,9 @@ class Options(NamedTuple):
     layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
         "dataset"
+    )
+    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
+        "auto"
     )
 
 
@@ -36,17 +41,24 @@ class Answer:
 
 def analyse(given: Given) -> Answer:
     """The first passage of every ranking that begins with a relevant one."""
-    options = given.options
-    ranking = ranked(given, len(given.texts.queries), 2)
-    first = ranking[(ranking["rank"] == 1) & ranking["is_relevant"]]
-    second = ranking[ranking["rank"] == 2].set_index("qid")["score"]
-    first = first[first["qid"].isin(second.index)].head(given.pairs)
-    if first.empty:
+    won = (
+        ranking
+        for ranking in rankings(given, 2)
+        if len(ranking) == 2
+        and ranking["is_relevant"].iloc[0]
+        # of equals none is the first; in another batch a score has other last digits
+        and ranking["score"].iloc[0] - ranking["score"].iloc[1] > 1e-4
+    )
+    chosen = list(islice(won, given.pairs))
+    if not chosen:
         raise NotMeasurable(
             f"no query of collection {given.texts.name!r} has a relevant passage in first place "
             "and another behind it"
         )
-    reference = pairs_of(given, first)
+    ranking = pd.concat(chosen, ignore_index=True)
+    first = ranking[ranking["rank"] == 1]
+    second = ranking[ranking["rank"] == 2].set_index("qid")["score"]
+    passing = Passing(given)
     found = []
     for done, (_, row) in enumerate(first.iterrows(), start=1):
 
@@ -54,14 +66,7 @@ def analyse(given: Given) -> Answer:
             pairs = pairs_of(given, row.to_frame().T)
             rival = second[row["qid"]]
             orders = {
-                "bottleneck": passed_information(
-                    given.model,
-                    pairs,
-                    layer=None if options.layer < 0 else options.layer,
-                    noise=options.noise,
-                    reference=reference,
-                    seed=given.seed,
-                ),
+                "bottleneck": passing(pairs),
                 "random": random_attribution(given.model, pairs, seed=given.seed),
             }
             rows = []

@@ -12,6 +12,7 @@ from .attribution.words.gradients import (
     integrated_gradients,
     IntegratedGradients as IntegratedGradients,
 )
+from .attribution.words.highlighted import highlighted
 from .attribution.words.important import important_tokens, shared_types
 from .attribution.words.lime import lime
 from .attribution.words.passed_information import passed_information
@@ -29,6 +30,7 @@ __all__ = [
     "degradation",
     "gradient_times_input",
     "hide_one_out",
+    "highlighted",
     "important_tokens",
     "integrated_gradients",
     "leave_one_out",

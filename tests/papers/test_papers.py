@@ -22,7 +22,7 @@ def test_every_figure_asks_an_analysis_for_options_and_tables_it_has(name: str) 
     for figure in paper(name).figures:
         analysis = catalogue()[figure.analysis]
         assert set(figure.options) <= {*analysis.defaults, "pairs"}, figure.number
-        assert figure.chart.kind in ("lines", "points", "bars", "heatmap", "table")
+        assert figure.chart.kind in ("lines", "points", "bars", "heatmap", "highlights", "table")
         assert not figure.needs or figure.needs in analysis.defaults
 
 

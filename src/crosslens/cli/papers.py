@@ -1,5 +1,6 @@
 """`crosslens papers` lists what is known; `crosslens reproduce PAPER` measures all of it."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,6 @@ def reproduce(
             raise ValueError(f"--pairs is {pairs}; an analysis needs at least 1")
         asked = {
             "paper": name,
-            "only": only,
             "model": chosen_model(model, None) or default_model(),
             "collection": collection,
             "pairs": pairs,
@@ -95,10 +95,11 @@ def reproduce(
             "model": asked["model"],
             "collections": ", ".join(each.name for each in run.collections),
             "seed": seed,
-            "command": f"crosslens reproduce {name}",
+            "command": run.findings.meta["commands"][-1],
             "version": versions()["crosslens"],
         }
-        path = run.findings.text(f"{name}.html", page(paper, found, facts))
+        title = name if only is None else f"{name} {paper.figures[0].number}"
+        path = run.findings.text(f"{slug(title)}.html", page(paper, found, facts))
         if quiet:
             show_path(path)
             return
@@ -109,6 +110,11 @@ def reproduce(
             if one.why_not:
                 say.print(Text(f"  Not measured: {one.why_not}"), soft_wrap=True)
         say.print(Text.assemble("\nPage: ", (str(path), "bold")), soft_wrap=True)
+
+
+def slug(title: str) -> str:
+    """A title as the name of a file: "jiang2021 Fig. 1a" is "jiang2021-fig-1a"."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def settings_of(given: list[str]) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import CRITICAL
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 
+EVERY = 60  # seconds between two lines of one step
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
@@ -52,7 +54,7 @@ def quieten() -> None:
 
 @contextmanager
 def watching(say: Console) -> Iterator[Watch]:
-    """Progress bars on a terminal, a line per step elsewhere, nothing where it is quiet."""
+    """Progress bars on a terminal, a line per step and minute elsewhere, nothing where quiet."""
     if say.quiet or not say.is_terminal:
         yield lines(say)
         return
@@ -62,7 +64,8 @@ def watching(say: Console) -> Iterator[Watch]:
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=say) as bars:
+    # the pace of ten minutes: some steps report once in a minute only
+    with Progress(*columns, console=say, speed_estimate_period=600) as bars:
         tasks: dict[str, Any] = {}
 
         def watch(step: str, done: int, total: int) -> None:
@@ -74,12 +77,19 @@ def watching(say: Console) -> Iterator[Watch]:
 
 
 def lines(say: Console) -> Watch:
-    """One line when a step begins."""
-    seen: set[str] = set()
+    """A line when a step begins; then, once in a minute, its share and the time it has left."""
+    begun: dict[str, tuple[float, int]] = {}
+    shown: dict[str, float] = {}
 
     def watch(step: str, done: int, total: int) -> None:
-        if step not in seen:
-            seen.add(step)
+        now = time.monotonic()
+        if step not in begun:
+            begun[step], shown[step] = (now, done), now
             say.print(f"{step} …")
+        start, before = begun[step]
+        if now - shown[step] >= EVERY and before < done < total:
+            shown[step] = now
+            left = (now - start) * (total - done) / (done - before)
+            say.print(f"{step}: {done / total:.0%}, about {max(1, round(left / 60))} min left")
 
     return watch

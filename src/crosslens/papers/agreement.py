@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from ..frames import Frame, pd
 from .paper import Finding, Quantity
 
@@ -23,6 +25,11 @@ class Measured:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether it has an interval, of more than one pair."""
+        return self.low != self.high
+
     def __str__(self) -> str:
         if self.low is None:
             return f"{self.value:.3g}"
@@ -41,7 +48,8 @@ def judged(finding: Finding, table: str, tables: Mapping[str, Frame]) -> Agreeme
     """Whether a finding holds for what was measured.
 
     It agrees where the interval of one side lies clear of the other; where it points the same way
-    without being clear it "leans". A number that the tables lack was not measured, and says so.
+    without being clear, or no side has an interval, it "leans". A number that the tables lack was
+    not measured, and says so.
     """
     one = _read(finding.measured, table, tables)
     other = (
@@ -56,7 +64,7 @@ def judged(finding: Finding, table: str, tables: Mapping[str, Frame]) -> Agreeme
     large, small = (other, one) if finding.is_below else (one, other)
     if not large.value > small.value:
         verdict = DISAGREES
-    elif _low(large) > _high(small):
+    elif _low(large) > _high(small) and (large.is_spread or small.is_spread):
         verdict = AGREES
     else:
         verdict = LEANS
@@ -78,7 +86,11 @@ def selected(table: Frame, where: Mapping[str, Any]) -> Frame:
         ):
             steps = sorted(table[column].unique())
             value = steps[round(_PLACES[value] * (len(steps) - 1))] if steps else None
-        kept = table[column].isin(value) if isinstance(value, list) else table[column] == value
+        values = value if isinstance(value, list) else [value]
+        kept = table[column].isin(values)
+        if pd.api.types.is_float_dtype(table[column]):  # a share of 0.111 is one ninth
+            near = abs(table[column].to_numpy()[:, None] - np.array(values)) < 1e-3
+            kept = near.any(axis=1)
         table = table[kept]
     return table
 

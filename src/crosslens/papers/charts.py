@@ -17,17 +17,39 @@ PUBLISHED: Final = "#9aa3b0"
 
 
 def drawn(figure: PaperFigure, table: pd.DataFrame) -> go.Figure | None:
-    """The chart, or nothing where a figure of a paper is a table."""
-    rows = selected(table, figure.chart.where)
+    """The chart, or nothing where a figure of a paper is a table or a text."""
+    rows = selected(with_published(table, figure), figure.chart.where)
     if figure.chart.kind in ("lines", "points"):
         return _lines(figure, rows)
     if figure.chart.kind == "bars":
         return _bars(figure.chart, rows)
     if figure.chart.kind == "heatmap":
         return _heatmap(figure.chart, rows)
-    if figure.chart.kind == "table":
+    if figure.chart.kind in ("table", "highlights"):
         return None
     raise ValueError(f"{figure.number}: no chart is of the kind {figure.chart.kind!r}")
+
+
+def with_published(table: pd.DataFrame, figure: PaperFigure) -> pd.DataFrame:
+    """The table with the values that the paper prints beside the columns they belong to.
+
+    Rows without a printed value are empty there.
+    """
+    table = table.copy()
+    for each in figure.published:
+        title = published_column(each.column)
+        rows = selected(table, each.where).index
+        if each.column not in table or rows.empty:
+            continue
+        if title not in table:
+            table.insert(list(table.columns).index(each.column) + 1, title, np.nan)
+        table.loc[rows, title] = each.value
+    return table
+
+
+def published_column(name: str) -> str:
+    """What the column of published values beside a column is called."""
+    return f"{name}, published"
 
 
 def _groups(chart: Chart, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -55,6 +77,7 @@ def _lines(figure: PaperFigure, rows: pd.DataFrame) -> go.Figure:
                 marker={"size": 6},
             )
         )
+        found.add_traces(_published(chart, some, name, colour))
     for i, curve in enumerate(figure.curves):
         found.add_trace(
             go.Scatter(
@@ -92,6 +115,7 @@ def _band(chart: Chart, some: pd.DataFrame, colour: str) -> go.Scatter:
 def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
     found = go.Figure()
     for i, (name, some) in enumerate(_groups(chart, rows)):
+        colour = COLOURS[i % len(COLOURS)]
         error: dict[str, Any] | None = None
         if chart.low:
             error = {
@@ -106,12 +130,38 @@ def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
                 y=some[chart.y],
                 name=_shown(name),
                 error_y=error,
-                marker={"color": COLOURS[i % len(COLOURS)]},
+                offsetgroup=name,
+                marker={"color": colour, "opacity": 0.8},
                 showlegend=bool(name),
             )
         )
-    found.update_layout(barmode="group")
+        found.add_traces(_published(chart, some, name, colour))
+    found.update_layout(barmode="group", scattermode="group")
     return _laid_out(found, chart, height=340)
+
+
+def _published(chart: Chart, some: pd.DataFrame, name: str, colour: str) -> list[go.Scatter]:
+    """What the paper prints for some rows, as diamonds."""
+    title = published_column(chart.y)
+    if title not in some or some[title].isna().all():
+        return []
+    some = some.dropna(subset=[title])
+    x = some[chart.x]
+    return [
+        go.Scatter(
+            x=x if pd.api.types.is_numeric_dtype(x) else [_shown(str(value)) for value in x],
+            y=some[title],
+            name=" ".join(("published:", _shown(name))).strip(": "),
+            mode="markers",
+            offsetgroup=name,
+            marker={
+                "symbol": "diamond",
+                "size": 9,
+                "color": colour,
+                "line": {"width": 1, "color": "#1d2129"},
+            },
+        )
+    ]
 
 
 def _heatmap(chart: Chart, rows: pd.DataFrame) -> go.Figure:

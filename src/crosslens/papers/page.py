@@ -10,8 +10,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ..attribution.words.highlighted import highlighted
 from .agreement import AGREES, DISAGREES, LEANS, NOT_MEASURED, selected
-from .charts import drawn
+from .charts import drawn, published_column, with_published
 from .paper import Paper
 from .reproduce import Reproduced
 
@@ -35,16 +36,16 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
         paper=paper,
         facts=facts,
         counts=[(name, TONES[name], counts[name]) for name in TONES if counts[name]],
-        figures=[_shown(number, each) for number, each in enumerate(found, start=1)],
+        figures=[_shown(number, each, paper.name) for number, each in enumerate(found, start=1)],
         style=Markup((report / "style.css").read_text(encoding="utf-8")),
         script=Markup((report / "draw.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
 
 
-def _shown(number: int, one: Reproduced) -> dict[str, Any]:
+def _shown(number: int, one: Reproduced, paper: str) -> dict[str, Any]:
     """A figure as the template wants it."""
-    chart, table = None, None
+    chart, table, texts = None, None, ""
     if one.table is not None:
         figure = drawn(one.figure, one.table)
         if figure is not None:
@@ -54,7 +55,12 @@ def _shown(number: int, one: Reproduced) -> dict[str, Any]:
                 "height": int(figure.layout.height),
                 "json": Markup(text.replace("</", "<\\/")),  # nothing may close its script
             }
-        table = _rows(selected(one.table, one.figure.chart.where), one.figure.chart.columns)
+        if one.figure.chart.kind == "highlights":
+            texts = highlighted(one.table)
+        numbers = with_published(one.tables[one.figure.numbers], one.figure)
+        if one.figure.numbers == one.figure.table:
+            numbers = selected(numbers, one.figure.chart.where)
+        table = _rows(numbers, one.figure.chart.columns)
     return {
         "number": one.figure.number,
         "question": one.figure.question,
@@ -62,6 +68,8 @@ def _shown(number: int, one: Reproduced) -> dict[str, Any]:
         "why_not": one.why_not,
         "chart": chart,
         "table": table,
+        "texts": Markup(texts),
+        "command": f'crosslens reproduce {paper} --only "{one.figure.number}"',
         "is_table": one.figure.chart.kind == "table",
         "folder": one.folder,
         "analysis": one.figure.analysis,
@@ -73,7 +81,8 @@ def _shown(number: int, one: Reproduced) -> dict[str, Any]:
 
 
 def _rows(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Any]:
-    chosen = table[[name for name in columns or table.columns if name in table]]
+    wanted = [each for name in columns for each in (name, published_column(name))]
+    chosen = table[[name for name in wanted or table.columns if name in table]]
     rows = [[_cell(value) for value in row] for row in chosen.head(SHOWN).itertuples(index=False)]
     return {"columns": list(chosen.columns), "rows": rows, "left_out": max(0, len(chosen) - SHOWN)}
 

@@ -4,7 +4,7 @@ A paper is one YAML file in `data/`. Another paper is another file, not another 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -50,7 +50,7 @@ class Finding:
 class Chart:
     """How a figure is drawn: kind, and which columns of its table stand where."""
 
-    kind: str  # lines, points, bars, heatmap, table
+    kind: str  # lines, points, bars, heatmap, highlights, table
     x: str = ""
     y: str = ""
     by: str = ""  # one line, or group of bars, for each value
@@ -75,6 +75,15 @@ class PublishedCurve:
 
 
 @dataclass(frozen=True)
+class PublishedValue:
+    """A number that the paper prints, for the row that `where` names of the figure's table."""
+
+    column: str
+    where: Mapping[str, Any]
+    value: float
+
+
+@dataclass(frozen=True)
 class PaperFigure:
     """A figure or table of a paper."""
 
@@ -86,6 +95,8 @@ class PaperFigure:
     chart: Chart
     findings: Sequence[Finding]
     curves: Sequence[PublishedCurve]
+    published: Sequence[PublishedValue]
+    numbers: str  # the table that is shown in numbers; by default the one that is drawn
     note: str = ""
     needs: str = ""  # an option of the analysis without which it has no answer
 
@@ -99,6 +110,7 @@ class Paper:
     citation: str
     about: str  # a paragraph: what it asked, of which model and texts
     figures: Sequence[PaperFigure]
+    seconds: Mapping[str, Mapping[str, float]]  # how the work divides, by analysis and step
 
     def only(self, number: str) -> "Paper":
         """The paper with one figure alone.
@@ -111,7 +123,7 @@ class Paper:
         if not chosen:
             known = ", ".join(each.number for each in self.figures)
             raise LookupError(f"{self.name} has no figure {number!r}; there are {known}")
-        return Paper(self.name, self.title, self.citation, self.about, chosen)
+        return replace(self, figures=chosen)
 
 
 @cache
@@ -150,7 +162,12 @@ def paper_of(name: str, data: Mapping[str, Any]) -> Paper:
     """
     try:
         figures = [_figure(each) for each in data["figures"]]
-        return Paper(name, data["title"], data["citation"], data["about"].strip(), figures)
+        about = data["about"].strip()
+        seconds = {
+            analysis: {step: float(each) for step, each in steps.items()}
+            for analysis, steps in data.get("seconds", {}).items()
+        }
+        return Paper(name, data["title"], data["citation"], about, figures, seconds)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{name}.yaml: {error}") from error
 
@@ -167,6 +184,8 @@ def _figure(data: Mapping[str, Any]) -> PaperFigure:
             chart=Chart(**data["chart"]),
             findings=[_finding(each) for each in data.get("findings", ())],
             curves=[PublishedCurve(**each) for each in data.get("curves", ())],
+            published=[PublishedValue(**each) for each in data.get("published", ())],
+            numbers=data.get("numbers", data["table"]),
             note=data.get("note", ""),
             needs=data.get("needs", ""),
         )

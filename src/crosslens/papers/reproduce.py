@@ -1,9 +1,9 @@
 """Every figure of a paper, measured on a model and collections of one's own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, UTC
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -16,9 +16,10 @@ from ..model.encoder import CrossEncoder
 from ..not_measurable import NotMeasurable
 from .agreement import Agreement, judged
 from .paper import Paper, PaperFigure
+from .progress import Progress, Watch
 
 
-Watch = Callable[[str, int, int], None]
+PAIRS: Final = 24  # of analyses that name no number of their own
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,35 @@ def reproduce(
     for figure in paper.figures:
         asked.setdefault(_folder(figure, paper), []).append(figure)
     found: list[Reproduced] = []
-    for done, (folder, figures) in enumerate(asked.items()):
-        watch(f"{paper.name}: {figures[0].analysis}", done, len(asked))
-        answer = _answer(figures[0], folder, model, collections, run, seed, pairs, given, watch)
+    progress = Progress(paper.name, watch, _work(asked, paper, run, pairs))
+    for folder, figures in asked.items():
+        own = progress.of(folder)
+        answer = _answer(figures[0], folder, model, collections, run, seed, pairs, given, own)
+        progress.finish(folder)
         for figure in figures:
             if isinstance(answer, str):
                 found.append(Reproduced(figure, folder, {}, answer, ()))
                 continue
             agreements = [judged(each, figure.table, answer) for each in figure.findings]
             found.append(Reproduced(figure, folder, answer, "", agreements))
-    watch(f"{paper.name}: figures", len(asked), len(asked))
     order = {figure.number: place for place, figure in enumerate(paper.figures)}
     return sorted(found, key=lambda each: order[each.figure.number])
+
+
+def _work(
+    asked: Mapping[str, Sequence[PaperFigure]], paper: Paper, run: Findings, pairs: int | None
+) -> dict[str, Mapping[str, float]]:
+    """The seconds of every analysis that an earlier run has not finished, step by step."""
+    found: dict[str, Mapping[str, float]] = {}
+    for folder, figures in asked.items():
+        place = run.folder / folder
+        if (place / "config.yaml").is_file() and "finished" in Findings.open(place).meta:
+            continue
+        usual = catalogue()[figures[0].analysis].defaults.get("pairs", PAIRS)
+        scale = 1 if pairs is None else pairs / usual
+        steps = paper.seconds.get(figures[0].analysis, {})
+        found[folder] = {step: scale * seconds for step, seconds in steps.items()}
+    return found
 
 
 def check_settings(paper: Paper, settings: Mapping[str, Mapping[str, str]]) -> None:
@@ -125,7 +143,7 @@ def _answer(
     options = {**figure.options, **_typed(analysis, own)}
     several = isinstance(analysis.defaults.get("collection"), list)
     texts = tuple(collections) if several else tuple(collections[:1])
-    n = pairs or options.pop("pairs", analysis.defaults.get("pairs", 24))
+    n = pairs or options.pop("pairs", analysis.defaults.get("pairs", PAIRS))
     options.pop("pairs", None)
     asked = {
         "analysis": analysis.name,

@@ -19,6 +19,9 @@ from .scoring import scores_of
 from .word_attribution import WordAttribution
 
 
+AT_ONCE = 16  # rows, each with one token less than the one before
+
+
 class Truncation(NamedTuple):
     """Tokens that can go, and of how many: query and document, or the document alone."""
 
@@ -53,18 +56,26 @@ def truncation(
     if behind:
         raise ValueError(f"pairs {behind} score below their rivals: they are not the first")
     among = pairs.where(*parts)
-    removable, of = [], []
-    for i in range(len(pairs)):
-        order = attribution.order(i, among)[::-1]
-        rows = pairs.take([i] * len(order))
+    orders = [attribution.order(i, among)[::-1] for i in range(len(pairs))]
+    removable = [
+        _removable(model, pairs.take([i]), order, rivals[i]) for i, order in enumerate(orders)
+    ]
+    return Truncation(torch.tensor(removable), torch.tensor([len(order) for order in orders]))
+
+
+def _removable(model: Hooked, pair: Pairs, order: Sequence[int], rival: Tensor) -> int:
+    """How many of the tokens in `order` can go; none is tried behind the first that cannot."""
+    for start in range(0, len(order), AT_ONCE):
+        counts = range(start + 1, min(start + AT_ONCE, len(order)) + 1)
+        rows = pair.take([0] * len(counts))
         gone = torch.zeros_like(rows.token, dtype=torch.bool)
-        for row in range(len(order)):
-            gone[row, order[: row + 1]] = True
+        for row, n in enumerate(counts):
+            gone[row, order[:n]] = True
         left = scores_of(model, without(rows, gone))
-        lost = (left < rivals[i].to(left)).nonzero().flatten()
-        removable.append(int(lost[0]) if len(lost) else len(order))
-        of.append(len(order))
-    return Truncation(torch.tensor(removable), torch.tensor(of))
+        lost = (left < rival.to(left)).nonzero().flatten()
+        if len(lost):
+            return start + int(lost[0])
+    return len(order)
 
 
 def cut_to(
