@@ -39,7 +39,7 @@ class Options(NamedTuple):
 class Answer:
     """By layer: where important tokens stand, special tokens, and how fast predictions fall."""
 
-    positions: Frame  # layer, position (of the document, from 0), tokens, share
+    positions: Frame  # layer, position (first of ten, from 0), tokens, share
     early: Frame  # layer, important, all_tokens, more (each with low and high), n
     special: Frame  # layer, token, scaled and weight, each with low and high
     curves: Frame  # layer, method, share, p, low, high, drop, ...

@@ -19,7 +19,7 @@ from .samples import relevant_pairs, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 12
+    pairs: int = 10
     methods: Annotated[
         list[str], "A word attribution by name, as often as you like; see crosslens.words.METHODS."
     ] = [

@@ -26,7 +26,7 @@ from .samples import pairs_of, ranked
 
 
 class Options(NamedTuple):
-    pairs: int = 100
+    pairs: int = 80
     depth: Annotated[int, "How many passages of each ranking."] = 10
     layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
     noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (

@@ -7,6 +7,7 @@ from crosslens.stats import bootstrap_interval
 from crosslens.words import important_tokens, WordAttribution
 
 
+WIDTH = 10  # positions of the document that are counted as one
 EARLY = 20  # positions of the document, where jiang2021 found most important tokens
 
 
@@ -26,11 +27,13 @@ def tokens_of(found: WordAttribution, important: int) -> Frame:
 
 
 def histogram(tokens: Frame, by: str) -> Frame:
-    """How many important tokens stand at each position, and what share of the tokens there.
+    """How many important tokens stand in each ten positions, and what share of the tokens there.
 
-    Long documents are few: the share tells what chance of being important a position has.
+    `position` is the first of the ten. Long documents are few: the share tells what chance of
+    being important a position has.
     """
     inside = tokens[tokens["position"] >= 0]
+    inside = inside.assign(position=inside["position"] // WIDTH * WIDTH)
     found = inside.groupby([by, "position"], sort=False)["is_important"]
     return found.agg(tokens="sum", share="mean").reset_index()
 

@@ -37,7 +37,7 @@ class Options(NamedTuple):
 class Answer:
     """By order of the sentences: positions, the probability of relevance, how early tokens are."""
 
-    positions: Frame  # order, position (of the document, from 0), tokens, share
+    positions: Frame  # order, position (first of ten, from 0), tokens, share
     probability: Frame  # order, p, low, high, n
     early: Frame  # order, important, all_tokens, more (each with low and high), n
 

@@ -204,7 +204,7 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         measured=Quantity(**data["measured"]),
         other=Quantity(**other) if isinstance(other, Mapping) else float(other),
         is_below=is_below,
-        published=data.get("published", ""),
+        published=str(data.get("published", "")),
         sure=sure,
     )
 

@@ -29,7 +29,7 @@ class Progress:
         def watch(step: str, done: int, of: int) -> None:
             shares[step] = done / max(of, 1)
             here = sum(seconds * shares.get(name, 0) for name, seconds in steps.items())
-            self.watch(step, done, of)
+            self.watch(f"{folder}: {step}", done, of)
             self.show(self.finished + here)
 
         return watch

@@ -114,6 +114,9 @@ def test_a_noise_for_each_layer_is_asked_for(model, pairs):
         bottleneck(model, pairs, [noise] * 3, layers=[3])
     with pytest.raises(ValueError, match="0 steps of 10 repetitions"):
         bottleneck(model, pairs, [noise] * 3, steps=0)
+    for beta in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="price of information is 0 or more"):
+            bottleneck(model, pairs, [noise] * 3, beta=beta)
 
 
 def test_a_budget_splits_repetitions_and_pairs_and_changes_nothing(model, pairs):

@@ -61,6 +61,31 @@ def test_rollout_shares_add_up_to_one(any_model: CrossEncoder) -> None:
     assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [1, 5])
+def test_matched_tokens_pass_most_of_all_before_the_planted_head_reads_them(seed: int) -> None:
+    """Another query's matches are the control; the head writes to the query what it read.
+
+    Noise of a whole data set matches by chance what the planted head compares, so that no word
+    has to pass; the reference code's noise is the block's own input, which does not.
+    """
+    planted = plant(f"planted:bm25?seed={seed}")
+    model = load(planted)
+    layer = planted.placement.matchers[0][0] - 1
+    documents = ["a canoe needs a paddle and a road", "the paddle of the bus is in a canoe"]
+
+    def passed(query: str) -> WordAttribution:
+        pairs = model.pair(query, *documents)
+        return passed_information(model, pairs, layer=layer, noise="reference code", beta=1e-5)
+
+    found, control = passed("canoe paddle"), passed("road bus")
+    among = found.pairs.where("document")
+    terms = torch.isin(found.pairs.token, found.pairs.token[0][found.pairs.where("query")[0]])
+    matched = terms[among].numpy()
+    assert auroc(found.token[among].double().numpy(), matched) >= 0.95
+    among = control.pairs.where("document")
+    assert auroc(control.token[among].double().numpy(), matched) < 0.7
+
+
 @pytest.mark.parametrize("name", ["leave-one-out", "hide-one-out", "integrated gradients", "LIME"])
 def test_planted_terms_come_first_and_random_numbers_find_nothing(name: str) -> None:
     model = load(plant("bm25"))

@@ -104,11 +104,13 @@ def bottleneck(
 
     Raises:
         MemoryError: the budget does not hold one repetition for one pair.
-        ValueError: not one noise for each layer, or no step or repetition.
+        ValueError: not one noise for each layer, no step or repetition, or a beta below 0.
         LookupError: the model lacks one of `layers`.
     """
     if min(steps, repeats) < 1:
         raise ValueError(f"{steps} steps of {repeats} repetitions: both must be at least 1")
+    if beta is not None and not 0 <= beta < float("inf"):
+        raise ValueError(f"beta={beta}: the price of information is 0 or more, and finite")
     outputs = block_outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")

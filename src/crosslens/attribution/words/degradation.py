@@ -23,6 +23,7 @@ from .scoring import scores_of
 from .word_attribution import WordAttribution
 
 
+LEAST = 0.05  # of a smaller fall the normalised curve is noise
 SHARES = tuple((i + 1) / 9 for i in range(9))  # linspace(0, 1, 10) without 0
 
 
@@ -38,11 +39,11 @@ class Degradation:
         """(mean p - m) / (o - m): o the mean of the originals, m the least mean at the last share.
 
         Raises:
-            NotMeasurable: deleting everything lowers p(relevant) by no method.
+            NotMeasurable: deleting everything hardly lowers p(relevant) by no method.
         """
         least = min(float(values[-1].mean()) for values in self.kept.values())
         whole = float(self.original.mean())
-        if not whole > least:
+        if not whole - least > LEAST:
             raise NotMeasurable(
                 f"p(relevant) is {whole:.3f} on average and {least:.3f} without its words: there "
                 "is no fall to normalise by; take pairs that the model finds relevant"
