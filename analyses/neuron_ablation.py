@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from crosslens import Collection, NotMeasurable
+from crosslens.frames import Column, Frame, pd
 from crosslens.neurons import (
     ablation_row,
     controls,
@@ -57,11 +57,11 @@ class Options(NamedTuple):
 class Answer:
     """Pairs used; omissions; nDCG@10 per query; Table 4 by collection; and over collections."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
-    omitted: pd.DataFrame  # what, why
-    queries: pd.DataFrame  # collection, scheme, share, qid, whole, silenced, control
-    ablation: pd.DataFrame  # collection, scheme, class, of, share, neurons, and as `ablation_row`
-    schemes: pd.DataFrame  # scheme, class, of, share, and as `over_collections`
+    pairs: Frame  # collection, class, drawn, agreeing, error
+    omitted: Frame  # what, why
+    queries: Frame  # collection, scheme, share, qid, whole, silenced, control
+    ablation: Frame  # collection, scheme, class, of, share, neurons, and as `ablation_row`
+    schemes: Frame  # scheme, class, of, share, and as `over_collections`
 
 
 AT_ONCE = 16  # pairs
@@ -99,7 +99,8 @@ def analyse(given: Given) -> Answer:
         for each in [one for one in sets if one.draw < 0]:
             table = cell_of(gains, each)
             row = ablation_row(
-                *(table[name].to_numpy() for name in ("whole", "silenced")),
+                table["whole"].to_numpy(),
+                table["silenced"].to_numpy(),
                 np.stack([gains[each.of, each.share, i] for i in range(given.options.controls)]),
                 seed=given.seed,
             )
@@ -200,7 +201,7 @@ def only(texts: Collection, qids: Sequence[str]) -> Collection:
 
 def gains_of(
     given: Given, name: str, ranked: Collection, sets: Sequence[Silenced]
-) -> dict[tuple[str, float, int], pd.Series]:
+) -> dict[tuple[str, float, int], Column]:
     """nDCG@10 of each query under every set of neurons; under ("", 0, −1), of the whole model."""
     rows = pd.DataFrame(
         [(qid, docid) for qid, docs in ranked.candidates.items() for docid in docs],
@@ -216,7 +217,7 @@ def gains_of(
     for done, (batch, group) in enumerate(steps):
         given.watch(f"rankings without neurons: {name}", done, len(steps))
 
-        def compute(batch=batch, group=group) -> pd.DataFrame:
+        def compute(batch=batch, group=group) -> Frame:
             found = silenced_scores(
                 given.model,
                 pairs.take(batches[batch]),
@@ -234,7 +235,7 @@ def gains_of(
     }
 
 
-def cell_of(gains: dict[tuple[str, float, int], pd.Series], each: Silenced) -> pd.DataFrame:
+def cell_of(gains: dict[tuple[str, float, int], Column], each: Silenced) -> Frame:
     """The gain of each query: as it is, without the scheme, without random neurons on average."""
     whole = gains["", 0.0, -1]
     drawn = [value for key, value in gains.items() if key[:2] == (each.of, each.share)]

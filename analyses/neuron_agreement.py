@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
 from crosslens import Collection, NotMeasurable
+from crosslens.frames import Frame, pd
 from crosslens.neurons import (
     baseline,
     neuron_flow,
@@ -50,10 +50,10 @@ class Options(NamedTuple):
 class Answer:
     """Pairs used; omissions; mean flow and fall of each neuron drawn; and how they agree."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing
-    omitted: pd.DataFrame  # what, why
-    neurons: pd.DataFrame  # collection, class, neuron, layer, component, flow, fall
-    agreement: pd.DataFrame  # curve, collection, class, layer, compared, and as `compared`
+    pairs: Frame  # collection, class, drawn, agreeing
+    omitted: Frame  # what, why
+    neurons: Frame  # collection, class, neuron, layer, component, flow, fall
+    agreement: Frame  # curve, collection, class, layer, compared, and as `compared`
 
 
 AT_ONCE = 8
@@ -121,7 +121,7 @@ def drawn_neurons(neurons: Neurons, n: int, seed: int) -> np.ndarray:
 def flows_and_falls(
     given: Given,
     texts: Collection,
-    rows: pd.DataFrame,
+    rows: Frame,
     every: Neurons,
     drawn: np.ndarray,
     kind: bool,
@@ -135,7 +135,7 @@ def flows_and_falls(
     for done, part in enumerate(parts):
         given.watch(f"neurons silenced alone: {texts.name} {CLASS[kind]}", done, len(parts))
 
-        def compute(part=part) -> pd.DataFrame:
+        def compute(part=part) -> Frame:
             pairs = pairs_of(given.model, texts, rows.iloc[part], options.tokens)
             start = begin(given.model, pairs)
             flow = neuron_flow(given.model, pairs, start, target=toward, steps=options.steps)
@@ -222,7 +222,7 @@ def compared(
     size = np.sqrt((ranks[0] ** 2).sum(axis=1) * (ranks[1] ** 2).sum(axis=1))
     correlations = (ranks[0] * ranks[1]).sum(axis=1)[size > 0] / size[size > 0]
     shares = [top_k_overlap(a, b, k) for a, b in zip(*again, strict=True)]
-    test = spearmanr(*means)
+    test: Any = spearmanr(*means)
     return facts | {
         "spearman": float(test.statistic),
         "low": float(np.quantile(correlations, 0.025)),

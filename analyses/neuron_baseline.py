@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from crosslens import NotMeasurable
+from crosslens.frames import Frame, pd
 from crosslens.neurons import BASELINES, preference
 from crosslens.stats import bootstrap_interval
 
@@ -35,8 +35,8 @@ AT_ONCE = 16
 class Answer:
     """One row per collection, pair and input; and the means, the most neutral first."""
 
-    pairs: pd.DataFrame  # collection, input, pair, preference
-    baselines: pd.DataFrame  # collection, input, preference, low, high, n, distance, is_nearest
+    pairs: Frame  # collection, input, pair, preference
+    baselines: Frame  # collection, input, preference, low, high, n, distance, is_nearest
 
 
 def analyse(given: Given) -> Answer:
@@ -53,7 +53,7 @@ def analyse(given: Given) -> Answer:
     for done, (texts, rows, start) in enumerate(drawn):
         given.watch("preference of baselines", done, len(drawn))
 
-        def compute(texts=texts, rows=rows, start=start) -> pd.DataFrame:
+        def compute(texts=texts, rows=rows, start=start) -> Frame:
             pairs = pairs_of(given.model, texts, rows, given.options.tokens)
             parts = [
                 pd.DataFrame(
@@ -74,7 +74,7 @@ def analyse(given: Given) -> Answer:
     return Answer(whole, means(whole, given.seed))
 
 
-def means(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
+def means(pairs: Frame, seed: int) -> Frame:
     """The mean preference of each input, and which baseline's is nearest to 0."""
     tables = []
     for collection, some in pairs.groupby("collection", sort=False):

@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
 from crosslens import Collection, CrossEncoder, NotMeasurable, Pairs
 from crosslens.contrasts import Shortened
 from crosslens.effectiveness import relevant_from
+from crosslens.frames import Frame, pd
 from crosslens.neurons import (
     agreeing,
     baseline,
@@ -40,8 +40,8 @@ class Flows(NamedTuple):
     """The flows of each collection, the pairs they are of, and what there is none of."""
 
     flows: tuple[ClassFlow, ...]
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
-    omitted: pd.DataFrame  # what, why
+    pairs: Frame  # collection, class, drawn, agreeing, error
+    omitted: Frame  # what, why
 
 
 def flows(given: Given, but: Sequence[str] = ()) -> Flows:
@@ -66,7 +66,7 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     collections = studied([each for each in given.collections if each.name not in but])
     for texts in collections:
         drawn = agreeing_pairs(given, texts)
-        parts: list[pd.DataFrame] = []
+        parts: list[Frame] = []
         steps = [
             (kind, half, part)
             for kind in (True, False)
@@ -76,7 +76,7 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
         for done, (kind, half, rows) in enumerate(steps):
             given.watch(f"flow through neurons: {texts.name}", done, len(steps))
 
-            def compute(rows=rows, kind=kind, half=half, texts=texts) -> pd.DataFrame:
+            def compute(rows=rows, kind=kind, half=half, texts=texts) -> Frame:
                 pairs = pairs_of(given.model, texts, rows, options.tokens)
                 flow = neuron_flow(
                     given.model,
@@ -121,7 +121,7 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     return Flows(tuple(found), counted, pd.DataFrame(missing, columns=["what", "why"]))
 
 
-def errors(parts: Sequence[pd.DataFrame]) -> list[float | None]:
+def errors(parts: Sequence[Frame]) -> list[float | None]:
     """The median completeness error of P and N; none where the target is flat, or no pair."""
     found = []
     for kind in CLASS.values():
@@ -134,10 +134,10 @@ def errors(parts: Sequence[pd.DataFrame]) -> list[float | None]:
 class Agreeing(NamedTuple):
     """Judged pairs whose prediction agrees with the judgement, and how many there were."""
 
-    rows: pd.DataFrame  # qid, docid, is_relevant
-    counts: pd.DataFrame
+    rows: Frame  # qid, docid, is_relevant
+    counts: Frame
 
-    def parts(self, is_relevant: bool, half: int) -> list[pd.DataFrame]:
+    def parts(self, is_relevant: bool, half: int) -> list[Frame]:
         """The pairs of a class in a half of them, in parts."""
         rows = self.rows[self.rows["is_relevant"] == is_relevant].iloc[half::2]
         size = max(LEAST, -(-len(rows) // PARTS))
@@ -148,11 +148,11 @@ def agreeing_pairs(given: Given, texts: Collection) -> Agreeing:
     """At most `given.pairs` judged pairs, half of them relevant, whose prediction agrees."""
     options = given.options
     drawn = judged_pairs(texts, given.pairs, given.seed)
-    kept = drawn
+    kept: Frame = drawn
 
     if len(drawn):
 
-        def compute() -> pd.DataFrame:
+        def compute() -> Frame:
             pairs = pairs_of(given.model, texts, drawn, options.tokens)
             return drawn.assign(score=scores(given.model, pairs))
 
@@ -173,7 +173,7 @@ def agreeing_pairs(given: Given, texts: Collection) -> Agreeing:
     return Agreeing(kept.reset_index(drop=True), pd.DataFrame(counts))
 
 
-def judged_pairs(texts: Collection, n: int, seed: int) -> pd.DataFrame:
+def judged_pairs(texts: Collection, n: int, seed: int) -> Frame:
     """Judged pairs of the queries of the attribution: up to `n / 2` relevant ones and others."""
     least = relevant_from(texts.qrels)
     chosen = []
@@ -225,7 +225,7 @@ def part_of(whole: Collection, field: str) -> Collection:
     )
 
 
-def pairs_of(model: CrossEncoder, texts: Collection, rows: pd.DataFrame, tokens: int) -> Pairs:
+def pairs_of(model: CrossEncoder, texts: Collection, rows: Frame, tokens: int) -> Pairs:
     """The pairs of some rows, documents cut so that none has more tokens."""
     return Shortened(model, tokens).pairs(
         [texts.queries[qid] for qid in rows["qid"]],
@@ -272,7 +272,7 @@ def shares(written: str) -> list[float]:
     return found
 
 
-def enough(of: Sequence[float], neurons: Neurons) -> tuple[list[float], pd.DataFrame]:
+def enough(of: Sequence[float], neurons: Neurons) -> tuple[list[float], Frame]:
     """The shares that are one neuron at least, and a table of those that are left out.
 
     Raises:

@@ -10,8 +10,7 @@ Vast et al. (2024), Fig. 4: N of MS MARCO at 1 %.
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-import pandas as pd
-
+from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, Scheme, scheme_sets
 
 from .neuron_flows import enough, flows, of_which, shares
@@ -37,12 +36,12 @@ class Options(NamedTuple):
 class Answer:
     """Pairs used; omissions; the neurons by name; counts by layer, by component and by both."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
-    omitted: pd.DataFrame  # what, why
-    neurons: pd.DataFrame  # scheme, share, neuron, layer, component, of those chosen
-    layers: pd.DataFrame  # scheme, class, of, share, layer, n, part, expected, times, low, high
-    components: pd.DataFrame  # the same by component
-    counts: pd.DataFrame  # scheme, class, of, share, layer, component, n, expected, times
+    pairs: Frame  # collection, class, drawn, agreeing, error
+    omitted: Frame  # what, why
+    neurons: Frame  # scheme, share, neuron, layer, component, of those chosen
+    layers: Frame  # scheme, class, of, share, layer, n, part, expected, times, low, high
+    components: Frame  # the same by component
+    counts: Frame  # scheme, class, of, share, layer, component, n, expected, times
 
 
 def analyse(given: Given) -> Answer:
@@ -87,7 +86,7 @@ def analyse(given: Given) -> Answer:
     )
 
 
-def by_name(scheme: Scheme) -> pd.DataFrame:
+def by_name(scheme: Scheme) -> Frame:
     """The neurons of a scheme, one row each."""
     kept = scheme.chosen
     return pd.DataFrame(
@@ -99,7 +98,7 @@ def by_name(scheme: Scheme) -> pd.DataFrame:
     )
 
 
-def by_layer_and_component(scheme: Scheme) -> pd.DataFrame:
+def by_layer_and_component(scheme: Scheme) -> Frame:
     """How many neurons are where; how many a random set of the size has there; their ratio."""
     every = scheme.neurons.table().rename(columns={"n": "of"})
     here = scheme.neurons.table(scheme.chosen)
@@ -118,7 +117,7 @@ def halves_of(first: ClassFlow, name: str, share: float) -> list[Scheme]:
     return [first.top(kind, share, half) for half in (0, 1)]
 
 
-def summed(scheme: Scheme, halves: list[Scheme], by: str) -> pd.DataFrame:
+def summed(scheme: Scheme, halves: list[Scheme], by: str) -> Frame:
     """Counts by layer or component, as a part of the scheme too, and those of both halves."""
     table = by_layer_and_component(scheme).groupby(by, as_index=False)[["n", "expected"]]
     found = table.sum()

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Literal, NamedTuple
 
-import pandas as pd
-
+from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, overlap, with_false_discoveries
 
 from .neuron_flows import enough, flows, shares
@@ -40,13 +39,13 @@ class Options(NamedTuple):
 class Answer:
     """Pairs used; omissions; P and N of each collection; what all share; two collections."""
 
-    pairs: pd.DataFrame  # collection, class, drawn, agreeing, error
-    omitted: pd.DataFrame  # what, why
-    classes: pd.DataFrame  # collection, share, common, overlap, chance, p, p_fdr
-    halves: pd.DataFrame  # collection, class, share, overlap, chance
-    cores: pd.DataFrame  # curve, class, share, collections, of, neurons, and as `overlap`
-    collections: pd.DataFrame  # class, share, one, other, group, common, overlap, chance, p, p_fdr
-    overlaps: pd.DataFrame  # curve, class, share, group, overlap, low, high, chance, n
+    pairs: Frame  # collection, class, drawn, agreeing, error
+    omitted: Frame  # what, why
+    classes: Frame  # collection, share, common, overlap, chance, p, p_fdr
+    halves: Frame  # collection, class, share, overlap, chance
+    cores: Frame  # curve, class, share, collections, of, neurons, and as `overlap`
+    collections: Frame  # class, share, one, other, group, common, overlap, chance, p, p_fdr
+    overlaps: Frame  # curve, class, share, group, overlap, low, high, chance, n
 
 
 FIRST, OUTSIDE, HALVES = "first with OOD", "OOD with OOD", "two halves"
@@ -77,7 +76,7 @@ def analyse(given: Given) -> Answer:
     )
 
 
-def compared(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
+def compared(found: tuple[ClassFlow, ...], chosen: list[float]) -> Frame:
     """The overlap of every two collections, by class and share."""
     rows = []
     for kind in ("P", "N"):
@@ -103,7 +102,7 @@ def compared(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
     return with_false_discoveries(pd.DataFrame(rows, columns=columns))
 
 
-def halves_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
+def halves_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> Frame:
     """The overlap of the two halves of each collection's pairs, where both have some."""
     rows = []
     for flow in found:
@@ -116,7 +115,7 @@ def halves_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["collection", "class", "share", "overlap", "chance"])
 
 
-def cores_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
+def cores_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> Frame:
     """What the schemes of all collections share, and of all but the first."""
     rows = []
     for kind in ("P", "N"):
@@ -145,7 +144,7 @@ def cores_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "expected", "chance"])
 
 
-def classes_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFrame:
+def classes_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> Frame:
     """What P and N of a collection share."""
     rows = []
     for flow in found:
@@ -156,7 +155,7 @@ def classes_of(found: tuple[ClassFlow, ...], chosen: list[float]) -> pd.DataFram
     return with_false_discoveries(pd.DataFrame(rows, columns=columns))
 
 
-def grouped(compared: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
+def grouped(compared: Frame, halves: Frame) -> Frame:
     """Mean overlap of two collections, and of the halves of one, with the least and the most."""
     whole = pd.concat([compared, halves.assign(group=HALVES)])
     rows = []

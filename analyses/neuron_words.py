@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import mannwhitneyu
 
 from crosslens import Collection, NotMeasurable, Unit
+from crosslens.frames import Frame, pd
 from crosslens.neurons import with_false_discoveries
 
 from .neuron_flows import agreeing_pairs, flows, pairs_of
@@ -45,10 +45,10 @@ class Options(NamedTuple):
 class Answer:
     """Omissions; the words of each neuron; its pairs; and what it reacts to."""
 
-    omitted: pd.DataFrame  # what, why
-    words: pd.DataFrame  # neuron, word, segment, occurrences, deviation (in standard deviations)
-    pairs: pd.DataFrame  # neuron, query, document, is_relevant, deviation
-    neurons: pd.DataFrame  # class, rank, neuron, layer, place, component, flow, and as `described`
+    omitted: Frame  # what, why
+    words: Frame  # neuron, word, segment, occurrences, deviation (in standard deviations)
+    pairs: Frame  # neuron, query, document, is_relevant, deviation
+    neurons: Frame  # class, rank, neuron, layer, place, component, flow, and as `described`
 
 
 AT_ONCE = 16
@@ -76,7 +76,7 @@ def analyse(given: Given) -> Answer:
         for done, part in enumerate(parts):
             given.watch(f"words of neurons: {texts.name}", done, len(parts))
 
-            def compute(texts=texts, kept=kept, part=part) -> pd.DataFrame:
+            def compute(texts=texts, kept=kept, part=part) -> Frame:
                 return at_words(given, texts, kept.iloc[part], units)
 
             some = given.keep("activations", f"{texts.digest[:12]}-{done}", compute)
@@ -127,9 +127,7 @@ def given_texts(given: Given, row: Any) -> Collection:
     return next(each for each in given.collections if each.name == row.collection)
 
 
-def at_words(
-    given: Given, texts: Collection, rows: pd.DataFrame, units: dict[int, Unit]
-) -> pd.DataFrame:
+def at_words(given: Given, texts: Collection, rows: Frame, units: dict[int, Unit]) -> Frame:
     """The value of each neuron at each word: the mean over its tokens. One row per word."""
     pairs = pairs_of(given.model, texts, rows, given.options.tokens)
     sites = {unit.site for unit in units.values()}
@@ -153,7 +151,7 @@ def at_words(
     return table.drop(columns="position").groupby(by, as_index=False, sort=False).mean()
 
 
-def top_words(some: pd.DataFrame, options: Any) -> pd.DataFrame:
+def top_words(some: Frame, options: Any) -> Frame:
     """The words whose mean is farthest from the neuron's mean over all words."""
     by = some.groupby(["word", "segment"], sort=False)["deviation"]
     table = by.agg(occurrences="size", deviation="mean").reset_index()
@@ -162,7 +160,7 @@ def top_words(some: pd.DataFrame, options: Any) -> pd.DataFrame:
     return table.loc[order[: options.words]]
 
 
-def top_pairs(some: pd.DataFrame, judged: pd.DataFrame, n: int) -> pd.DataFrame:
+def top_pairs(some: Frame, judged: Frame, n: int) -> Frame:
     """The pairs whose mean is farthest from the neuron's."""
     mean = some.groupby("pair")["deviation"].mean()
     order = mean.abs().sort_values(ascending=False, kind="stable").index[:n]
@@ -170,9 +168,7 @@ def top_pairs(some: pd.DataFrame, judged: pd.DataFrame, n: int) -> pd.DataFrame:
     return chosen.assign(deviation=mean[order]).reset_index(drop=True)
 
 
-def described(
-    some: pd.DataFrame, judged: pd.DataFrame, draw: np.random.Generator
-) -> dict[str, float | None]:
+def described(some: Frame, judged: Frame, draw: np.random.Generator) -> dict[str, float | None]:
     """What a neuron goes with.
 
     `by_word` is the share of its variance over words that repeated words explain, adjusted for

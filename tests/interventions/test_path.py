@@ -200,7 +200,7 @@ def test_paths_that_cannot_be_are_refused(model, two_sides, record) -> None:
     caches = record(model, base, *NAMES), record(model, more, *NAMES)
     with pytest.raises(ValueError, match="the path to the score itself is `direct_path`"):
         path(model, base, *caches, [head(0, 1)], [])
-    with pytest.raises(ValueError, match=r"2.z\[head=1\] is held at its base value and hears"):
+    with pytest.raises(ValueError, match=r"2.z\[head=1\] is held at its base value and receives"):
         path(model, base, *caches, [head(0, 1)], [head(2, 1)])
     with pytest.raises(ValueError, match=r"0.q\[head=1\] reaches the rest only through 'z'"):
         direct_path(model, *caches, [head(0, 1, "q")])

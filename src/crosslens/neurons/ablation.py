@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
-import pandas as pd
 import torch
 from ir_measures import ScoredDoc
 from jaxtyping import Float
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from ..corpora.collection import Collection
 from ..effectiveness import evaluate
 from ..engine.sweep import Progress, sweep
+from ..frames import Column, Frame, pd
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..ranking import Run
@@ -57,8 +57,8 @@ def controls(scheme: Scheme, n: int, seed: int) -> list[Scheme]:
 
 
 def gain_by_query(
-    rows: pd.DataFrame, scores: Float[np.ndarray, " pair"], collection: Collection
-) -> pd.Series:
+    rows: Frame, scores: Float[np.ndarray, " pair"], collection: Collection
+) -> Column:
     """nDCG@10 of each query of `rows` (qid, docid), its documents ranked by `scores`."""
     run = Run.of(
         ScoredDoc(qid, docid, float(value))
@@ -113,7 +113,7 @@ def ablation_row(
     }
 
 
-def with_false_discoveries(table: pd.DataFrame, columns: Sequence[str] = ("p",)) -> pd.DataFrame:
+def with_false_discoveries(table: Frame, columns: Sequence[str] = ("p",)) -> Frame:
     """The table with each column of p-values adjusted for the number of its rows, as NAME_fdr."""
     adjusted = {
         f"{name}_fdr": benjamini_hochberg(table[name].to_numpy(dtype=float)) for name in columns
@@ -121,7 +121,7 @@ def with_false_discoveries(table: pd.DataFrame, columns: Sequence[str] = ("p",))
     return table.assign(**adjusted)
 
 
-def over_collections(table: pd.DataFrame, by: Sequence[str] = ("scheme", "share")) -> pd.DataFrame:
+def over_collections(table: Frame, by: Sequence[str] = ("scheme", "share")) -> Frame:
     """The mean change over collections, and in how many a scheme significantly lowers nDCG@10.
 
     One row per scheme and share; `significant` counts p at or below .05, `significant_fdr` the

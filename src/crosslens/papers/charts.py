@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..frames import Frame
 from .agreement import selected
 from .paper import Chart, PaperFigure
 
@@ -140,7 +141,7 @@ def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
     return _laid_out(found, chart, height=340)
 
 
-def _published(chart: Chart, some: pd.DataFrame, name: str, colour: str) -> list[go.Scatter]:
+def _published(chart: Chart, some: Frame, name: str, colour: str) -> list[go.Scatter]:
     """What the paper prints for some rows, as diamonds."""
     title = published_column(chart.y)
     if title not in some or some[title].isna().all():
