@@ -10,6 +10,7 @@ from tiny import tiny
 from crosslens import CrossEncoder, load, Pairs, Site
 from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
+from crosslens.attribution.words.rollout import attention_rollout
 from crosslens.engine.memory import TOKENS_PER_BATCH
 
 
@@ -97,7 +98,7 @@ def test_pairs_of_like_length_need_not_share_a_batch(
     document = "cats purr when they rest and the engine of a car is warm in winter and cold in may"
     pairs = model.pair("why do cats purr", document, f"{document} too")
     assert len(pairs.like_lengths()) == 1
-    methods = (gradient_times_input, integrated_gradients)
+    methods = (gradient_times_input, integrated_gradients, attention_rollout)
     together = [method(model, pairs).token for method in methods]
     monkeypatch.setitem(TOKENS_PER_BATCH, "cpu", 1)
     for method, whole in zip(methods, together, strict=True):
