@@ -17,7 +17,6 @@ from scipy.stats import mannwhitneyu
 
 from crosslens import Collection, NotMeasurable, Unit
 from crosslens.neurons import with_false_discoveries
-from crosslens.pairs import NOT_A_WORD
 
 from .neuron_flows import agreeing_pairs, flows, pairs_of
 from .running import Given, main
@@ -136,7 +135,7 @@ def at_words(
     sites = {unit.site for unit in units.values()}
     with torch.no_grad(), given.model.record(*sites) as cache:
         given.model(pairs)
-    at = pairs.word != NOT_A_WORD
+    at = pairs.word >= 0  # special tokens are of no word
     where = at.nonzero().numpy(force=True)
     table = pd.DataFrame({"pair": where[:, 0], "position": where[:, 1]})
     texts_of = [pairs.words(i) for i in range(len(pairs))]

@@ -71,6 +71,7 @@ MAY_IMPORT = {
         *LEAVES,
     },
     "analyses": {"circuits", "frames", *NAMESPACES},
+    "moved": NAMESPACES,
 }
 EVERYTHING = {"cli", "__main__"}  # what a user runs may use every part
 FILES = [

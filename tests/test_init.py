@@ -6,7 +6,10 @@ import sys
 from inspect import ismodule
 from pathlib import Path
 
+import pytest
+
 import crosslens
+from crosslens.moved import RENAMED
 
 
 HEAVY = "torch transformers transformer_lens wandb pandas scipy sklearn plotly captum".split()
@@ -67,3 +70,21 @@ def test_every_public_name_is_listed_once_and_resolves():
 def test_every_namespace_says_what_it_holds():
     for namespace in NAMESPACES:
         assert namespace.__doc__ and namespace.__all__, namespace.__name__
+
+
+def test_a_name_that_moved_is_still_found_and_the_warning_says_where():
+    for name, now in (
+        ("padded", crosslens.attribution.padding_baseline),
+        ("soft_tf", crosslens.attention.soft_tf),
+        ("each", crosslens.units_at),
+        ("statistics", crosslens.stats),
+    ):
+        with pytest.warns(DeprecationWarning, match=f"crosslens.{name} is crosslens"):
+            assert getattr(crosslens, name) is now
+    for name, place in RENAMED.items():
+        with pytest.warns(DeprecationWarning, match=f"is crosslens.{place} now"):
+            assert getattr(crosslens, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'pached'"):
+        getattr(crosslens, "pached")  # noqa: B009
+    with pytest.raises(ImportError, match="cannot import name"):
+        from crosslens import nothing_of_the_kind  # noqa: F401

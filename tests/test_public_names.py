@@ -104,7 +104,7 @@ def faults(name: str, node: ast.FunctionDef | ast.ClassDef) -> list[str]:
 def used() -> set[str]:
     """Public names that a test, or a block of the documents that a test runs, imports."""
     texts = [path.read_text() for path in ROOT.glob("tests/**/*.py")]
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/how_to/*.md")):
         texts += re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
     return {
         alias.name

@@ -110,7 +110,7 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
 
 
 def p_of_means(values: Float[np.ndarray, "cell pair"]) -> Float[np.ndarray, " cell"]:
-    """The two-sided p of a t-test of each cell's mean against 0, over the pairs it has.
+    """The two-sided p (0 to 1) of a t-test of each cell's mean against 0, over the pairs it has.
 
     What `paired_test` against zeros gives, for many cells at once; `nan` for a cell with fewer
     than two pairs.
