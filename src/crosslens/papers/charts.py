@@ -144,7 +144,7 @@ def _bars(chart: Chart, rows: pd.DataFrame) -> go.Figure:
 def _published(chart: Chart, some: Frame, name: str, colour: str) -> list[go.Scatter]:
     """What the paper prints for some rows, as diamonds."""
     title = published_column(chart.y)
-    if title not in some or some[title].isna().all():
+    if title not in some or not some[title].notna().to_numpy().any():
         return []
     some = some.dropna(subset=[title])
     x = some[chart.x]

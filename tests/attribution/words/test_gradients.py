@@ -4,19 +4,20 @@ import inspect
 
 import pytest
 import torch
-from captum.attr import LayerIntegratedGradients
 from tiny import tiny
 
 from crosslens import CrossEncoder, load, Pairs, Site
 from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
+from crosslens.attribution.words.rollout import attention_rollout
 from crosslens.engine.memory import TOKENS_PER_BATCH
 
 
 SPECIAL = ("cls", "sep1", "sep2")
 
 
-def test_integrated_gradients_are_captums(family: str) -> None:
+def test_gradients_are_captums(family: str) -> None:
+    captum = pytest.importorskip("captum.attr")
     original, tokenizer = tiny(family)
     model = load(original, tokenizer)
     pairs = model.pair("why do cats purr", "cats purr when they rest", "the engine of a car")
@@ -39,11 +40,16 @@ def test_integrated_gradients_are_captums(family: str) -> None:
         return original(ids, **many).logits[:, 0]
 
     layer = getattr(original.base_model, "embeddings_project", original.base_model.embeddings)
-    theirs = LayerIntegratedGradients(score, layer).attribute(pairs.token, empty, n_steps=40)
+    theirs = captum.LayerIntegratedGradients(score, layer).attribute(pairs.token, empty, n_steps=40)
     theirs = theirs.sum(dim=-1) * pairs.attended
     ours = integrated_gradients(
         model, pairs, padding_baseline(model, pairs, SPECIAL, pad_id=pad), steps=40
     )
+    assert torch.allclose(ours.token, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+    theirs = captum.LayerGradientXActivation(score, layer).attribute(pairs.token).detach()
+    theirs = theirs.sum(dim=-1) * pairs.attended
+    ours = gradient_times_input(model, pairs)
     assert torch.allclose(ours.token, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
@@ -97,7 +103,7 @@ def test_pairs_of_like_length_need_not_share_a_batch(
     document = "cats purr when they rest and the engine of a car is warm in winter and cold in may"
     pairs = model.pair("why do cats purr", document, f"{document} too")
     assert len(pairs.like_lengths()) == 1
-    methods = (gradient_times_input, integrated_gradients)
+    methods = (gradient_times_input, integrated_gradients, attention_rollout)
     together = [method(model, pairs).token for method in methods]
     monkeypatch.setitem(TOKENS_PER_BATCH, "cpu", 1)
     for method, whole in zip(methods, together, strict=True):

@@ -22,7 +22,7 @@ def attention_rollout(model: Hooked, pairs: Pairs) -> WordAttribution:
     token = torch.zeros(pairs.token.shape, device=pairs.device)
     for width, members in pairs.like_lengths():
         for some in batches(members, width, pairs.device.type):
-            token[some, :width] = _rolled(model, pairs.take(some)).to(token)
+            token[some, :width] = _rolled(model, pairs.take(some, width=width)).to(token)
     return WordAttribution("attention rollout", pairs, token)
 
 
