@@ -8,7 +8,7 @@ Jiang et al. (2021), Fig. 1b, 4, 5, 6, 7, 10 and Table 1.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from crosslens.stats import bootstrap_interval
 from crosslens.words import Degradation, degradation, WordAttribution
 
 from .degradation import with_normalised
+from .option_types import Beta, Important, NoiseLike
 from .passed import Passing
 from .positions import early, histogram, tokens_of
 from .running import Given, main
@@ -26,13 +27,9 @@ from .samples import relevant_pairs, slices
 
 class Options(NamedTuple):
     pairs: int = 8
-    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
-        "dataset"
-    )
-    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
-        "auto"
-    )
-    important: Annotated[int, "How many tokens of a pair count as important."] = 20
+    noise: NoiseLike = "dataset"
+    beta: Beta = "auto"
+    important: Important = 20
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,16 @@ An analysis is one file of this folder. It has
     analyse(given)     the `Answer` for what is `Given`
     draw(answer)       optional: pages by file name
 
-`Options` uses builtins, typing and Path only: it is all of the file that `--help` runs.
+`Options` uses builtins, typing, Path and `option_types` only: it is all of the file that
+`--help` runs.
 """
 
 import ast
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+
+from . import option_types
 
 
 class Analysis(NamedTuple):
@@ -64,6 +67,7 @@ def read(path: Path) -> Analysis | None:
     if "Options" not in defined:
         return Analysis(path.stem, question, text.strip(), NoOptions)
     names = {
+        **vars(option_types),
         "Annotated": Annotated,
         "Literal": Literal,
         "NamedTuple": NamedTuple,

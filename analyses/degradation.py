@@ -13,6 +13,7 @@ from crosslens import NotMeasurable, Pairs
 from crosslens.frames import Frame, pd
 from crosslens.words import Degradation, degradation, method, WordAttribution
 
+from .option_types import Beta, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import relevant_pairs, slices
@@ -30,15 +31,9 @@ class Options(NamedTuple):
         "attention rollout",
         "random",
     ]
-    layer: Annotated[
-        int, "The layer of the bottleneck; -1: the one at two thirds of the depth, as published."
-    ] = -1
-    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
-        "dataset"
-    )
-    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
-        "auto"
-    )
+    layer: Layer = -1
+    noise: NoiseLike = "dataset"
+    beta: Beta = "auto"
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from crosslens.tuning import (
     Tuning,
 )
 
+from .option_types import Depth
 from .rarity import rarity
 from .running import Given, main
 
@@ -50,7 +51,7 @@ class Options(NamedTuple):
     """How much of the collection, and how it is trained on."""
 
     queries: Annotated[int, "In all parts together, at most."] = 60
-    documents: Annotated[int, "Candidates of each query, at most."] = 10
+    documents: Depth = 10
     epochs: Annotated[int, "Epochs of each arm."] = 3
     rate: Annotated[float, "The learning rate."] = 2e-5
     batch: Annotated[int, "Examples in a batch."] = 32

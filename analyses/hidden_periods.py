@@ -8,7 +8,7 @@ the ranking. Zhan et al. (2020), section 4.4, Table 1.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +20,7 @@ from crosslens.probing import with_periods
 from crosslens.stats import bootstrap_interval
 from crosslens.words import scores_of
 
+from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
 from .samples import pairs_of
@@ -27,7 +28,7 @@ from .samples import pairs_of
 
 class Options(NamedTuple):
     pairs: int = 480
-    depth: Annotated[int, "How many candidates of each query, at most."] = 10
+    depth: Depth = 10
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from crosslens.interventions import scale_rows
 from crosslens.signals import Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
+from .option_types import Depth
 from .rarity import rarity, stored
 from .running import Given, main
 
@@ -47,7 +48,7 @@ class Options(NamedTuple):
     scales: Annotated[list[float], "How far the coordinate is scaled."] = [3.0, 10.0]  # noqa: RUF012
     words: Annotated[Path | None, "A file of unwanted words, one a line."] = None
     queries: Annotated[int, "Queries, at most."] = 20
-    documents: Annotated[int, "Candidates of each query, at most."] = 10
+    documents: Depth = 10
     df: Annotated[
         Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
     ] = None

@@ -20,6 +20,7 @@ from crosslens.words import (
     shared_types,
 )
 
+from .option_types import Beta, Important, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, ranked
@@ -28,14 +29,10 @@ from .samples import pairs_of, ranked
 class Options(NamedTuple):
     pairs: int = 80
     depth: Annotated[int, "How many passages of each ranking."] = 10
-    layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
-    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
-        "dataset"
-    )
-    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
-        "auto"
-    )
-    important: Annotated[int, "How many tokens of a pair count as important."] = 20
+    layer: Layer = -1
+    noise: NoiseLike = "dataset"
+    beta: Beta = "auto"
+    important: Important = 20
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 
+from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
 from .samples import pairs_of
@@ -29,7 +30,7 @@ from .samples import pairs_of
 
 class Options(NamedTuple):
     pairs: int = 240
-    depth: Annotated[int, "How many candidates of each query, at most."] = 10
+    depth: Depth = 10
     swapped: Annotated[int, "How many queries are replaced by another one, at most."] = 24
 
 

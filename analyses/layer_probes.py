@@ -32,6 +32,7 @@ from crosslens.probing import (
 )
 from crosslens.stats import bootstrap_interval
 
+from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
 from .samples import pairs_of
@@ -39,7 +40,7 @@ from .samples import pairs_of
 
 class Options(NamedTuple):
     pairs: int = 480
-    depth: Annotated[int, "How many candidates of each query, at most."] = 10
+    depth: Depth = 10
     epochs: Annotated[int, "Epochs of the paper's probe; 0 leaves it out."] = 5
     rate: Annotated[float, "Its learning rate; published: 1e-4, for many more queries."] = 2e-3
     folds: Annotated[int, "In how many parts the queries are split."] = 3

@@ -9,7 +9,7 @@ Vast et al. (2024), RQ3 and Table 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -28,13 +28,14 @@ from crosslens.neurons import (
 )
 
 from .neuron_flows import enough, flows, for_attribution, of_which, pairs_of, shares
+from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
     pairs: int = 12
-    shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = "0.1, 1"
+    shares: SharesOfNeurons = "0.1, 1"
     queries: Annotated[int, "Of each collection, at most."] = 12
     relevant: Annotated[int, "Relevant documents of a query, at most; 0: all."] = 2
     others: Annotated[int, "Other documents of a query, BM25's best; published: 20."] = 6
@@ -42,15 +43,11 @@ class Options(NamedTuple):
     ranked_only: Annotated[
         str, "Collections whose pairs choose no neurons, by name, separated by commas."
     ] = ""
-    baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
-        "padding"
-    )
-    target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
-        "probability"
-    )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
-    threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    baseline: Baseline = "padding"
+    target: ClassTarget = "probability"
+    steps: Steps = 20
+    threshold: Threshold = 0.0
+    tokens: Tokens = 96
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from crosslens.neurons import (
 from crosslens.stats import top_k_overlap
 
 from .neuron_flows import agreeing_pairs, CLASS, first_pair, pairs_of, scores
+from .option_types import Baseline, Steps, Threshold, Tokens
 from .running import Given, main
 from .samples import slices
 
@@ -37,13 +38,11 @@ class Options(NamedTuple):
     pairs: int = 24
     neurons: Annotated[int, "Drawn from each layer."] = 32
     top: Annotated[float, "Precision is that of the top so many per cent of those drawn."] = 10
-    baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
-        "padding"
-    )
+    baseline: Baseline = "padding"
     target: Annotated[Literal["probability", "score"], "What flows, and what falls."] = "score"
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
-    threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    steps: Steps = 20
+    threshold: Threshold = 0.0
+    tokens: Tokens = 96
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Vast et al. (2024), Table 1.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from crosslens.neurons import BASELINES, preference
 from crosslens.stats import bootstrap_interval
 
 from .neuron_flows import pairs_of
+from .option_types import Tokens
 from .running import Given, main
 from .samples import slices
 
@@ -24,7 +25,7 @@ from .samples import slices
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
     pairs: int = 64
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    tokens: Tokens = 96
 
 
 ORIGINAL = "none: the texts"

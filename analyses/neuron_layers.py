@@ -8,28 +8,25 @@ Vast et al. (2024), Fig. 4: N of MS MARCO at 1 %.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, Scheme, scheme_sets
 
 from .neuron_flows import enough, flows, of_which, shares
+from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
     pairs: int = 12
-    shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = "1"
-    baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
-        "padding"
-    )
-    target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
-        "probability"
-    )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
-    threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    shares: SharesOfNeurons = "1"
+    baseline: Baseline = "padding"
+    target: ClassTarget = "probability"
+    steps: Steps = 20
+    threshold: Threshold = 0.0
+    tokens: Tokens = 96
 
 
 @dataclass(frozen=True)

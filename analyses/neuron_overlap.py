@@ -9,30 +9,25 @@ Vast et al. (2024), RQ1 and RQ2, Fig. 2 and 3.
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, overlap, with_false_discoveries
 
 from .neuron_flows import enough, flows, shares
+from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
 
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
     pairs: int = 12
-    shares: Annotated[str, "Shares of the neurons in per cent, separated by commas."] = (
-        "0.01, 0.03, 0.1, 0.3, 1, 3, 10"
-    )
-    baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
-        "padding"
-    )
-    target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
-        "probability"
-    )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
-    threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    shares: SharesOfNeurons = "0.01, 0.03, 0.1, 0.3, 1, 3, 10"
+    baseline: Baseline = "padding"
+    target: ClassTarget = "probability"
+    steps: Steps = 20
+    threshold: Threshold = 0.0
+    tokens: Tokens = 96
 
 
 @dataclass(frozen=True)

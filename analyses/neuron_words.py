@@ -8,7 +8,7 @@ Not in Vast et al. (2024), who count neurons and do not describe them.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from crosslens.frames import Frame, pd
 from crosslens.neurons import with_false_discoveries
 
 from .neuron_flows import agreeing_pairs, flows, pairs_of
+from .option_types import Baseline, ClassTarget, Steps, Threshold, Tokens
 from .running import Given, main
 from .samples import slices
 
@@ -30,15 +31,11 @@ class Options(NamedTuple):
     seen: Annotated[int, "Pairs of each collection that describe neurons, at most."] = 64
     words: Annotated[int, "Words and pairs shown of each neuron."] = 6
     repeated: Annotated[int, "A word is shown if it occurs at least so often."] = 2
-    baseline: Annotated[str, "Where attribution begins; see crosslens.neurons.BASELINES."] = (
-        "padding"
-    )
-    target: Annotated[Literal["probability", "score", "logit"], "What flows, for either class."] = (
-        "probability"
-    )
-    steps: Annotated[int, "Points on the path from the baseline; published: 100."] = 20
-    threshold: Annotated[float, "A pair is predicted relevant where its score is above."] = 0.0
-    tokens: Annotated[int, "Documents are cut so that a pair has at most so many."] = 96
+    baseline: Baseline = "padding"
+    target: ClassTarget = "probability"
+    steps: Steps = 20
+    threshold: Threshold = 0.0
+    tokens: Tokens = 96
 
 
 @dataclass(frozen=True)

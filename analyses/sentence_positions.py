@@ -6,7 +6,7 @@ still finds it. Jiang et al. (2021), section 4.4, Fig. 10.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +15,7 @@ from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 from crosslens.words import scores_of
 
+from .option_types import Beta, Important, Layer, NoiseLike
 from .passed import Passing
 from .positions import early, histogram, tokens_of
 from .running import Given, main
@@ -23,14 +24,10 @@ from .samples import relevant_pairs
 
 class Options(NamedTuple):
     pairs: int = 8
-    layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
-    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
-        "dataset"
-    )
-    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
-        "auto"
-    )
-    important: Annotated[int, "How many tokens of a pair count as important."] = 20
+    layer: Layer = -1
+    noise: NoiseLike = "dataset"
+    beta: Beta = "auto"
+    important: Important = 20
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ Jiang et al. (2021), section 4.3, Table 2.
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from crosslens import NotMeasurable
 from crosslens.frames import Column, Frame, pd
 from crosslens.stats import bootstrap_interval
 from crosslens.words import random_attribution, truncation
 
+from .option_types import Beta, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, rankings
@@ -22,13 +23,9 @@ from .samples import pairs_of, rankings
 
 class Options(NamedTuple):
     pairs: int = 16
-    layer: Annotated[int, "The layer of the bottleneck; -1: at two thirds of the depth."] = -1
-    noise: Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."] = (
-        "dataset"
-    )
-    beta: Annotated[str, "The price of information: a number, or auto (found pair by pair)."] = (
-        "auto"
-    )
+    layer: Layer = -1
+    noise: NoiseLike = "dataset"
+    beta: Beta = "auto"
 
 
 @dataclass(frozen=True)
