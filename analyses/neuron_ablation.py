@@ -9,7 +9,7 @@ Vast et al. (2024), RQ3 and Table 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from crosslens.neurons import (
     with_false_discoveries,
 )
 
-from .neuron_flows import enough, flows, for_attribution, of_which, pairs_of, shares
+from .neuron_flows import enough, facts_of, flows, for_attribution, omissions, pairs_of, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
@@ -101,12 +101,9 @@ def analyse(given: Given) -> Answer:
                 np.stack([gains[each.of, each.share, i] for i in range(given.options.controls)]),
                 seed=given.seed,
             )
-            facts: dict[str, Any] = {
+            facts = {
                 "collection": texts.name,
-                "scheme": each.of,
-                "class": each.of[0],
-                "of": of_which(each.of, found.flows[0]),
-                "share": each.share,
+                **facts_of(each.of, each.share, found.flows[0]),
             }
             rows.append({**facts, "neurons": len(each.scheme), **row})
             queries.append(table.assign(**facts))
@@ -118,10 +115,7 @@ def analyse(given: Given) -> Answer:
     ablation = with_false_discoveries(pd.DataFrame(rows), ("p", "p_beyond"))
     return Answer(
         found.pairs,
-        pd.concat(
-            [omitted, found.omitted, pd.DataFrame(missing, columns=["what", "why"])],
-            ignore_index=True,
-        ),
+        omissions(missing, omitted, found.omitted),
         pd.concat(queries, ignore_index=True),
         ablation,
         over_collections(ablation, ("scheme", "class", "of", "share")),

@@ -26,8 +26,9 @@ from crosslens.neurons import (
     with_false_discoveries,
 )
 from crosslens.stats import top_k_overlap
+from crosslens.words import scores_of
 
-from .neuron_flows import agreeing_pairs, CLASS, first_pair, pairs_of, scores
+from .neuron_flows import agreeing_pairs, CLASS, first_pair, omissions, pairs_of
 from .option_types import Baseline, Steps, Threshold, Tokens
 from .running import Given, main
 from .samples import slices
@@ -102,7 +103,7 @@ def analyse(given: Given) -> Answer:
         raise NotMeasurable("; ".join(f"{each['what']}: {each['why']}" for each in missing))
     return Answer(
         pd.concat(counts, ignore_index=True),
-        pd.DataFrame(missing, columns=["what", "why"]),
+        omissions(missing),
         pd.concat(neurons, ignore_index=True),
         with_false_discoveries(pd.DataFrame(rows)),
     )
@@ -139,7 +140,12 @@ def flows_and_falls(
             start = begin(given.model, pairs)
             flow = neuron_flow(given.model, pairs, start, target=toward, steps=options.steps)
             falls = single_ablation(given.model, pairs, units).double().numpy(force=True)
-            fall = falls_of(options.target, kind, scores(given.model, pairs), falls)
+            fall = falls_of(
+                options.target,
+                kind,
+                scores_of(given.model, pairs).double().numpy(force=True),
+                falls,
+            )
             return pd.DataFrame(
                 {
                     "flow": list(flow.values[:, drawn].astype(float)),

@@ -6,13 +6,12 @@ collection alone whose queries have fields is studied field by field, as if each
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from crosslens import Collection, CrossEncoder, NotMeasurable, Pairs
 from crosslens.contrasts import Shortened
@@ -26,6 +25,7 @@ from crosslens.neurons import (
     Neurons,
     target,
 )
+from crosslens.words import scores_of
 
 from .running import Given
 
@@ -118,7 +118,7 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     for row in counted[counted["error"] > INEXACT].to_dict("records"):
         why = f"flow misses the change of the target by {row['error']:.0%}: more --steps, or score"
         missing.append({"what": f"exactness of {row['class']} {row['collection']}", "why": why})
-    return Flows(tuple(found), counted, pd.DataFrame(missing, columns=["what", "why"]))
+    return Flows(tuple(found), counted, omissions(missing))
 
 
 def errors(parts: Sequence[Frame]) -> list[float | None]:
@@ -154,7 +154,7 @@ def agreeing_pairs(given: Given, texts: Collection) -> Agreeing:
 
         def compute() -> Frame:
             pairs = pairs_of(given.model, texts, drawn, options.tokens)
-            return drawn.assign(score=scores(given.model, pairs))
+            return drawn.assign(score=scores_of(given.model, pairs).double().numpy(force=True))
 
         kept = given.keep_for_all("scores", _digest(given, texts), compute)
         good, bad = agreeing(
@@ -239,19 +239,19 @@ def first_pair(model: CrossEncoder, texts: Collection, tokens: int) -> Pairs:
     return Shortened(model, tokens).pairs([query], [document])
 
 
-def scores(model: CrossEncoder, pairs: Pairs) -> np.ndarray:
-    """The scores of pairs, those of like length together."""
-    found = np.empty(len(pairs))
-    with torch.no_grad():
-        for _, rows in pairs.like_lengths(at_once=16):
-            found[rows] = model(pairs.take(rows)).double().numpy(force=True)
-    return found
+def facts_of(scheme: str, share: float, first: ClassFlow) -> dict[str, Any]:
+    """What tables say of a scheme: its name, class and share, and which collections it is `of`.
+
+    "first", "all OOD", "all", or the fused "(+) all".
+    """
+    kind, _, name = scheme.partition(" ")
+    of = "first" if name == first.name else name
+    return {"scheme": scheme, "class": kind, "of": of, "share": share}
 
 
-def of_which(scheme: str, first: ClassFlow) -> str:
-    """Which collections a scheme is of: "first", "all OOD", "all", or the fused "(+) all"."""
-    name = scheme.partition(" ")[2]
-    return "first" if name == first.name else name
+def omissions(missing: Sequence[Mapping[str, str]], *before: Frame) -> Frame:
+    """What could not be had, and why, below what was left out before."""
+    return pd.concat([*before, pd.DataFrame(missing, columns=["what", "why"])], ignore_index=True)
 
 
 def shares(written: str) -> list[float]:
@@ -289,7 +289,7 @@ def enough(of: Sequence[float], neurons: Neurons) -> tuple[list[float], Frame]:
         for share in of
         if share not in good
     ]
-    return good, pd.DataFrame(bad, columns=["what", "why"])
+    return good, omissions(bad)
 
 
 def _digest(given: Given, texts: Collection) -> str:

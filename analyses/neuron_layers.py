@@ -13,7 +13,7 @@ from typing import NamedTuple
 from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, Scheme, scheme_sets
 
-from .neuron_flows import enough, flows, of_which, shares
+from .neuron_flows import enough, facts_of, flows, omissions, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
@@ -58,13 +58,7 @@ def analyse(given: Given) -> Answer:
                     {"what": f"{name} at {share:.4%}", "why": "the schemes share no neuron"}
                 )
                 continue
-            kind = name[0]
-            facts = {
-                "scheme": name,
-                "class": kind,
-                "of": of_which(name, found.flows[0]),
-                "share": share,
-            }
+            facts = facts_of(name, share, found.flows[0])
             named.append(by_name(scheme).assign(**facts))
             counts.append(by_layer_and_component(scheme).assign(**facts))
             halves = halves_of(found.flows[0], name, share)
@@ -72,10 +66,7 @@ def analyse(given: Given) -> Answer:
             components.append(summed(scheme, halves, "component").assign(**facts))
     return Answer(
         found.pairs,
-        pd.concat(
-            [omitted, found.omitted, pd.DataFrame(missing, columns=["what", "why"])],
-            ignore_index=True,
-        ),
+        omissions(missing, omitted, found.omitted),
         pd.concat(named, ignore_index=True),
         pd.concat(layers, ignore_index=True),
         pd.concat(components, ignore_index=True),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from crosslens.frames import Frame, pd
 from crosslens.neurons import ClassFlow, overlap, with_false_discoveries
 
-from .neuron_flows import enough, flows, shares
+from .neuron_flows import enough, flows, omissions, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
 
@@ -51,18 +51,15 @@ def analyse(given: Given) -> Answer:
     found = flows(given)
     chosen, omitted = enough(shares(given.options.shares), found.flows[0].neurons)
     halves = halves_of(found.flows, chosen)
-    unstable = pd.DataFrame(
-        [
-            {"what": f"stability of {kind}", "why": "no collection has pairs in both halves"}
-            for kind in ("P", "N")
-            if kind not in set(halves["class"])
-        ],
-        columns=["what", "why"],
-    )
+    unstable = [
+        {"what": f"stability of {kind}", "why": "no collection has pairs in both halves"}
+        for kind in ("P", "N")
+        if kind not in set(halves["class"])
+    ]
     pairs_of_collections = compared(found.flows, chosen)
     return Answer(
         found.pairs,
-        pd.concat([omitted, found.omitted, unstable], ignore_index=True),
+        omissions(unstable, omitted, found.omitted),
         classes_of(found.flows, chosen),
         halves,
         cores_of(found.flows, chosen),

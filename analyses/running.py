@@ -8,12 +8,10 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-import pandas as pd
-
 from crosslens import Collection, CrossEncoder, Findings
+from crosslens.frames import Frame, pd
 
 
-Frame = pd.DataFrame
 # computes a part of a table, or reads it where an interrupted run has it: table, key, compute
 Keep = Callable[[str, str, Callable[[], Frame]], Frame]
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is

@@ -5,22 +5,18 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 
 from crosslens import Contrast, CrossEncoder, Pairs
+from crosslens.words import scores_of
 
 
 EDITS: Final = ("base_edits", "more_edits")  # where the edited words stand in each text
 
 
-@torch.no_grad()
-def score(model: CrossEncoder, pairs: Pairs, *, batch: int = 32) -> Float[np.ndarray, " pair"]:
-    """The scores of `pairs`, those of like length in one batch, in the pairs' own order."""
-    found = np.empty(len(pairs))
-    for rows in pairs.lengths.argsort().split(batch):
-        found[rows.cpu().numpy()] = model(pairs.take(rows.tolist())).double().cpu().numpy()
-    return found
+def score(model: CrossEncoder, pairs: Pairs) -> Float[np.ndarray, " pair"]:
+    """The scores of `pairs` in their own order, as an array."""
+    return scores_of(model, pairs).double().numpy(force=True)
 
 
 def changes(model: CrossEncoder, contrast: Contrast) -> pd.DataFrame:

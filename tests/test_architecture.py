@@ -46,7 +46,7 @@ MAY_IMPORT = {
         *("corpora", "ranking", "effectiveness", *LEAVES),
     },
     "idf": {"interventions", "attribution", "engine", "sites", "pairs", "hooks", *LEAVES},
-    "probing": {"sites", "pairs", "hooks", "attribution", "idf", *LEAVES},
+    "probing": {"engine", "sites", "pairs", "hooks", "attribution", "idf", *LEAVES},
     "surrogate": {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),
@@ -63,7 +63,7 @@ MAY_IMPORT = {
         *LEAVES,
     },
     "attention": {"attribution"},
-    "words": {"attribution"},
+    "words": {"attribution", "engine"},
     "circuits": NAMESPACES | {"frames"},  # what they need is public
     "report": {
         *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),

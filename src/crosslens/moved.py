@@ -4,7 +4,7 @@ Version 0.1 had all its names there; most stand in namespaces now, and a few wer
 """
 
 from importlib import import_module
-from types import ModuleType
+from inspect import ismodule
 from typing import Any, Final
 from warnings import warn
 
@@ -18,11 +18,6 @@ RENAMED: Final = {
     "singular": "interventions.singular_vectors",
     "statistics": "stats",
 }
-NAMESPACES: Final = (
-    *("attention", "attribution", "contrasts", "corpora", "discovery", "effectiveness"),
-    *("faithfulness", "idf", "interventions", "neurons", "planted", "signals", "stats"),
-    *("surrogate", "tuning", "words"),
-)
 
 
 def moved(name: str) -> Any:
@@ -35,11 +30,12 @@ def moved(name: str) -> Any:
         home, _, new = RENAMED[name].rpartition(".")
         found = getattr(import_module(f"crosslens.{home}" if home else "crosslens"), new)
         return warned(name, RENAMED[name], found)
-    if not name.startswith("_"):
-        for home in NAMESPACES:
-            module = import_module(f"crosslens.{home}")
-            if hasattr(module, name) and not isinstance(getattr(module, name), ModuleType):
-                return warned(name, f"{home}.{name}", getattr(module, name))
+    import crosslens
+
+    for home in () if name.startswith("_") else crosslens.__all__:
+        found = getattr(getattr(crosslens, home), name, None)
+        if ismodule(getattr(crosslens, home)) and not (found is None or ismodule(found)):
+            return warned(name, f"{home}.{name}", found)
     raise AttributeError(f"module 'crosslens' has no attribute {name!r}")
 
 

@@ -39,6 +39,8 @@ PER_HEAD = ("pair", "pos", "head", "d_head")
 ATTENTION = ("pair", "head", "dst", "src")
 NEURONS = ("pair", "pos", "neuron")
 
+HEAD_READS = ("q", "k", "v")  # the sites of what a head reads
+
 # In the order in which the forward pass computes them.
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {

@@ -19,9 +19,9 @@ from .attribution.words.passed_information import passed_information
 from .attribution.words.random_order import random_attribution
 from .attribution.words.removal import hide_one_out, leave_one_out
 from .attribution.words.rollout import attention_rollout
-from .attribution.words.scoring import scores_of
 from .attribution.words.truncation import cut_to, Truncation as Truncation, truncation
 from .attribution.words.word_attribution import WordAttribution
+from .engine.batches import scores_of
 
 
 __all__ = [

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..attribution.edges.edge_attribution import edge_attribution
-from ..attribution.edges.edge_names import LOGITS, READS
+from ..attribution.edges.edge_names import LOGITS
 from ..attribution.flow.conductance import conductance, padding_baseline
 from ..attribution.patching.attribution_patching import attribution_patching
 from ..attribution.patching.effects import Effects
@@ -24,7 +24,7 @@ from ..engine.sweep import sweep
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of
 from ..pairs import Pairs
-from ..sites import head, Site, Unit
+from ..sites import head, HEAD_READS, Site, Unit
 from .single_run import layer_and_head
 
 
@@ -182,7 +182,9 @@ def by_reads(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[
     Units that are no heads at z are estimated as they are (Kramár et al., 2024).
     """
     parts = [
-        [head(*layer_and_head(unit), read) for read in READS] if unit.site.name == "z" else [unit]
+        [head(*layer_and_head(unit), read) for read in HEAD_READS]
+        if unit.site.name == "z"
+        else [unit]
         for unit in units
     ]
     flat = [part for each in parts for part in each]

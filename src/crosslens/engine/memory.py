@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import psutil
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .batches import require_one
+from .batches import liked, require_one
 
 
-# A processor works best on batches that stay in its caches; measured on two AVX2 cores.
-TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
@@ -93,8 +91,8 @@ class Footprint:
 
         `beside` is what is held besides, whatever the number of rows. None may fit: 0.
         """
-        liked = TOKENS_PER_BATCH.get(self.device.type, 60_000) // self.tokens
-        return min(max(1, liked), max(0, self.budget - beside) // each)
+        most = liked(self.tokens, self.device.type)
+        return min(most, max(0, self.budget - beside) // each)
 
     def fit(self, at_once: int, *, each: int, what: str) -> int:
         """How many pairs of `each` bytes, up to `at_once`, fit the budget.

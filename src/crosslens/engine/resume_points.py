@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..hooks import Hook, Hooked, sites_of
-from ..sites import ORDER, Site, Unit
+from ..sites import HEAD_READS, ORDER, Site, Unit
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,6 @@ class ResumePoint:
 
 
 BY_TOKEN: Final = {"attn_out", "resid_mid", "mlp_out"}  # behind them a block mixes no tokens
-HEAD_READS: Final = ("q", "k", "v")
 
 # The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
 SKIPPED: Final = {

@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..attribution.edges.edge_graph import Graph
-from ..attribution.edges.edge_names import LOGITS, READS
+from ..attribution.edges.edge_names import LOGITS
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs, scored_row
-from ..sites import head, Site
+from ..sites import head, HEAD_READS, Site
 
 
 Rows = Callable[[Tensor], Tensor]  # from all positions to those that are needed
@@ -102,7 +102,7 @@ class EdgePass:
         held, rows, every = self.echo.held, self._rows(layer), range(self.graph.n_heads)
         write, after = held[Site("attn_out", layer)], partial(self.pieces.after_attention, layer)
         senders = [self.graph.row[head(layer, h)] for h in every]
-        readers = {r: [self.graph.column[head(layer, h, r)] for h in every] for r in READS}
+        readers = {r: [self.graph.column[head(layer, h, r)] for h in every] for r in HEAD_READS}
         receives = {read: self._receives(places) for read, places in readers.items()}
         is_live = self.edges[senders].any(dim=1)
         if self.echo.is_run:
@@ -113,8 +113,8 @@ class EdgePass:
 
         of_queries = whole if self.pieces.is_square(layer) else rows
         at = {"q": of_queries, "k": whole, "v": whole}
-        read = {name: at[name](held[Site(name, layer)]).clone() for name in READS}
-        for names in [READS] if of_queries is whole else [("q",), ("k", "v")]:
+        read = {name: at[name](held[Site(name, layer)]).clone() for name in HEAD_READS}
+        for names in [HEAD_READS] if of_queries is whole else [("q",), ("k", "v")]:
             receiving = [(name, h) for name in names for h in heads if receives[name][h]]
             if not receiving:
                 continue

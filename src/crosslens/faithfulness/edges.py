@@ -14,20 +14,20 @@ from typing import Final
 import torch
 
 from ..attribution.edges.edge_graph import edge, Graph, nodes_of
-from ..attribution.edges.edge_names import INPUT, READS
+from ..attribution.edges.edge_names import INPUT
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..pairs import Pairs
-from ..sites import Site
+from ..sites import HEAD_READS, Site
 from .edge_pass import Echo, EdgePass, Replayed
 from .rest import Rest
 from .restored import Faithfulness
 
 
-HELD: Final = ("full_embed", *READS, "z", "attn_out", "mlp_out")
+HELD: Final = ("full_embed", *HEAD_READS, "z", "attn_out", "mlp_out")
 
 
 @torch.no_grad()

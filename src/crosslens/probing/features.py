@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..attribution.words.scoring import batches
+from ..engine.batches import batches
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
 from ..pairs import Pairs

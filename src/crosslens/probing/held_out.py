@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..frames import pd
 from ..not_measurable import NotMeasurable
-from ..stats import spearman
+from ..stats import auroc, spearman
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,7 @@ class HeldOut:
             if len(np.unique(labels)) < 2:
                 found.append(np.nan)
             elif is_truth:
-                order = np.sign(predicted[labels][:, None] - predicted[~labels])
-                found.append((1 + order.mean()) / 2)
+                found.append(auroc(predicted, labels))
             else:
                 is_flat = np.ptp(predicted) == 0
                 found.append(0.0 if is_flat else spearman(predicted, labels.astype(float)))

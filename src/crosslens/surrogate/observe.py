@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..corpora.collection import Collection
-from ..engine.memory import Footprint, TOKENS_PER_BATCH
+from ..engine.batches import liked
+from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
@@ -268,10 +269,9 @@ def _batches(model: Hooked, pairs: Pairs, memory_budget: int | None) -> Iterator
     """Pairs of like length, as many at once as the device likes and the memory holds."""
     size = Footprint.of(model, pairs, memory_budget)
     at_most = size.fit(len(pairs), each=size.block, what="observing one pair")
-    liked = TOKENS_PER_BATCH.get(size.device.type, 60_000)
     order, lengths = pairs.lengths.argsort(descending=True).tolist(), pairs.lengths.tolist()
     start = 0
     while start < len(order):
-        n = min(at_most, max(1, liked // lengths[order[start]]))
+        n = min(at_most, liked(lengths[order[start]], size.device.type))
         yield order[start : start + n]
         start += n

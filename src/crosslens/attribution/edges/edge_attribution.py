@@ -30,10 +30,9 @@ from ...contrasts.contrast import Contrast
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
-from ...sites import Site
+from ...sites import HEAD_READS, Site
 from .edge_effects import EdgeEffects
 from .edge_graph import Graph
-from .edge_names import READS
 
 
 WRITES: Final = ("full_embed", "result", "mlp_out")
@@ -75,7 +74,7 @@ def edge_attribution(
     known = {site.name for site in model.sites()}
     streams_between = [site for name in ALONG if name in known for site in model.sites(name)]
     last = max(streams_between, key=lambda site: site.depth)
-    read = [*(site for name in (*READS, "mlp_out") for site in model.sites(name)), last]
+    read = [*(site for name in (*HEAD_READS, "mlp_out") for site in model.sites(name)), last]
     writes = [site for name in ("embed", *WRITES) for site in model.sites(name)]
     # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
     streams = 4 * len(senders)
@@ -114,9 +113,9 @@ def _received(
     sent = moved[Site("full_embed")][None]  # of each sender so far, as it has become here
     received: list[Float[Tensor, "sender receiver pair"]] = []
     for out in sorted(site for site in run.slope if site.name == "mlp_out"):
-        at = {name: Site(name, out.layer) for name in (*READS, *ALONG, "result")}
+        at = {name: Site(name, out.layer) for name in (*HEAD_READS, *ALONG, "result")}
         stream = run.value[at["resid_pre"]]
-        for read in READS:
+        for read in HEAD_READS:
             site = at[read]
             received.append(_by(sent, _wanted(run.value[site], stream, run.slope[site])))
         result = moved[at["result"]]

@@ -13,7 +13,7 @@ from ...by_pair import by_pair
 from ...circuit import Edge
 from ...contrasts.contrast import Contrast
 from ...sites import near, Unit
-from ..patching.recovery import recovery, smallest_contrast
+from ..patching.recovery import recovered_share
 from .edge_graph import edges_at, is_before
 from .edge_names import edge as edge_called, written
 
@@ -48,22 +48,12 @@ class EdgeEffects:
     ) -> "EdgeEffects":
         """The effects of edges each of which changes the score of the base by `change`.
 
-        `least` as in `Effects.of_change`.
+        `least` as in `recovered_share`.
         """
-        least = smallest_contrast(base, target) if least is None else least
-        none, way = torch.zeros_like(base), target - base
-        is_flat = recovery(none, none, way, least=least).isnan()
-        recovered = recovery(change, none, way, least=least)
+        recovered, is_flat = recovered_share(change, base, target, least=least)
         recovered[~is_before(senders, receivers)] = torch.nan
-        return cls(
-            contrast.signal,
-            tuple(senders),
-            tuple(receivers),
-            recovered,
-            base,
-            target,
-            tuple(is_flat.tolist()),
-        )
+        ends = tuple(senders), tuple(receivers)
+        return cls(contrast.signal, *ends, recovered, base, target, is_flat)
 
     @cached_property
     def exists(self) -> Bool[Tensor, "sender receiver"]:

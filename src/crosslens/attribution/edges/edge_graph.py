@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ...circuit import Edge
 from ...hooks import Hooked
-from ...sites import head, near, Site, Unit
-from .edge_names import ARROW, edge as edge_called, INPUT, LOGITS, READS, written
+from ...sites import head, HEAD_READS, near, Site, Unit
+from .edge_names import ARROW, edge as edge_called, INPUT, LOGITS, written
 
 
 Part = Unit | Edge
@@ -116,7 +116,7 @@ class Graph:
         for layer in range(n_layers):
             senders += [head(layer, i) for i in range(n_heads)]
             senders.append(Site("mlp_out", layer).at())
-            receivers += [head(layer, i, read) for read in READS for i in range(n_heads)]
+            receivers += [head(layer, i, read) for read in HEAD_READS for i in range(n_heads)]
             receivers.append(Site("mlp_pre", layer).at())
         return cls(n_layers, n_heads, tuple(senders), (*receivers, LOGITS))
 

@@ -9,12 +9,11 @@ import re
 from typing import Final
 
 from ...circuit import Edge
-from ...sites import head, Site, Unit
+from ...sites import head, HEAD_READS, Site, Unit
 
 
 INPUT: Final = Site("full_embed").at()
 LOGITS: Final = Site("logits").at()
-READS: Final = ("q", "k", "v")
 EMBEDDINGS: Final = ("embed", "token_type_embed", "pos_embed", "full_embed")
 NEURONS: Final = ("mlp_pre", "mlp_post", "mlp_out")
 ARROW: Final = "->"
@@ -31,8 +30,8 @@ def written(unit_or_edge: Unit | Edge) -> str:
         return f"m{site.layer}"
     if site.name == "logits":
         return "logits"
-    if "head" in at and site.name in (*READS, "z", "result"):
-        read = f"<{site.name}>" if site.name in READS else ""
+    if "head" in at and site.name in (*HEAD_READS, "z", "result"):
+        read = f"<{site.name}>" if site.name in HEAD_READS else ""
         return f"a{site.layer}.h{at['head']}{read}"
     raise ValueError(
         f"{unit_or_edge} is no node of an edge graph: nodes are the embeddings, heads (at z, q, "

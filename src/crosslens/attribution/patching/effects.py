@@ -15,7 +15,7 @@ from ...by_pair import by_pair
 from ...contrasts.contrast import Contrast
 from ...sites import Unit
 from ...stats import benjamini_hochberg, bootstrap_interval, p_of_means
-from .recovery import recovery, smallest_contrast
+from .recovery import recovered_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +46,14 @@ class Effects:
     ) -> "Effects":
         """The effects of units each of which changes the score of the base by `change`.
 
-        `least` is the smallest difference of a pair's two scores that has a share to speak of;
-        see `smallest_contrast`.
+        `least` as in `recovered_share`.
         """
-        least = smallest_contrast(base, target) if least is None else least
-        none = torch.zeros_like(base)
-        recovered = recovery(change, none, target - base, least=least)
+        recovered, is_flat = recovered_share(change, base, target, least=least)
         for i, unit in enumerate(units):
             absent = [~contrast.base.where(name).any(dim=1) for name in unit.named.values()]
             for missing in absent:
                 recovered[i, missing] = torch.nan
-        is_flat = recovery(none, none, target - base, least=least).isnan()
-        return cls(contrast.signal, tuple(units), recovered, base, target, tuple(is_flat.tolist()))
+        return cls(contrast.signal, tuple(units), recovered, base, target, is_flat)
 
     @property
     def n_skipped(self) -> int:

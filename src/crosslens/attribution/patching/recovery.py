@@ -36,6 +36,27 @@ def recovery(
     return (patched - base) / torch.where(flat, torch.nan, way)
 
 
+def recovered_share(
+    change: Float[Tensor, "... pair"],
+    base: Float[Tensor, " pair"],
+    target: Float[Tensor, " pair"],
+    *,
+    least: float | None = None,
+) -> tuple[Float[Tensor, "... pair"], tuple[bool, ...]]:
+    """The share of the way from `base` to `target` that a change is; and which pairs have none.
+
+    `least` is the smallest difference of a pair's two scores that has a share to speak of, by
+    default the `smallest_contrast`.
+
+    Raises:
+        NotMeasurable: no pair has a contrast.
+    """
+    least = smallest_contrast(base, target) if least is None else least
+    none, way = torch.zeros_like(base), target - base
+    is_flat = recovery(none, none, way, least=least).isnan()
+    return recovery(change, none, way, least=least), tuple(is_flat.tolist())
+
+
 def smallest_contrast(base: Float[Tensor, " pair"], target: Float[Tensor, " pair"]) -> float:
     """A fifth of the root mean square of the pairs' contrasts, or 0.001 if that is less.
 

@@ -19,8 +19,8 @@ from ...contrasts.contrast import Contrast
 from ...engine.memory import BatchSize
 from ...hooks import Cache, Hook, Tap
 from ...pairs import Pairs, scored_row
-from ...sites import Site, Unit
-from .path_plan import HEAD_READS, Paths, places, TABLES
+from ...sites import HEAD_READS, Site, Unit
+from .path_plan import Paths, places, TABLES
 
 
 class Rows(NamedTuple):

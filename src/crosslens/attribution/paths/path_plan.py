@@ -12,11 +12,10 @@ from ...engine.resume_points import block_outputs, resume_points, ResumePoint
 from ...hooks import Hook, Hooked
 from ...interventions.path import BEHIND
 from ...pairs import Pairs
-from ...sites import Site, Unit
+from ...sites import HEAD_READS, Site, Unit
 
 
 TABLES: Final = ("embed", "token_type_embed", "pos_embed")
-HEAD_READS: Final = ("q", "k", "v")
 RECEIVERS: Final = (*HEAD_READS, "mlp_pre", "mlp_pre_linear")
 ATTENTION: Final = ("z", "result", "attn_out")  # held at any of them, attention adds what it did
 Group = tuple[Unit, ...]  # receivers that are overwritten together; none of them: the score

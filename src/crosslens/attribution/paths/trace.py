@@ -17,11 +17,11 @@ import numpy as np
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked
 from ...not_measurable import NotMeasurable
-from ...sites import Site, Unit
+from ...sites import HEAD_READS, Site, Unit
 from ...stats import benjamini_hochberg
 from .chain import Chain, SCORE, Step
 from .head_kinds import reading
-from .path_plan import Group, HEAD_READS
+from .path_plan import Group
 from .pooled_contrasts import pooled
 
 

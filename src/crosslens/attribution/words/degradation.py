@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...by_pair import by_pair
+from ...engine.batches import scores_of
 from ...hooks import Hooked
 from ...not_measurable import NotMeasurable
 from ...pairs import Pairs
 from ...stats import bootstrap_interval
 from .removal import without
-from .scoring import scores_of
 from .word_attribution import WordAttribution
 
 
@@ -82,20 +83,14 @@ class Degradation:
 
     def frame(self) -> pd.DataFrame:
         """One row per method, share and pair: method, share, pair, original, p."""
-        tables = []
-        for name, values in self.kept.items():
-            n_shares, n_pairs = values.shape
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "method": name,
-                        "share": np.repeat(self.shares, n_pairs),
-                        "pair": np.tile(np.arange(n_pairs), n_shares),
-                        "original": np.tile(self.original, n_shares),
-                        "p": values.flatten(),
-                    }
-                )
+        tables = [
+            by_pair(
+                {"method": [name] * len(self.shares), "share": self.shares},
+                original=torch.from_numpy(self.original),
+                p=torch.from_numpy(values),
             )
+            for name, values in self.kept.items()
+        ]
         return pd.concat(tables, ignore_index=True)
 
     @classmethod

@@ -15,12 +15,12 @@ from jaxtyping import Float
 from numpy.polynomial import legendre
 from torch import Tensor
 
+from ...engine.batches import batches
 from ...engine.gradients import slopes
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
 from ..flow.conductance import padding_baseline
-from .scoring import batches
 from .word_attribution import WordAttribution
 
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...engine.batches import scores_of
 from ...hooks import Hooked
 from ...pairs import Pairs, Segment
 from .removal import without
-from .scoring import scores_of
 from .word_attribution import to_tokens, WordAttribution, words_of
 
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...engine.batches import batches, scores_of
 from ...hooks import Hooked
 from ...interventions.mask import token_mask
 from ...pairs import Pairs, Segment
-from .scoring import batches, scores_of
 from .word_attribution import to_tokens, WordAttribution, words_of
 
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...engine.batches import batches
 from ...hooks import Hooked
 from ...pairs import Pairs, scored_row
-from .scoring import batches
 from .word_attribution import WordAttribution
 
 

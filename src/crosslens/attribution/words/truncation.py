@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...engine.batches import scores_of
 from ...hooks import Hooked
 from ...pairs import Pairs
 from .removal import without
-from .scoring import scores_of
 from .word_attribution import WordAttribution
 
 
