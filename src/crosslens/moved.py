@@ -32,7 +32,7 @@ def moved(name: str) -> Any:
         return warned(name, RENAMED[name], found)
     import crosslens
 
-    for home in () if name.startswith("_") else crosslens.__all__:
+    for home in () if name.startswith("_") else dir(crosslens):
         found = getattr(getattr(crosslens, home), name, None)
         if ismodule(getattr(crosslens, home)) and not (found is None or ismodule(found)):
             return warned(name, f"{home}.{name}", found)
