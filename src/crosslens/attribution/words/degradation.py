@@ -86,8 +86,8 @@ class Degradation:
         tables = [
             by_pair(
                 {"method": [name] * len(self.shares), "share": self.shares},
-                original=torch.from_numpy(self.original),
-                p=torch.from_numpy(values),
+                original=torch.tensor(self.original),
+                p=torch.tensor(values),
             )
             for name, values in self.kept.items()
         ]
