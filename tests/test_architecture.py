@@ -64,6 +64,10 @@ MAY_IMPORT = {
     },
     "attention": {"attribution"},
     "words": {"attribution", "engine"},
+    "explanation": {
+        *("sites", "pairs", "hooks", "model", "interventions", "engine", "attribution", "writing"),
+        *("versions", *LEAVES),
+    },
     "circuits": NAMESPACES | {"frames"},  # what they need is public
     "report": {
         *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),

@@ -37,6 +37,8 @@ from .corpora.reading import collection as collection
 from .discovery.methods import discover as discover, methods_for as methods_for
 from .effectiveness import compare as compare, evaluate as evaluate
 from .engine.sweep import sweep as sweep
+from .explanation.explain import explain as explain
+from .explanation.explanation import Explanation as Explanation
 from .faithfulness.files import SavedCircuit as SavedCircuit
 from .findings import Findings as Findings
 from .hooks import (

@@ -1,4 +1,4 @@
-"""The command line: `report`, `circuits`, `analyses` and `analyse`.
+"""The command line: `report`, `explain`, `circuits`, `analyses` and so on.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -10,6 +10,7 @@ import typer
 
 from .analyses import analyse, analyses
 from .circuits import circuits
+from .explain import explain
 from .papers import papers, reproduce
 from .report import report
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(report)
+app.command()(explain)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")
