@@ -157,6 +157,11 @@ def notes(texts: Sequence[str], passages: Sequence[Passage]) -> list[str]:
                 f"Passage {rank} is longer than the model reads: {passage.n_cut} tokens of the "
                 "pair are cut away, and have no effect."
             )
+        if passage.details is not None and passage.details.n_skipped:
+            found.append(
+                f"Of passage {rank}, {passage.details.n_skipped} words were not deleted, those "
+                "with the smallest integrated gradients."
+            )
     if len(passages) > 1 and passages[0].score - passages[1].score <= SAME:
         found.append("The first two have the same score: there is no order to turn.")
     return found

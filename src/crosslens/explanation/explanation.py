@@ -25,6 +25,12 @@ class Details:
     layers: Frame  # layer, without (the score if the texts stop reading each other there), step
 
     @property
+    def n_skipped(self) -> int:
+        """How many words of the passage were not deleted."""
+        own = self.words["effect"][self.words["segment"] == "document"]
+        return int(own.isna().sum()) if len(own) > 1 else 0
+
+    @property
     def deciding_layer(self) -> int:
         """The layer in which reading each other moves the score most."""
         return int(self.layers["step"].abs().idxmax())

@@ -9,6 +9,8 @@ moves in.
 
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from ..attribution.words.gradients import gradient_times_input, integrated_gradients
 from ..frames import Frame, pd
 from ..model.encoder import CrossEncoder
@@ -18,6 +20,7 @@ from .edited_texts import text_without, Word, words_in
 from .text_scores import TextScores
 
 
+MOST: Final = 200  # words of a passage that are deleted one by one
 STEPS: Final = 8  # of integrated gradients
 ESTIMATES: Final = ("gradient_x_input", "integrated_gradients")
 SEGMENTS: Final = (Segment.QUERY, Segment.DOCUMENT)
@@ -30,13 +33,20 @@ class WordEffects(NamedTuple):
     agreement: dict[str, float]  # Spearman's rho of each estimate with the effect, nan if undefined
 
 
-def word_effects(scores: TextScores, pairs: Pairs) -> WordEffects:
+def word_effects(scores: TextScores, pairs: Pairs, *, most: int = MOST) -> WordEffects:
     """The effect of every word of the query and the passage of one pair, in score units.
 
-    The only word of a text cannot be deleted, and has no effect (nan).
+    Of a long passage the `most` words with the largest integrated gradients are deleted, the
+    others have no effect (nan); nor has the only word of a text, which cannot be deleted.
     """
     words = [(segment, word) for segment in SEGMENTS for word in words_in(pairs, 0, segment)]
-    effects = removed(scores, pairs, words)
+    estimates = estimated(scores.model, pairs, [word for _, word in words])
+    size = np.abs(estimates["integrated_gradients"])
+    of_passage = [i for i, (segment, _) in enumerate(words) if segment == Segment.DOCUMENT]
+    skipped = sorted(of_passage, key=lambda i: -size[i])[most:]
+    chosen = [i for i in range(len(words)) if i not in set(skipped)]
+    effects = np.full(len(words), np.nan)
+    effects[chosen] = removed(scores, pairs, [words[i] for i in chosen])
     table: Frame = pd.DataFrame(
         {
             "segment": [segment.name.lower() for segment, _ in words],
@@ -44,7 +54,7 @@ def word_effects(scores: TextScores, pairs: Pairs) -> WordEffects:
             "start": [word.start for _, word in words],
             "end": [word.end for _, word in words],
             "effect": effects,
-            **estimated(scores.model, pairs, [word for _, word in words]),
+            **estimates,
         }
     )
     return WordEffects(table, {name: agreement(table, name) for name in ESTIMATES})
