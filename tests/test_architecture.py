@@ -62,6 +62,10 @@ MAY_IMPORT = {
         "contrasts",
         *LEAVES,
     },
+    "reranking": {
+        *("sites", "pairs", "hooks", "engine", "interventions", "idf", "corpora", "ranking"),
+        *("effectiveness", "findings", "writing", *LEAVES),
+    },
     "attention": {"attribution"},
     "words": {"attribution", "engine"},
     "explanation": {

@@ -58,7 +58,8 @@ from .model.load import load as load
 from .not_measurable import NotMeasurable as NotMeasurable
 from .pairs import Pairs as Pairs, Segment as Segment
 from .planted import plant as plant
-from .ranking import rerank as rerank, Run as Run
+from .ranking import Run as Run
+from .reranking.rerank import rerank as rerank
 from .signals.bm25 import Bm25Index as Bm25Index
 from .signals.frequency import tokenize as tokenize
 from .sites import (

@@ -58,8 +58,13 @@ def evaluate(
         raise NotMeasurable(
             f"nothing to evaluate: collection {collection.name!r} judges no query of {run}"
         )
-    chosen = list(measures or standard_measures(judgements))
-    asked = {computable(each, judgements): str(each) for each in chosen}
+    return by_query(run, judgements, measures or standard_measures(judgements))
+
+
+def by_query(run: Run, judgements: Iterable[Qrel], measures: Sequence[Measure]) -> pd.DataFrame:
+    """As `evaluate`, by judgements: of a part of a collection's queries, for one."""
+    judgements = list(judgements)
+    asked = {computable(each, judgements): str(each) for each in measures}
     # by rank, not by score: trec_eval rounds scores to single precision and breaks ties its own
     # way, and would judge another ranking than the one we show
     ranked = [
@@ -70,7 +75,7 @@ def evaluate(
     found = ir_measures.iter_calc(list(asked), judgements, ranked)
     cells = {(each.query_id, asked[each.measure]): each.value for each in found}
     qids = list(dict.fromkeys(qrel.query_id for qrel in judgements))
-    columns = [str(each) for each in chosen]
+    columns = [str(each) for each in measures]
     # a provider may leave out what the run lacks
     rows = [[float(cells.get((qid, column), 0)) for column in columns] for qid in qids]
     return pd.DataFrame(rows, index=pd.Index(qids, name="qid"), columns=columns)
@@ -130,7 +135,11 @@ def compare(
     Columns: the means of both, their difference with its 95 % bootstrap interval, and the paired
     t-test (t, p, two-sided) over n queries.
     """
-    one, other = (evaluate(run, collection, measures) for run in (a, b))
+    return differences(*(evaluate(run, collection, measures) for run in (a, b)))
+
+
+def differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """As `compare`, of what `evaluate` gave of two runs: one row per measure."""
 
     def row(column: str) -> dict[str, float]:
         first, second = one[column].to_numpy(), other[column].to_numpy()

@@ -100,6 +100,14 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         Raises:
             ValueError: an id or the name of the run holds white space.
         """
+        write_whole(Path(path), self.lines().encode())
+
+    def lines(self) -> str:
+        """The lines that `save` writes.
+
+        Raises:
+            ValueError: an id or the name of the run holds white space.
+        """
         rows = [
             (each.query_id, "Q0", each.doc_id, f"{rank}", repr(float(each.score)), self.name)
             for ranked in self.rankings.values()
@@ -111,7 +119,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
                     raise ValueError(
                         f"a TREC run separates its fields by white space; {written!r} has some"
                     )
-        write_whole(Path(path), "".join(" ".join(row) + "\n" for row in rows).encode())
+        return "".join(" ".join(row) + "\n" for row in rows)
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -35,13 +35,21 @@ def write_whole(path: Path, content: bytes) -> Path:
     Raises:
         OSError: the disk is full or nothing may be written there; says so, and what to do.
     """
-    with _writing(path, len(content)):
+    return write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
+    """As `write_whole`, the content in parts, one of which at a time is in memory."""
+    size = 0
+    with _writing(path, lambda: size):
         path.parent.mkdir(parents=True, exist_ok=True)
         # not by tempfile, whose files only their owner may read
         begun = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
         try:
             with open(begun, "xb") as file:
-                file.write(content)
+                for part in parts:
+                    size += len(part)
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(begun, path)
@@ -57,7 +65,7 @@ def write_checked(path: Path, content: bytes) -> Path:
     One process at a time may write in a folder.
     """
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode()
-    with _writing(path, len(content)):
+    with _writing(path, lambda: len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.parent / CHECKSUMS, "a+b") as journal:
             if journal.tell():
@@ -117,7 +125,7 @@ def file_name(name: str) -> str:
 
 
 @contextmanager
-def _writing(path: Path, size: int) -> Iterator[None]:
+def _writing(path: Path, size: Callable[[], int]) -> Iterator[None]:
     """An error of the disk, with the folder, what was to be written and the way out."""
     try:
         yield
@@ -127,7 +135,7 @@ def _writing(path: Path, size: int) -> Iterator[None]:
             free = shutil.disk_usage(there).free
             raise OSError(
                 error.errno,
-                f"no disk space left in {path.parent}: {path.name} needs {-(-size // 1000):,} kB "
+                f"no disk space left in {path.parent}: {path.name} needs {-(-size() // 1000):,} kB "
                 f"and {free // 1000:,} kB are free. Everything written before is kept; free some "
                 "space and go on with --resume, or name a folder elsewhere with --out",
             ) from error

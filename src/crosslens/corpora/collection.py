@@ -4,11 +4,11 @@ import hashlib
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ir_measures import Qrel
+from ir_measures import Qrel, ScoredDoc
 
 from ..not_measurable import NotMeasurable
 
@@ -138,6 +138,52 @@ class Collection:
                 each._replace(relevance=int(grade(each.relevance))) for each in self.without_text
             ),
         )
+
+    def with_candidates(
+        self, run: Mapping[str, Iterable[ScoredDoc]], *, depth: int | None = None
+    ) -> "Collection":
+        """The collection with the documents of a run to rank, in the order of the run.
+
+        Documents that were left out of the collection for having no text are left out here too.
+
+        Args:
+            depth: how many documents of each query, from the first, at most.
+
+        Raises:
+            ValueError: the run names queries or documents that the collection lacks, no document
+                at all, or the depth is below 1.
+        """
+        if depth is not None and depth < 1:
+            raise ValueError(f"a ranking has a depth of at least 1, not {depth}")
+        listed = {qid: [each.doc_id for each in ranked] for qid, ranked in run.items()}
+        without_text = frozenset(self.dropped)
+        unknown = {
+            "queries": [qid for qid in listed if qid not in self.queries],
+            "documents": [
+                docid
+                for docid in dict.fromkeys(docid for docids in listed.values() for docid in docids)
+                if docid not in self.documents and docid not in without_text
+            ],
+        }
+        wrong = [
+            f"{len(ids):,} {kind} that it lacks ({', '.join(map(repr, ids[:3]))}"
+            f"{', …' if len(ids) > 3 else ''})"
+            for kind, ids in unknown.items()
+            if ids
+        ]
+        if wrong:
+            raise ValueError(
+                f"the run is not of collection {self.name!r}: it names {' and '.join(wrong)}; give "
+                "the collection that the run was made on, or take these lines out"
+            )
+        chosen = {
+            qid: tuple(docid for docid in docids[:depth] if docid in self.documents)
+            for qid, docids in listed.items()
+        }
+        chosen = {qid: docids for qid, docids in chosen.items() if docids}
+        if not chosen:
+            raise ValueError("the run names no document that has a text: there is nothing to rank")
+        return replace(self, candidates=chosen, pool="a run" + (f" to {depth}" if depth else ""))
 
     def sample(self, n_queries: int, n_per_query: int, seed: int = 0) -> "Collection":
         """At most `n_queries` queries with at most `n_per_query` candidates each, by seed.

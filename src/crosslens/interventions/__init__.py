@@ -17,12 +17,25 @@ from .edit import (
     Singular as Singular,
     singular_vectors,
 )
+from .named import (
+    Ablate as Ablate,
+    EditWords as EditWords,
+    Intervention as Intervention,
+    Mask as Mask,
+    named,
+    named_in,
+    Noise as Noise,
+)
+from .word_edits import edit_words
 
 
 __all__ = [
     "edit_coordinate",
     "edit_rows",
+    "edit_words",
     "move_rows",
+    "named",
+    "named_in",
     "position_mean_of",
     "scale_coordinate",
     "scale_rows",
