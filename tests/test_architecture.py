@@ -72,6 +72,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "model", "interventions", "engine", "attribution", "writing"),
         *("versions", *LEAVES),
     },
+    "exploration": {"explanation", "model", "engine", "interventions", "sites", "pairs"},
     "circuits": NAMESPACES | {"frames"},  # what they need is public
     "report": {
         *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),

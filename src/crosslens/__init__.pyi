@@ -5,6 +5,7 @@ from . import (
     corpora as corpora,
     discovery as discovery,
     effectiveness as effectiveness,
+    exploration as exploration,
     faithfulness as faithfulness,
     idf as idf,
     interventions as interventions,

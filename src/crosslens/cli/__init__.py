@@ -11,6 +11,7 @@ import typer
 from .analyses import analyse, analyses
 from .circuits import circuits
 from .explain import explain
+from .explore import explore
 from .papers import papers, reproduce
 from .report import report
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(report)
 app.command()(explain)
+app.command()(explore)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")

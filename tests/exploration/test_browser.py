@@ -1,0 +1,150 @@
+"""The page in a real browser: typing, toggling, hovering; nothing from elsewhere, nothing run."""
+
+import json
+import shutil
+import threading
+from urllib.parse import unquote
+
+import pytest
+
+from crosslens import load, plant
+from crosslens.exploration import Answers
+
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("uvicorn")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> canoe'
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load(plant("bm25"))
+
+
+@pytest.fixture(scope="module")
+def address(model):
+    from crosslens.exploration.server import serve
+
+    found, there = [], threading.Event()
+
+    def ready(address: str) -> None:
+        found.append(address)
+        there.set()
+
+    threading.Thread(target=serve, args=(model, 0), kwargs={"ready": ready}, daemon=True).start()
+    assert there.wait(30)
+    return found[0]
+
+
+@pytest.fixture
+def page(address):
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(10_000)
+        page.problems, page.asked = [], []
+        page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(address)
+        page.wait_for_selector(".tokens button")
+        yield page
+        browser.close()
+
+
+def write(page, query, *passages):
+    page.get_by_label("Query", exact=True).fill(query)
+    while page.locator(".passage").count() > len(passages):
+        page.locator(".remove").last.click()
+    while page.locator(".passage").count() < len(passages):
+        page.get_by_role("button", name="Add a passage").click()
+    for i, text in enumerate(passages, start=1):
+        page.get_by_label(f"Passage {i}", exact=True).fill(text)
+
+
+def score(page, i):
+    return float(page.locator(".passage .score").nth(i).text_content().split()[0])
+
+
+def settled(page, expected):
+    """Waits until the page shows these scores."""
+    page.wait_for_function(
+        "expected => [...document.querySelectorAll('.passage .score')].every("
+        "(each, i) => Math.abs(parseFloat(each.textContent) - expected[i]) < 2e-3)",
+        arg=expected,
+    )
+
+
+def test_typing_toggling_hovering(page, model):
+    answers = Answers(model)
+    state = {"query": "canoe paddle", "passages": ["a bus needs a canoe", "a canoe needs a paddle"]}
+    write(page, state["query"], *state["passages"])
+    settled(page, answers("scores", state)["plain"])
+    assert page.locator(".passage .rank").all_text_contents() == ["2", "1"]
+
+    layer, head = plant("bm25").placement.matching
+    edits = [f"ablate {layer}.{head}"]
+    page.get_by_label(f"Head {layer}.{head}", exact=True).click()
+    settled(page, answers("scores", {**state, "interventions": edits})["edited"])
+    assert (
+        page.get_by_label(f"Head {layer}.{head}", exact=True).get_attribute("aria-pressed")
+        == "true"
+    )
+    assert "rank was 1" in page.locator(".passage .moved").nth(1).text_content()
+    page.wait_for_function(f"document.querySelector('pre').textContent.includes('{edits[0]}')")
+    button.press("Enter")  # by keyboard, back
+    settled(page, answers("scores", state)["plain"])
+
+    page.get_by_label("the query cannot read the passage").check()
+    hidden = {**state, "interventions": ["mask document->query"]}
+    settled(page, answers("scores", hidden)["edited"])
+    page.get_by_label("the query cannot read the passage").uncheck()
+
+    page.get_by_label("Layer of the attention shown").select_option(str(layer))
+    page.get_by_label("Head of the attention shown").select_option(str(head))
+    page.get_by_label("Passage whose attention is shown").select_option("1")
+    page.wait_for_function("document.querySelector('.tokens').textContent.includes('needs')")
+    page.wait_for_timeout(500)
+    token = page.locator(".tokens button", has_text="canoe").first
+    token.hover()
+    page.wait_for_function("document.querySelector('[aria-live]').textContent.includes('canoe')")
+    assert "of its attention to the query" in page.locator("[aria-live]").text_content()
+    assert page.problems == []
+    assert all(url.startswith("http://127.0.0.1:") for url in page.asked)
+
+
+def test_the_state_lives_in_the_address(page, address):
+    write(page, "canoe", "a canoe on the road")
+    page.get_by_label("Head 1.0", exact=True).click()
+    page.wait_for_function("location.hash.includes('1.0')")
+    kept = page.url
+    state = json.loads(unquote(kept.split("#", 1)[1]))
+    assert state["passages"] == ["a canoe on the road"] and state["silenced"] == ["1.0"]
+    page.goto("about:blank")
+    page.goto(kept)
+    page.wait_for_selector(".tokens button")
+    assert page.get_by_label("Passage 1", exact=True).input_value() == "a canoe on the road"
+    assert page.get_by_label("Head 1.0", exact=True).get_attribute("aria-pressed") == "true"
+
+
+def test_hostile_text_is_shown_never_run(page):
+    write(page, HOSTILE, HOSTILE)
+    page.wait_for_function("document.querySelector('.tokens').textContent.includes('onerror')")
+    assert page.title() == "CrossLens explore"
+    assert page.locator(".cl img, .cl script").count() == 0
+
+
+def test_what_is_wrong_is_said_and_nothing_is_lost(page):
+    write(page, "canoe", "a canoe")
+    page.get_by_label("Further interventions, one a line").fill("ablte 1.0")
+    page.wait_for_function("document.querySelector('.error').textContent.includes('ablate')")
+    page.problems.clear()  # the browser logs the refused request
+    page.get_by_label("Further interventions, one a line").fill("ablate 1.0")
+    page.wait_for_function("document.querySelector('.error').textContent === ''")
+    assert page.get_by_label("Passage 1", exact=True).input_value() == "a canoe"
+    assert page.problems == []
