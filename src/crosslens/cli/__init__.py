@@ -1,4 +1,4 @@
-"""The command line: `report`, `circuits`, `analyses` and `analyse`.
+"""The command line: `report`, `rerank`, `circuits`, `analyses`, `analyse`, `papers`, `reproduce`.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -12,6 +12,7 @@ from .analyses import analyse, analyses
 from .circuits import circuits
 from .papers import papers, reproduce
 from .report import report
+from .rerank import rerank
 
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(report)
+app.command()(rerank)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")
