@@ -63,8 +63,8 @@ MAY_IMPORT = {
         *LEAVES,
     },
     "reranking": {
-        *("sites", "pairs", "hooks", "engine", "interventions", "idf", "corpora", "ranking"),
-        *("effectiveness", "findings", "writing", *LEAVES),
+        *("pairs", "model", "engine", "interventions", "idf", "corpora", "ranking"),
+        *("effectiveness", "findings", *LEAVES),
     },
     "attention": {"attribution"},
     "words": {"attribution", "engine"},

@@ -71,13 +71,28 @@ def score(page, i):
     return float(page.locator(".passage .score").nth(i).text_content().split()[0])
 
 
+def until(page, holds):
+    """Waits, ten seconds at most, until something holds."""
+    for _ in range(200):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(page.locator(".error").text_content() or "it never held")
+
+
 def settled(page, expected):
     """Waits until the page shows these scores."""
-    page.wait_for_function(
-        "expected => [...document.querySelectorAll('.passage .score')].every("
-        "(each, i) => Math.abs(parseFloat(each.textContent) - expected[i]) < 2e-3)",
-        arg=expected,
-    )
+
+    def holds():
+        shown = page.locator(".passage .score").all_text_contents()
+        found = [float(text.split()[0]) for text in shown if text != "no text yet"]
+        return found == pytest.approx(expected, abs=2e-3)
+
+    until(page, holds)
+
+
+def says(page, selector, text):
+    until(page, lambda: text in page.locator(selector).first.text_content())
 
 
 def test_typing_toggling_hovering(page, model):
@@ -89,14 +104,12 @@ def test_typing_toggling_hovering(page, model):
 
     layer, head = plant("bm25").placement.matching
     edits = [f"ablate {layer}.{head}"]
-    page.get_by_label(f"Head {layer}.{head}", exact=True).click()
+    button = page.get_by_label(f"Head {layer}.{head}", exact=True)
+    button.click()
     settled(page, answers("scores", {**state, "interventions": edits})["edited"])
-    assert (
-        page.get_by_label(f"Head {layer}.{head}", exact=True).get_attribute("aria-pressed")
-        == "true"
-    )
+    assert button.get_attribute("aria-pressed") == "true"
     assert "rank was 1" in page.locator(".passage .moved").nth(1).text_content()
-    page.wait_for_function(f"document.querySelector('pre').textContent.includes('{edits[0]}')")
+    says(page, "pre", edits[0])
     button.press("Enter")  # by keyboard, back
     settled(page, answers("scores", state)["plain"])
 
@@ -108,11 +121,10 @@ def test_typing_toggling_hovering(page, model):
     page.get_by_label("Layer of the attention shown").select_option(str(layer))
     page.get_by_label("Head of the attention shown").select_option(str(head))
     page.get_by_label("Passage whose attention is shown").select_option("1")
-    page.wait_for_function("document.querySelector('.tokens').textContent.includes('needs')")
-    page.wait_for_timeout(500)
-    token = page.locator(".tokens button", has_text="canoe").first
+    says(page, ".tokens", "needs")
+    token = page.locator("[data-part=query] button").nth(1)  # 0 is [CLS]
     token.hover()
-    page.wait_for_function("document.querySelector('[aria-live]').textContent.includes('canoe')")
+    says(page, "[aria-live]", f"“{token.text_content()}”")
     assert "of its attention to the query" in page.locator("[aria-live]").text_content()
     assert page.problems == []
     assert all(url.startswith("http://127.0.0.1:") for url in page.asked)
@@ -121,7 +133,7 @@ def test_typing_toggling_hovering(page, model):
 def test_the_state_lives_in_the_address(page, address):
     write(page, "canoe", "a canoe on the road")
     page.get_by_label("Head 1.0", exact=True).click()
-    page.wait_for_function("location.hash.includes('1.0')")
+    until(page, lambda: "1.0" in page.url)
     kept = page.url
     state = json.loads(unquote(kept.split("#", 1)[1]))
     assert state["passages"] == ["a canoe on the road"] and state["silenced"] == ["1.0"]
@@ -134,7 +146,7 @@ def test_the_state_lives_in_the_address(page, address):
 
 def test_hostile_text_is_shown_never_run(page):
     write(page, HOSTILE, HOSTILE)
-    page.wait_for_function("document.querySelector('.tokens').textContent.includes('onerror')")
+    says(page, ".tokens", "onerror")
     assert page.title() == "CrossLens explore"
     assert page.locator(".cl img, .cl script").count() == 0
 
@@ -142,9 +154,9 @@ def test_hostile_text_is_shown_never_run(page):
 def test_what_is_wrong_is_said_and_nothing_is_lost(page):
     write(page, "canoe", "a canoe")
     page.get_by_label("Further interventions, one a line").fill("ablte 1.0")
-    page.wait_for_function("document.querySelector('.error').textContent.includes('ablate')")
+    says(page, ".error", "ablate")
     page.problems.clear()  # the browser logs the refused request
     page.get_by_label("Further interventions, one a line").fill("ablate 1.0")
-    page.wait_for_function("document.querySelector('.error').textContent === ''")
+    until(page, lambda: not page.locator(".error").text_content())
     assert page.get_by_label("Passage 1", exact=True).input_value() == "a canoe"
     assert page.problems == []

@@ -1,4 +1,4 @@
-"""The command line: `report`, `explain`, `circuits`, `analyses` and so on.
+"""The command line: one file for each command.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -14,6 +14,7 @@ from .explain import explain
 from .explore import explore
 from .papers import papers, reproduce
 from .report import report
+from .rerank import rerank
 
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(report)
 app.command()(explain)
 app.command()(explore)
+app.command()(rerank)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from importlib.resources import files
@@ -55,10 +55,12 @@ def running(
     resume: bool,
     say: Console,
     also: Mapping[str, Any] | None = None,
+    kept: bool = True,
 ) -> Iterator[Running]:
     """Model and texts, and a run in `out` that was asked for the same, new or resumed.
 
-    `also` is further provenance. An interruption says what is kept and how to go on.
+    `also` is further provenance. An interruption says what is kept and how to go on, where the
+    run is `kept`.
     """
     from ..corpora.reading import collection
     from ..findings import Findings
@@ -74,7 +76,7 @@ def running(
     findings = Findings.create(out, asked, provenance=origin, resume=resume)
     command = shlex.join(["crosslens", *sys.argv[1:]])
     findings.note(commands=[*findings.meta.get("commands", ()), command])
-    with keeping(findings), watching(say) as watch:
+    with keeping(findings) if kept else nullcontext(), watching(say) as watch:
         yield Running(loaded, texts, findings, watch)
 
 

@@ -18,9 +18,9 @@ EVERY = 60  # seconds between two lines of one step
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
-def terminal(*, quiet: bool = False) -> Console:
+def terminal(*, quiet: bool = False, stderr: bool = False) -> Console:
     """A console that shows names as they are: no markup, no emoji codes, no highlighting."""
-    return Console(quiet=quiet, markup=False, emoji=False, highlight=False)
+    return Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def show_path(path: Path) -> None:

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, runtime_checkable, TypeVar
 
 import torch
 import yaml
@@ -52,6 +52,7 @@ ARROW: Final = "->"
 LEXEME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+""")
 
 
+@runtime_checkable
 class Direction(Protocol):
     """Where an embedding matrix holds IDF: `crosslens.idf.IdfDirection`."""
 
@@ -437,7 +438,7 @@ def listed(units: Iterable[Unit]) -> str:
     return " ".join(map(written, units))
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:
     """As short as it can be read back exactly."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from ir_measures import ScoredDoc
 
 from ..corpora.collection import Collection
-from ..hooks import Hooked
 from ..interventions.named import Intervention
+from ..model.encoder import CrossEncoder
 from ..ranking import rerank as by_function, Run, Score
-from .scorer import Reranker, scored, Scorer
+from .scorer import scored, Scorer
 
 
 def rerank(
-    model: Reranker | Score,
+    model: CrossEncoder | Score,
     texts: Collection,
     interventions: Iterable[str | Intervention] = (),
     *,
@@ -41,7 +41,7 @@ def rerank(
             f"{texts!r:.60} holds no texts to score; for the documents of a run give "
             "collection.with_candidates(run)"
         )
-    if not isinstance(model, Hooked):
+    if not isinstance(model, CrossEncoder):
         if tuple(interventions):
             raise TypeError(f"interventions edit a model; {model!r:.60} is a function of texts")
         return by_function(model, texts, name=name, progress=progress)

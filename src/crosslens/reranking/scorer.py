@@ -1,47 +1,21 @@
 """A model under interventions, as what scores the documents of a query."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from ..corpora.collection import Collection
 from ..engine.batches import scores_of
-from ..hooks import Hooked
 from ..idf.direction import idf_direction, IdfDirection
 from ..idf.token_idf import TokenIdf
 from ..interventions.named import Intervention, named
+from ..model.encoder import CrossEncoder
 from ..pairs import Pairs
-
-
-class Tokens(Protocol):
-    """How a model reads texts: its tokenizer, and how many tokens it reads at most."""
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase: ...
-
-    @property
-    def limit(self) -> int: ...
-
-
-class Reranker(Hooked, Protocol):
-    """A model that reads texts, and declares what follows its score."""
-
-    @property
-    def tokens(self) -> Tokens: ...
-
-    @property
-    def activation(self) -> Callable[[Tensor], Any]: ...
-
-    @property
-    def W_E(self) -> Float[Tensor, "token d_embed"]: ...
-
-    def pair(self, query: str, *documents: str) -> Pairs: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +25,7 @@ class Scorer:
     `idf_of` are the documents that the IDF of an intervention is counted in.
     """
 
-    model: Reranker
+    model: CrossEncoder
     interventions: tuple[Intervention, ...] = ()
     idf_of: Iterable[str] = ()
     logits: bool = False
@@ -59,7 +33,7 @@ class Scorer:
     @classmethod
     def of(
         cls,
-        model: Reranker,
+        model: CrossEncoder,
         texts: Collection,
         interventions: Iterable[str | Intervention] = (),
         *,
@@ -112,7 +86,7 @@ class Scorer:
         return scores
 
 
-def pairs_of(model: Reranker, qid: str, texts: Collection, docids: Sequence[str]) -> Pairs:
+def pairs_of(model: CrossEncoder, qid: str, texts: Collection, docids: Sequence[str]) -> Pairs:
     """The query with each of its documents.
 
     Raises:

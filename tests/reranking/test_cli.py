@@ -1,0 +1,160 @@
+"""`crosslens rerank`: runs in and out, nothing lost, and errors that say what to do."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crosslens import collection, load, rerank, Run
+from crosslens.cli import app
+from crosslens.cli.running import PLANTED
+from crosslens.reranking.parts import Parts
+
+
+EDIT = ["-i", "ablate 2.0 2.1 1.mlp"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A little judged collection in the style of TREC, with a document without text, and a run."""
+    few = collection("embedded").sample(4, 5)
+    made = tmp_path_factory.mktemp("collection")
+    for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
+        lines = [f"{key}\t{text}\n" for key, text in texts.items()]
+        (made / name).write_text("".join([*lines, "void\t \n"] if name == "docs.tsv" else lines))
+    (made / "qrels.txt").write_text(
+        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
+    )
+    first = rerank(lambda query, documents: map(len, documents), few)
+    [qid, *_] = first
+    (made / "first.txt").write_text(first.lines() + f"{qid} Q0 void 6 -1 crosslens\n")
+    return made
+
+
+def crosslens(folder: Path, *arguments: str | Path):
+    words = ["rerank", "--model", PLANTED, "--collection", folder, *arguments]
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+def loaded(text: str, tmp_path: Path) -> Run:
+    (tmp_path / "loaded.txt").write_text(text)
+    return Run.load(tmp_path / "loaded.txt")
+
+
+def test_standard_output_is_the_run_alone(folder, tmp_path):
+    result = crosslens(folder, folder / "first.txt", *EDIT)
+    assert result.exit_code == 0, result.output
+    texts = collection(folder).with_candidates(Run.load(folder / "first.txt"))
+    assert loaded(result.stdout, tmp_path) == rerank(load(PLANTED), texts, EDIT[1:])
+    for shown in (
+        "20 documents of 4 queries: a run",
+        "1 documents of the collection have no text",
+        "ablate 2.0 2.1 1.mlp",
+        "Kendall's tau",
+        "nDCG@10",
+        "unedited",
+    ):
+        assert shown in result.stderr
+
+
+def test_without_interventions_it_is_compared_with_the_run_as_given(folder, tmp_path):
+    result = crosslens(folder, folder / "first.txt", "--out", tmp_path / "run.txt")
+    assert result.exit_code == 0, result.output
+    assert "as given" in result.stdout and "scores changed" not in result.stdout
+    texts = collection(folder).with_candidates(Run.load(folder / "first.txt"))
+    assert Run.load(tmp_path / "run.txt") == rerank(load(PLANTED), texts)
+    alone = crosslens(folder)
+    assert alone.exit_code == 0 and "BM25 top 100" in alone.stderr
+    assert "difference" not in alone.stderr
+
+
+def test_an_interrupted_run_loses_the_part_in_hand_only(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 1)
+    plain, scored = Parts.of_query, []
+
+    def until_the_third(self, qid):
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(qid)
+        return plain(self, qid)
+
+    out = tmp_path / "run.txt"
+    words = [folder / "first.txt", *EDIT, "--out", out]
+    with monkeypatch.context() as patched:
+        patched.setattr(Parts, "of_query", until_the_third)
+        result = crosslens(folder, *words)
+    assert result.exit_code == 130 and "--resume" in result.stderr
+    assert not out.exists()
+    assert crosslens(folder, *words).exit_code == 2, "nothing is overwritten"
+    other = crosslens(folder, folder / "first.txt", "--out", out, "--resume")
+    assert other.exit_code == 2 and "interventions" in other.stderr
+    monkeypatch.setattr(Parts, "of_query", lambda self, q: scored.append(q) or plain(self, q))
+    result = crosslens(folder, *words, "--resume", "--quiet")
+    assert result.exit_code == 0 and result.stdout.strip() == str(out)
+    assert len(scored) == len(set(scored)) == 4
+    fresh = crosslens(folder, *words[:-1], tmp_path / "fresh.txt")
+    assert fresh.exit_code == 0 and (tmp_path / "fresh.txt").read_text() == out.read_text()
+    assert crosslens(folder, *words).exit_code == 2, "the finished run neither"
+
+
+def test_long_passages_are_counted(folder, tmp_path):
+    (tmp_path / "queries.tsv").write_text("q\tboat river\n")
+    (tmp_path / "docs.tsv").write_text(f"a\t{'boat ' * 3_000}\nb\tthe river\n")
+    (tmp_path / "candidates.tsv").write_text("q\ta\nq\tb\n")
+    result = crosslens(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "1 of 2 pairs are longer than the" in result.stderr
+    assert "nothing is measured" in result.stderr
+
+
+def test_an_intervention_that_meets_nothing_says_so(folder):
+    result = crosslens(folder, "-i", "scale embedding of 'qqq' by 0")
+    assert result.exit_code == 0 and "No score changed" in result.stderr
+
+
+def test_logits_and_interventions_of_a_file(folder, tmp_path):
+    (tmp_path / "edits.yaml").write_text("- ablate 2.0 2.1 1.mlp\n")
+    result = crosslens(
+        folder, "--interventions", tmp_path / "edits.yaml", "--logits", "--no-compare"
+    )
+    assert result.exit_code == 0, result.output
+    assert "unedited" not in result.stderr
+    model, texts = load(PLANTED), collection(folder)
+    hooks = [h for e in ("2.0", "2.1", "1.mlp") for h in named_hooks(model, e)]
+    with model.hooked(*hooks):
+        run = rerank(lambda query, documents: model.score(query, documents).tolist(), texts)
+    found = loaded(result.stdout, tmp_path)
+    for qid, ranked in run.items():
+        scores = {each.doc_id: each.score for each in found[qid]}
+        assert all(scores[each.doc_id] == pytest.approx(each.score, abs=1e-5) for each in ranked)
+
+
+def named_hooks(model, unit):
+    from crosslens.interventions import named
+
+    return named(f"ablate {unit}").hooks(model)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-i", "ablte 2.9"], "did you mean ablate"),
+        (["-i", "ablate 20.9"], "outside the model"),
+        (["planted:bm25"], "A model is named by --model"),
+        (["--resume"], "name the file"),
+        (["--depth", "3"], "none was given"),
+        (["bad.txt"], "'q9'"),
+        (["broken.txt"], "broken.txt:1: found 2 fields"),
+        (["first.txt", "--depth", "0"], "at least 1"),
+        (["--interventions", "none.yaml"], "none.yaml"),
+        (["--out", "docs.tsv"], "is there already"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(folder, monkeypatch, words, said):
+    monkeypatch.chdir(folder)
+    Path("bad.txt").write_text("q9 Q0 d1 1 0.5 tag\n")
+    Path("broken.txt").write_text("q9 Q0\n")
+    result = crosslens(folder, *words)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr and "Traceback" not in result.output
+    assert not result.stdout or result.stdout.startswith("Loading")
