@@ -200,6 +200,11 @@ class EditWords:
 Intervention = Ablate | Noise | Mask | EditWords
 
 
+def needs_idf(intervention: Intervention) -> bool:
+    """Whether its hooks need the IDF direction, which is found among a collection's documents."""
+    return isinstance(intervention, EditWords) and intervention.what == "idf"
+
+
 def named(line: str) -> Intervention:
     """The intervention that a line names; `str` of it is the line, in its shortest form.
 
