@@ -74,15 +74,16 @@ def test_where_only_positives_are_judged_every_document_is_read(register: Regist
 
 
 def test_the_documents_of_a_run_alone_are_read_and_every_query(register: Register) -> None:
+    name = register()
     run = {"q2": [ScoredDoc("q2", "d4", 2.0), ScoredDoc("q2", "d1", 1.0)]}
-    read = collection(register(), only={"d1", "d4"}).with_candidates(run)
+    read = collection(name, only={"d1", "d4"}).with_candidates(run)
     assert read.documents.keys() == {"d1", "d4"} and read.queries.keys() == {"q1", "q2"}
     assert read.candidates == {"q2": ("d4", "d1")}
     with pytest.raises(ValueError, match=r"lacks \('d99'\)"):
         run["q2"].append(ScoredDoc("q2", "d99", 0.0))
-        collection(register(), only={"d1", "d4", "d99"}).with_candidates(run)
+        collection(name, only={"d1", "d4", "d99"}).with_candidates(run)
     with pytest.raises(ValueError, match=r"none of the 1 documents .* \('d99'\)"):
-        collection(register(), only={"d99"})
+        collection(name, only={"d99"})
 
 
 def test_too_many_documents_to_look_through_are_refused(

@@ -22,8 +22,8 @@ def is_beir(folder: Path) -> bool:
 def read_beir(folder: Path, only: Ids[str] | None = None) -> Collection:
     """The collection in a BEIR folder: the queries that its test split judges.
 
-    The test split, or the only one there is. A document is its title and its text. With `only` these
-    documents, every query, and no candidates.
+    The test split, or the only one there is. A document is its title and its text. With `only`
+    these documents, every query, and no candidates.
 
     Raises:
         FileNotFoundError: no queries or no judgements; says what was found.
