@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Final, IO, NamedTuple, NoReturn
+from typing import cast, Final, IO, NamedTuple, NoReturn
 
 
 CHUNK: Final = 1 << 20  # bytes
@@ -75,7 +75,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     through once before: damage at its end is known before a line is believed.
     """
     is_zipped = path.suffix == ".gz"
-    with gzip.open(path) if is_zipped else open(path, "rb") as file:
+    unread: IO[bytes] = cast(IO[bytes], gzip.open(path)) if is_zipped else open(path, "rb")
+    with unread as file:
         is_blank, has_line_feed = True, False
         with damage(path):
             while chunk := file.read(CHUNK):
