@@ -63,7 +63,7 @@ MAY_IMPORT = {
         *LEAVES,
     },
     "reranking": {
-        *("pairs", "model", "engine", "interventions", "idf", "corpora", "ranking"),
+        *("sites", "pairs", "model", "engine", "interventions", "idf", "corpora", "ranking"),
         *("effectiveness", "findings", *LEAVES),
     },
     "attention": {"attribution"},

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ir_measures import ScoredDoc
 
 import crosslens.corpora.catalogue as catalogue
 from crosslens.corpora.reading import collection
@@ -70,6 +71,19 @@ def test_where_only_positives_are_judged_every_document_is_read(register: Regist
     read = collection(register(qrels="q1 0 d1 1\n"))
     assert read.candidates == {"q1": ("d1", "d4")}
     assert read.pool == "BM25 top 100"
+
+
+def test_the_documents_of_a_run_alone_are_read_and_every_query(register: Register) -> None:
+    name = register()
+    run = {"q2": [ScoredDoc("q2", "d4", 2.0), ScoredDoc("q2", "d1", 1.0)]}
+    read = collection(name, only={"d1", "d4"}).with_candidates(run)
+    assert read.documents.keys() == {"d1", "d4"} and read.queries.keys() == {"q1", "q2"}
+    assert read.candidates == {"q2": ("d4", "d1")}
+    with pytest.raises(ValueError, match=r"lacks \('d99'\)"):
+        run["q2"].append(ScoredDoc("q2", "d99", 0.0))
+        collection(name, only={"d1", "d4", "d99"}).with_candidates(run)
+    with pytest.raises(ValueError, match=r"none of the 1 documents .* \('d99'\)"):
+        collection(name, only={"d99"})
 
 
 def test_too_many_documents_to_look_through_are_refused(

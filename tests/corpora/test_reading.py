@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -261,3 +262,33 @@ def test_ir_datasets_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "ir_datasets", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'crosslens\[data\]'"):
         collection("ir_datasets:beir/scifact/test")
+
+
+@pytest.mark.parametrize("name", ["docs.tsv", "docs.tsv.gz"])
+def test_of_a_file_larger_than_memory_only_the_documents_asked_for_are_held(
+    folder: Folder, name: str
+) -> None:
+    text = "cats " * 20
+    docs = "".join(f"d{i}\t{i} {text}\n" for i in range(100_000))  # ten megabytes
+    files = {"queries.tsv": QUERIES, name: docs + "d999999\t \n", "qrels.txt": QRELS}
+    where = folder(files)
+    del files, docs
+    tracemalloc.start()
+    read = collection(where, only={"d7", "d99999", "d999999"})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4_000_000
+    assert read.documents.keys() == {"d7", "d99999"} and read.dropped == ("d999999",)
+    assert read.candidates == {} and len(read.judgements) == 5
+
+
+def test_of_beir_only_the_documents_asked_for_are_held_and_every_query(folder: Folder) -> None:
+    corpus = "".join(json.dumps({"_id": f"d{i}", "text": f"cats {i}"}) + "\n" for i in range(9))
+    queries = "".join(json.dumps({"_id": f"q{i}", "text": f"why {i}"}) + "\n" for i in range(3))
+    qrels = "query-id\tcorpus-id\tscore\nq1\td1\t1\n"
+    where = folder({"corpus.jsonl": corpus, "queries.jsonl": queries, "qrels/test.tsv": qrels})
+    read = collection(where, only={"d3"})
+    assert read.documents == {"d3": "cats 3"} and len(read.queries) == 3
+    assert [qrel.doc_id for qrel in read.judgements] == ["d1"]
+    with pytest.raises(ValueError, match=r"none of the 1 documents .* \('x'\)"):
+        collection(where, only={"x"})

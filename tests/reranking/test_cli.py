@@ -143,7 +143,8 @@ def named_hooks(model, unit):
         (["planted:bm25"], "A model is named by --model"),
         (["--resume"], "name the file"),
         (["--depth", "3"], "none was given"),
-        (["bad.txt"], "'q9'"),
+        (["bad.txt"], "none of the 1 documents that are to be ranked ('d1')"),
+        (["worse.txt"], "1 queries that it lacks ('q9') and 1 documents that it lacks ('d1')"),
         (["broken.txt"], "broken.txt:1: found 2 fields"),
         (["first.txt", "--depth", "0"], "at least 1"),
         (["--interventions", "none.yaml"], "none.yaml"),
@@ -153,6 +154,8 @@ def named_hooks(model, unit):
 def test_what_is_wrong_is_said_in_one_line(folder, monkeypatch, words, said):
     monkeypatch.chdir(folder)
     Path("bad.txt").write_text("q9 Q0 d1 1 0.5 tag\n")
+    line = Path("first.txt").read_text().splitlines()[0]
+    Path("worse.txt").write_text(f"{line}\nq9 Q0 d1 1 0.5 tag\n")
     Path("broken.txt").write_text("q9 Q0\n")
     result = crosslens(folder, *words)
     assert result.exit_code == 2, result.output

@@ -90,7 +90,7 @@ def rerank(
     say = terminal(quiet=quiet, stderr=out is None)
     with gate(debug):
         quieten()
-        from ..interventions.named import named, named_in
+        from ..interventions.named import named, named_in, needs_idf
         from ..provenance import of_file
         from ..ranking import Run
 
@@ -100,6 +100,8 @@ def rerank(
             raise ValueError("--resume goes on with the parts beside --out FILE; name the file")
         if depth is not None and run is None:
             raise ValueError(f"--depth is {depth}, of a RUN; none was given")
+        if depth is not None and depth < 1:
+            raise ValueError(f"--depth is {depth}; a ranking has a depth of at least 1")
         given = None if run is None else Run.load(the_run(run))
         asked = {
             "rerank": None if run is None else str(run),
@@ -110,6 +112,9 @@ def rerank(
             "logits": logits,
             "compare": compare and bool(edits),
         }
+        only = None
+        if given is not None and not any(needs_idf(each) for each in edits):
+            only = {each.doc_id for ranked in given.values() for each in ranked[:depth]}
         with (
             folder_of(out, resume=resume) as folder,
             running(
@@ -122,6 +127,7 @@ def rerank(
                 say=say,
                 also={} if run is None else {"run file": of_file(run)},
                 kept=out is not None,
+                only=only,
             ) as state,
         ):
             from ..reranking.parts import Comparison, Parts, run_of, SCORE, UNEDITED

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, UTC
@@ -56,11 +56,12 @@ def running(
     say: Console,
     also: Mapping[str, Any] | None = None,
     kept: bool = True,
+    only: Set[str] | None = None,
 ) -> Iterator[Running]:
     """Model and texts, and a run in `out` that was asked for the same, new or resumed.
 
     `also` is further provenance. An interruption says what is kept and how to go on, where the
-    run is `kept`.
+    run is `kept`. Where there is `only`, no other documents are read.
     """
     from ..corpora.reading import collection
     from ..findings import Findings
@@ -70,7 +71,7 @@ def running(
     check_device(device)
     what = "" if model is None else f"{model} and "
     say.print(f"Loading {what}collection {', '.join(collections)}", soft_wrap=True)
-    texts = tuple(map(collection, collections))
+    texts = tuple(collection(name, only=only) for name in collections)
     loaded = None if model is None else load(model, device=device)
     origin = {**provenance(*texts, model=loaded), **(also or {})}
     findings = Findings.create(out, asked, provenance=origin, resume=resume)

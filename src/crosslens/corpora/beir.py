@@ -1,7 +1,7 @@
 """A folder in the style of BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection as Ids, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,11 @@ def is_beir(folder: Path) -> bool:
     return the_one(folder, ("corpus.jsonl", "corpus.jsonl.gz")) is not None
 
 
-def read_beir(folder: Path) -> Collection:
+def read_beir(folder: Path, only: Ids[str] | None = None) -> Collection:
     """The collection in a BEIR folder: the queries that its test split judges.
 
-    The test split, or the only one there is. A document is its title and its text.
+    The test split, or the only one there is. A document is its title and its text. With `only`
+    these documents, every query, and no candidates.
 
     Raises:
         FileNotFoundError: no queries or no judgements; says what was found.
@@ -35,22 +36,22 @@ def read_beir(folder: Path) -> Collection:
         raise FileNotFoundError(
             f"{folder} lacks corpus.jsonl or queries.jsonl of a BEIR collection; it holds {there}"
         )
-    documents = records.documents(texts(corpus))
+    documents = records.documents(texts(corpus), only)
     every_query, _ = records.queries(texts(asked))
     found = records.judgements(judged(split(folder)), every_query, documents)
     judges = {qrel.query_id for qrel in (*found.qrels, *found.without_text)}
-    return pooled(
-        Collection(
-            name=folder.name,
-            queries={qid: text for qid, text in every_query.items() if qid in judges},
-            documents=documents.texts,
-            qrels=found.qrels,
-            source=str(folder),
-            dropped=documents.dropped,
-            without_text=found.without_text,
-            other_queries=found.other_queries,
-        )
+    asked_of = judges if only is None else every_query
+    made = Collection(
+        name=folder.name,
+        queries={qid: text for qid, text in every_query.items() if qid in asked_of},
+        documents=documents.texts,
+        qrels=found.qrels,
+        source=str(folder),
+        dropped=documents.dropped,
+        without_text=found.without_text,
+        other_queries=found.other_queries,
     )
+    return made if documents.partial else pooled(made)
 
 
 def split(folder: Path) -> Path:

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import cast, Final, IO, NamedTuple, NoReturn
+
+
+CHUNK: Final = 1 << 20  # bytes
 
 
 class Line(NamedTuple):
@@ -45,31 +48,46 @@ def lines(path: Path) -> Iterator[Line]:
         ValueError: a damaged gzip file, a line that is not UTF-8, or a carriage return inside of
             one.
     """
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        # whole, so that damage at the end is known before a line is believed
+    with opened(path) as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line is "
+                    f"0x{raw[error.start]:02x}); convert the file to UTF-8"
+                ) from None
+            line = Line(path, number, text)
+            if "\r" in text:
+                line.refuse(
+                    "a carriage return stands inside of the line, so that it may be two; end lines "
+                    "with a line feed throughout"
+                )
+            if text.strip():
+                yield line
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a text or gzip file, whose lines end with a line feed.
+
+    They are read as they are needed, so that a file may be larger than memory. A gzip file is read
+    through once before: damage at its end is known before a line is believed.
+    """
+    is_zipped = path.suffix == ".gz"
+    unread: IO[bytes] = cast(IO[bytes], gzip.open(path)) if is_zipped else open(path, "rb")
+    with unread as file:
+        is_blank, has_line_feed = True, False
         with damage(path):
-            content = gzip.decompress(content)
-    if not content.strip():
-        raise ValueError(f"{path} is empty")
-    if b"\n" not in content:
-        content = content.replace(b"\r", b"\n")
-    for number, raw in enumerate(BytesIO(content), start=1):
-        try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line is "
-                f"0x{raw[error.start]:02x}); convert the file to UTF-8"
-            ) from None
-        line = Line(path, number, text)
-        if "\r" in text:
-            line.refuse(
-                "a carriage return stands inside of the line, so that it may be two; end lines "
-                "with a line feed throughout"
-            )
-        if text.strip():
-            yield line
+            while chunk := file.read(CHUNK):
+                is_blank = is_blank and not chunk.strip()
+                has_line_feed = has_line_feed or b"\n" in chunk
+                if has_line_feed and not is_blank and not is_zipped:
+                    break
+        if is_blank:
+            raise ValueError(f"{path} is empty")
+        file.seek(0)
+        yield file if has_line_feed else BytesIO(file.read().replace(b"\r", b"\n"))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """From a name to a collection: a folder, an ir_datasets id, or the embedded one."""
 
+from collections.abc import Collection as Ids
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +16,14 @@ EMBEDDED: Final = "embedded"
 IR_DATASETS: Final = "ir_datasets:"
 
 
-def collection(name: str | Path = EMBEDDED) -> Collection:
+def collection(name: str | Path = EMBEDDED, *, only: Ids[str] | None = None) -> Collection:
     """The collection of that name.
 
     Args:
         name: "embedded" for the one inside the package; "ir_datasets:beir/scifact/test" and the
             like for public ones; otherwise a folder in the style of TREC, MS MARCO or BEIR.
+        only: the ids of the documents to hold in memory, of a file that may be larger; there are
+            then no candidates before `with_candidates(run)`.
 
     Raises:
         FileNotFoundError: there is no such folder, or it lacks a file.
@@ -29,9 +32,9 @@ def collection(name: str | Path = EMBEDDED) -> Collection:
     """
     written = str(name)
     if written == EMBEDDED:
-        return embedded()
+        return embedded(only)
     if written.startswith(IR_DATASETS):
-        return read_ir_datasets(written.removeprefix(IR_DATASETS))
+        return read_ir_datasets(written.removeprefix(IR_DATASETS), only)
     folder = Path(name).resolve()
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -40,10 +43,10 @@ def collection(name: str | Path = EMBEDDED) -> Collection:
             f"judgements, {EMBEDDED!r}, or an ir_datasets id such as "
             f"'{IR_DATASETS}beir/scifact/test'"
         )
-    return read_beir(folder) if is_beir(folder) else read_trec(folder)
+    return read_beir(folder, only) if is_beir(folder) else read_trec(folder, only)
 
 
-def embedded() -> Collection:
+def embedded(only: Ids[str] | None = None) -> Collection:
     """The collection that comes with the package: six fields, passages by type, grades 0 to 3."""
     folder = Path(str(files("crosslens") / "default" / "collection"))
     if not folder.is_dir():
@@ -51,4 +54,4 @@ def embedded() -> Collection:
             f"this installation holds no embedded collection (looked in {folder}); install "
             "crosslens again, or name a folder or an ir_datasets id"
         )
-    return replace(read_trec(folder), name=EMBEDDED, source="the crosslens package")
+    return replace(read_trec(folder, only), name=EMBEDDED, source="the crosslens package")

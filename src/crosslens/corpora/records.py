@@ -39,11 +39,15 @@ class Candidate(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """Documents with a text, the kinds their lines name, and the ids of those without a text."""
+    """Documents with a text, the kinds their lines name, and the ids of those without a text.
+
+    `partial`: the file holds others too, which were not asked for.
+    """
 
     texts: dict[str, str]
     kinds: dict[str, str]
     dropped: tuple[str, ...]
+    partial: bool = False
 
 
 def queries(read: Iterable[Text]) -> tuple[dict[str, str], dict[str, str]]:
@@ -56,9 +60,15 @@ def queries(read: Iterable[Text]) -> tuple[dict[str, str], dict[str, str]]:
     return texts, {key: each.kind for key, each in kept.items() if each.kind}
 
 
-def documents(read: Iterable[Text]) -> Documents:
-    """The documents; those without a text are left out by name, for nothing can be scored."""
-    kept = unique(read)
+def documents(read: Iterable[Text], only: Ids[str] | None = None) -> Documents:
+    """The documents, or `only` some; those without a text are left out by name.
+
+    Raises:
+        ValueError: an id that is empty or given twice, or none of those asked for is there.
+    """
+    kept = unique(each for each in read if only is None or each.key in only)
+    if only is not None:
+        require_some(only, kept)
     dropped = tuple(key for key, each in kept.items() if not each.text.strip())
     for key in dropped:
         del kept[key]
@@ -66,6 +76,7 @@ def documents(read: Iterable[Text]) -> Documents:
         texts={key: each.text for key, each in kept.items()},
         kinds={key: each.kind for key, each in kept.items() if each.kind},
         dropped=dropped,
+        partial=only is not None,
     )
 
 
@@ -80,6 +91,21 @@ def unique(read: Iterable[Text]) -> dict[str, Text]:
             each.line.refuse(f"id {each.key!r} was already given in line {first.number}")
         kept[each.key] = each
     return kept
+
+
+def require_some(only: Ids[str], found: Ids[str]) -> None:
+    """Refuse a list of documents none of which was found.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    if not found:
+        first = ", ".join(map(repr, sorted(only)[:3])) or "none"
+        raise ValueError(
+            f"the collection has none of the {len(only):,} documents that are to be ranked "
+            f"({first}{', …' if len(only) > 3 else ''}); give the collection that the run was made "
+            "on"
+        )
 
 
 class Judged(NamedTuple):
@@ -117,7 +143,7 @@ def judgements(read: Iterable[Judgement], queries: Ids[str], documents: Document
             with_text.append(Qrel(qid, docid, int(label)))
         else:
             without_text.append(Qrel(qid, docid, int(label)))
-            if docid not in documents.dropped:
+            if docid not in documents.dropped and not documents.partial:
                 wrong.append((line, f"document {docid!r} is not among the documents"))
     if not with_text:
         refuse_all(wrong)

@@ -11,7 +11,7 @@ Any of them may be gzipped (`.gz`), and may begin with a row of column names.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection as Ids, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,37 +41,37 @@ PAIR_COLUMNS: Final = IDS | {
 CANDIDATES: Final = ("candidates.tsv", "candidates.tsv.gz", "run.txt", "run.txt.gz")
 
 
-def read_trec(folder: Path) -> Collection:
-    """The collection in a folder of TREC files.
+def read_trec(folder: Path, only: Ids[str] | None = None) -> Collection:
+    """The collection in a folder of TREC files; with `only` these documents, and no candidates.
 
     Raises:
         FileNotFoundError: no queries or no documents; says what was found.
         ValueError: a broken file, with its name and line.
     """
     query_texts, fields = records.queries(texts(the_file(folder, QUERIES), at_most=None))
-    documents = records.documents(texts(the_file(folder, DOCUMENTS), at_most=3))
-    qrels, chosen = the_one(folder, QRELS), the_one(folder, CANDIDATES)
+    documents = records.documents(texts(the_file(folder, DOCUMENTS), at_most=3), only)
+    qrels = the_one(folder, QRELS)
+    chosen = the_one(folder, CANDIDATES) if only is None else None
     judged_pairs = (
         records.judgements(judged(qrels), query_texts, documents)
         if qrels
         else records.NOTHING_JUDGED
     )
-    return pooled(
-        Collection(
-            name=folder.name,
-            queries=query_texts,
-            documents=documents.texts,
-            qrels=judged_pairs.qrels,
-            candidates=candidates_in(chosen, query_texts, documents) if chosen else {},
-            types=documents.kinds,
-            fields=fields,
-            source=str(folder),
-            pool=chosen.name if chosen else "",
-            dropped=documents.dropped,
-            without_text=judged_pairs.without_text,
-            other_queries=judged_pairs.other_queries,
-        )
+    found = Collection(
+        name=folder.name,
+        queries=query_texts,
+        documents=documents.texts,
+        qrels=judged_pairs.qrels,
+        candidates=candidates_in(chosen, query_texts, documents) if chosen else {},
+        types=documents.kinds,
+        fields=fields,
+        source=str(folder),
+        pool=chosen.name if chosen else "",
+        dropped=documents.dropped,
+        without_text=judged_pairs.without_text,
+        other_queries=judged_pairs.other_queries,
     )
+    return found if documents.partial else pooled(found)
 
 
 def candidates_in(

@@ -131,14 +131,11 @@ class Mask:
         Raises:
             LookupError: a layer or head that the model does not have.
         """
-        sides = {"dst": self.dst, "src": self.src}
-        named = {axis: name for axis, name in sides.items() if name != ALL}
+        dst, src = (None if name == ALL else name for name in (self.dst, self.src))
         mask = attention_mask if self.lost else token_mask
         if self.heads:
-            return tuple(
-                mask(layer_of(unit), **named, head=dict(unit.coordinates)["head"])  # type: ignore[arg-type]
-                for unit in checked(self.heads, model)
-            )
+            at = [(layer_of(unit), index_of(unit)) for unit in checked(self.heads, model)]
+            return tuple(mask(layer, dst=dst, src=src, head=index) for layer, index in at)
         n_layers = len(model.block_outputs())
         for layer in (self.first, self.last):
             if layer is not None and layer >= n_layers:
@@ -147,7 +144,7 @@ class Mask:
                     f"{n_layers - 1}"
                 )
         last = n_layers - 1 if self.last is None else self.last
-        return tuple(mask(layer, **named) for layer in range(self.first or 0, last + 1))
+        return tuple(mask(i, dst=dst, src=src) for i in range(self.first or 0, last + 1))
 
     def __str__(self) -> str:
         where = ""
@@ -198,6 +195,11 @@ class EditWords:
 
 
 Intervention = Ablate | Noise | Mask | EditWords
+
+
+def needs_idf(intervention: Intervention) -> bool:
+    """Whether its hooks need the IDF direction, which is found among a collection's documents."""
+    return isinstance(intervention, EditWords) and intervention.what == "idf"
 
 
 def named(line: str) -> Intervention:
@@ -294,7 +296,7 @@ class Reader:
                 return replace(found, first=layer, last=layer)
             heads = self.units(set())
             for unit in heads:
-                if unit != head(layer_of(unit), dict(unit.coordinates).get("head", -1)):  # type: ignore[arg-type]
+                if unit != head(layer_of(unit), index_of(unit)):
                     raise ValueError(f"{written(unit)} is no head, as 2.9 is")
             return replace(found, heads=heads)
         if self.follows("from"):
@@ -446,6 +448,11 @@ def number(value: float | int) -> str:
 
 def layer_of(unit: Unit) -> int:
     return -1 if unit.site.layer is None else unit.site.layer
+
+
+def index_of(unit: Unit) -> int:
+    """Which head of its layer it is; -1 of what is no head."""
+    return int(dict(unit.coordinates).get("head", -1))
 
 
 Units = TypeVar("Units", bound=Sequence[Unit])

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-import pandas as pd
 from ir_measures import Qrel
 
 from ..corpora.collection import Collection
 from ..effectiveness import agreement, by_query, differences, standard_measures
 from ..findings import Findings
+from ..frames import Frame, pd
 from ..ranking import Run
 from .scorer import scored, Scorer
 
@@ -59,15 +59,13 @@ class Parts:
             for i, qids in enumerate(groups)
         }
 
-    def tables(
-        self, findings: Findings, watch: Callable[[str, int, int], None]
-    ) -> Iterator[pd.DataFrame]:
+    def tables(self, findings: Findings, watch: Callable[[str, int, int], None]) -> Iterator[Frame]:
         """The table of every part: read where it is finished, else scored and kept."""
         done, total = 0, self.texts.n_pairs
         watch("Reranking", done, total)
         for key, qids in self.keys().items():
 
-            def table(qids: list[str] = qids, done: int = done) -> pd.DataFrame:
+            def table(qids: list[str] = qids, done: int = done) -> Frame:
                 rows = []
                 for qid in qids:
                     rows.append(self.of_query(qid))
@@ -80,7 +78,7 @@ class Parts:
             watch("Reranking", done, total)
             yield found
 
-    def of_query(self, qid: str) -> pd.DataFrame:
+    def of_query(self, qid: str) -> Frame:
         """The rows of one query."""
         docids = self.texts.candidates[qid]
         scores, cut = scored([*self.scorers.values()], qid, self.texts, docids)
@@ -90,7 +88,7 @@ class Parts:
         return pd.DataFrame({"qid": qid, "docid": list(docids), **columns, "cut": cut.numpy()})
 
 
-def run_of(table: pd.DataFrame, column: str = SCORE) -> Run:
+def run_of(table: Frame, column: str = SCORE) -> Run:
     """The ranking of a part by one of its columns."""
     return Run.of_frame(table[["qid", "docid"]].assign(score=table[column]))
 
@@ -103,15 +101,15 @@ class Comparison:
     pairs: int = 0
     cut: int = 0
     changed: int = 0  # pairs whose score is not the unedited one
-    values: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: defaultdict(list))
-    alike: list[pd.DataFrame] = field(default_factory=list)
+    values: dict[str, list[Frame]] = field(default_factory=lambda: defaultdict(list))
+    alike: list[Frame] = field(default_factory=list)
     by_qid: dict[str, list[Qrel]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         for qrel in self.parts.texts.judgements:
             self.by_qid[qrel.query_id].append(qrel)
 
-    def add(self, table: pd.DataFrame) -> None:
+    def add(self, table: Frame) -> None:
         """Count one part."""
         self.pairs += len(table)
         self.cut += int((table["cut"] > 0).sum())
@@ -133,12 +131,12 @@ class Comparison:
         """How many judged queries are not ranked: they count as 0, as TREC counts them."""
         return len(self.by_qid.keys() - self.parts.texts.candidates.keys())
 
-    def measured(self, column: str = SCORE) -> pd.DataFrame:
+    def measured(self, column: str = SCORE) -> Frame:
         """Every measure of every judged query: one row per query, one column per measure."""
         found = pd.concat(self.values[column])
         return found.reindex(list(self.by_qid), fill_value=0.0)
 
-    def measures(self) -> pd.DataFrame | None:
+    def measures(self) -> Frame | None:
         """One row per measure: the mean, and where there is a baseline what `compare` gives.
 
         None where no query that is ranked is judged.
