@@ -89,6 +89,9 @@ class Answers:
         """The attention of one head, or the mean of a layer's heads, within one pair.
 
         `pattern` is [dst][src], each row shares that add up to 1, under the interventions.
+
+        Raises:
+            LookupError: the model has no such layer or head.
         """
         c, layer, head = self._model.cfg, asked.get("layer", 0), asked.get("head")
         if not isinstance(layer, int) or not 0 <= layer < c.n_layers:
