@@ -1,22 +1,18 @@
 """The page in a real browser: typing, toggling, hovering; nothing from elsewhere, nothing run."""
 
 import json
-import shutil
 import threading
 from urllib.parse import unquote
 
 import pytest
+from browser import needs_browser, opened
 
 from crosslens import load, plant
 from crosslens.exploration import Answers
 
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("uvicorn")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = needs_browser
 
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> canoe'
 
@@ -43,18 +39,9 @@ def address(model):
 
 @pytest.fixture
 def page(address):
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(10_000)
-        page.problems, page.asked = [], []
-        page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(address)
+    with opened(address) as page:
         page.wait_for_selector(".tokens button")
         yield page
-        browser.close()
 
 
 def write(page, query, *passages):

@@ -45,6 +45,7 @@ def section(findings: Findings, figure: Figures) -> dict[str, Any] | None:
         found["picture"] = drawn(nodes, edges, findings.meta["model"]["layers"])
         found["heads"] = nodes.sort_values(["layer", "name"]).to_dict("records")
         found["paths"] = paths(edges)
+        found["above_one"] = bool((nodes["effect"] > 1).any())
     found["why_no_picture"] = findings.meta.get("no_circuit", "")
     found["why_no_formula"] = findings.meta.get("no_formula", "")
     if "edge_circuits" in there:

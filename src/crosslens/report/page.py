@@ -20,11 +20,12 @@ from .methods import null, scoring
 from .numbered import Figure, Figures
 from .overview import compared, keys, measured, ranked, typed, types_note, warnings
 from .question import CONTROL, SIGNALS
-from .sections import level_figures, sections
+from .sections import ABOVE_ONE, level_figures, sections
 from .summary import RULES
 from .texts import marked as marked, underlined as underlined
 
 
+SCRIPTS: Final = ("draw.js", "save.js", "outline.js", "sort.js")
 HOLDS: Final = {
     "ranking": "both scores of every query and document, with label, type, length in tokens",
     "queries": "every measure for every query, model and BM25",
@@ -58,7 +59,7 @@ def page(findings: Findings) -> str:
     comparison, types = optional("comparison"), optional("types")
     return template.render(
         style=Markup((here / "style.css").read_text(encoding="utf-8")),
-        script=Markup((here / "draw.js").read_text(encoding="utf-8")),
+        scripts=[Markup((here / name).read_text(encoding="utf-8")) for name in SCRIPTS],
         plotly=Markup(get_plotlyjs()),
         folder=findings.folder.name,
         config=findings.config,
@@ -85,6 +86,7 @@ def page(findings: Findings) -> str:
         sections=sections(findings, reactions, units, figure),
         roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
         rules=RULES,
+        above_one=ABOVE_ONE,
         null=null(findings),
         scoring=scoring(meta),
         tables=[

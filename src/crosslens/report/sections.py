@@ -16,6 +16,11 @@ from .texts import example
 
 
 TOP: Final = 10  # heads in the table of a contrast
+ABOVE_ONE: Final = (
+    "A value above 1 (more than 100 %) means that the part alone moves the score further than the "
+    "whole signal does: other parts, which were left as they were, answer the signal by pushing "
+    "back."
+)
 PANELS: Final = {
     "resid_pre": "Input of the layer",
     "attn_out": "What attention writes",
@@ -72,6 +77,7 @@ def sections(
                 "figures": heatmaps(signal, own, most, what, figure) if has_effects else [],
                 "heads": top_heads(own) if has_effects else [],
                 "what": what,
+                "above_one": has_effects and bool((own["mean"] > 1).any()),
                 "counts": counts(signal, reactions, meta),
             }
         found.append(section)
