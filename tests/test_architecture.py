@@ -66,6 +66,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "model", "engine", "interventions", "idf", "corpora", "ranking"),
         *("effectiveness", "findings", *LEAVES),
     },
+    "adapters": {"sites", "model", "engine", "interventions", "reranking", "frames"},
     "attention": {"attribution"},
     "words": {"attribution", "engine"},
     "circuits": NAMESPACES | {"frames"},  # what they need is public

@@ -135,7 +135,10 @@ def test_a_run_gives_the_candidates():
 
 
 def parts(model, texts, lines=("ablate 2.1",)) -> Parts:
-    scorers = {SCORE: Scorer.of(model, texts, lines), UNEDITED: Scorer.of(model, texts)}
+    scorers = {
+        SCORE: Scorer.of(model, texts.documents.values(), lines),
+        UNEDITED: Scorer.of(model, texts.documents.values()),
+    }
     return Parts(texts, scorers, given=True)
 
 
@@ -175,7 +178,7 @@ def test_finished_parts_are_not_scored_again(model, tmp_path, monkeypatch):
 
 
 def test_nothing_is_measured_where_nothing_is_judged(model, tmp_path):
-    some = Parts(TEXTS, {SCORE: Scorer.of(model, TEXTS)}, given=False)
+    some = Parts(TEXTS, {SCORE: Scorer.of(model, TEXTS.documents.values())}, given=False)
     found = Comparison(some)
     for table in some.tables(Findings.create(tmp_path / "run", {}), lambda *_: None):
         found.add(table)

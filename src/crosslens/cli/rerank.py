@@ -138,9 +138,10 @@ def rerank(
             (texts,) = state.collections
             if given is not None:
                 texts = texts.with_candidates(given, depth=depth)
-            scorers = {SCORE: Scorer.of(state.model, texts, edits, logits=logits)}
+            documents = texts.documents.values()
+            scorers = {SCORE: Scorer.of(state.model, documents, edits, logits=logits)}
             if asked["compare"]:
-                scorers[UNEDITED] = Scorer.of(state.model, texts, logits=logits)
+                scorers[UNEDITED] = Scorer.of(state.model, documents, logits=logits)
             introduce(texts, edits, scorers[SCORE], say)
             parts = Parts(texts, scorers, given=given is not None)
             found = Comparison(parts)

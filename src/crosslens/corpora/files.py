@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import cast, Final, IO, NamedTuple, NoReturn
+from typing import Any, Final, IO, NamedTuple, NoReturn
 
 
 CHUNK: Final = 1 << 20  # bytes
@@ -75,8 +75,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     through once before: damage at its end is known before a line is believed.
     """
     is_zipped = path.suffix == ".gz"
-    unread: IO[bytes] = cast(IO[bytes], gzip.open(path)) if is_zipped else open(path, "rb")
-    with unread as file:
+    reader: Any = gzip.open if is_zipped else open
+    with reader(path, "rb") as file:
         is_blank, has_line_feed = True, False
         with damage(path):
             while chunk := file.read(CHUNK):
