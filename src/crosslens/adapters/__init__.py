@@ -3,8 +3,8 @@
 What an adapter does not follow of the library's own arguments is an error that names it.
 """
 
-from .pyterrier import FrameReranker, pyterrier_transformer
-from .sentence_transformers import SentenceTransformersReranker
+from .frame_reranker import FrameReranker, pyterrier_transformer
+from .pair_ranker import SentenceTransformersReranker
 from .text_ranking import text_ranking
 
 

@@ -86,7 +86,7 @@ def pyterrier_transformer(
         ImportError: PyTerrier is not installed.
     """
     try:
-        import pyterrier as pt  # type: ignore[import-not-found]
+        import pyterrier as pt  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             "PyTerrier is not installed; pip install 'crosslens[pyterrier]' (its own retrieval "
