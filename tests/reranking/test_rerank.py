@@ -122,6 +122,8 @@ def test_a_run_gives_the_candidates():
     texts = TEXTS.with_candidates(run, depth=2)
     assert texts.candidates == {"q1": ("d5", "d1"), "q2": ("d2", "d3")}
     assert texts.pool == "a run to 2"
+    below = Run.of_frame(run.frame().replace({"d4": "unknown"}))
+    assert TEXTS.with_candidates(below, depth=2).candidates == texts.candidates
     rows = run.frame().replace({"d2": "x2", "d3": "x3", "q2": "q9"})
     with pytest.raises(
         ValueError, match="1 queries that it lacks \\('q9'\\) and 2 documents"
