@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "default": {"corpora", "signals", "ranking", "effectiveness", "writing"},
     "planted": {"sites", "circuit", "signals", "corpora", "default"},
     "model": {"sites", "pairs", "hooks", "planted", "default"},
-    "interventions": {"sites", "pairs", "hooks"},
+    "interventions": {"sites", "pairs", "hooks", "signals"},
     "engine": {"sites", "pairs", "hooks", "contrasts"},
     "attribution": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "contrasts", "engine"),
@@ -66,6 +66,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "model", "engine", "interventions", "idf", "corpora", "ranking"),
         *("effectiveness", "findings", *LEAVES),
     },
+    "adapters": {"sites", "model", "engine", "interventions", "reranking", "frames"},
     "attention": {"attribution"},
     "words": {"attribution", "engine"},
     "explanation": {

@@ -1,4 +1,5 @@
 from . import (
+    adapters as adapters,
     attention as attention,
     attribution as attribution,
     contrasts as contrasts,

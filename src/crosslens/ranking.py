@@ -114,11 +114,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
             for rank, each in enumerate(ranked, start=1)
         ]
         for row in rows:
-            for written in row:
-                if written.split() != [written]:
-                    raise ValueError(
-                        f"a TREC run separates its fields by white space; {written!r} has some"
-                    )
+            require_fields(*row)
         return "".join(" ".join(row) + "\n" for row in rows)
 
     @classmethod
@@ -137,6 +133,17 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
             scored.append(ScoredDoc(qid, docid, score))
             name = tag or name
         return cls.of(scored, name)
+
+
+def require_fields(*texts: str) -> None:
+    """Refuse what cannot be a field of a TREC run.
+
+    Raises:
+        ValueError: a text that holds white space, or nothing.
+    """
+    for text in texts:
+        if text.split() != [text]:
+            raise ValueError(f"a TREC run separates its fields by white space; {text!r} has some")
 
 
 def rerank(

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from crosslens import ablate, attention_mask, head, Site, token_mask
+from crosslens import ablate, attention_mask, head, Site, token_mask, tokenize
 from crosslens.idf import idf_direction, TokenIdf
 from crosslens.interventions import (
     Ablate,
@@ -17,6 +17,7 @@ from crosslens.interventions import (
     Noise,
     scale_rows,
 )
+from crosslens.interventions.word_edits import places
 
 
 LINES = [
@@ -121,6 +122,7 @@ def test_every_value_is_parsed_back_from_what_it_prints():
         ("scale ifd of 'x' by 3", "'ifd' is not known; did you mean idf"),
         ("scale idf of 'canoe", "is not closed"),
         ("scale idf of '' by 2", "a word is missing"),
+        ("scale idf of '!' by 2", "a word is missing"),
         ("scale idf of 'x' to 2", "the line ends where by was expected"),
         ("set embedding of 'x' to 2", "'embedding' is not known"),
     ],
@@ -198,6 +200,21 @@ def test_a_word_is_edited_where_it_stands_whole_and_nowhere_else(model):
         model(pairs)
     moved = (plain[embed] != edited[embed]).any(dim=-1)
     assert moved.sum() == 1 and pairs.where("document")[moved].all()
+
+
+def test_words_are_found_however_they_are_encoded_and_names_of_several_words_too():
+    texts = ["Cafe\u0301 au lait", "the café, the CAFÉS", "don't, don t, dont", "new york; york"]
+    spans = {
+        "café": ["Cafe\u0301", "café"],
+        "cafe\u0301": ["Cafe\u0301", "café"],
+        "don't": ["don't", "don t"],
+        "New York": ["new york"],
+    }
+    for word, expected in spans.items():
+        found = [t[a:b] for t in texts for a, b in places(t, [tokenize(word)])]
+        assert found == expected
+    with pytest.raises(ValueError, match="'!' is no word"):
+        edit_words(["!"], lambda token: scale_rows(token, 0.0))
 
 
 def test_a_word_of_several_pieces_is_edited_in_all_of_them(model):

@@ -1,5 +1,6 @@
 """`crosslens rerank`: runs in and out, nothing lost, and errors that say what to do."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,33 @@ def test_without_interventions_it_is_compared_with_the_run_as_given(folder, tmp_
     alone = crosslens(folder)
     assert alone.exit_code == 0 and "BM25 top 100" in alone.stderr
     assert "difference" not in alone.stderr
+
+
+def test_a_depth_reads_and_ranks_the_first_documents_of_each_query(folder, tmp_path):
+    result = crosslens(folder, folder / "first.txt", "--depth", "2")
+    assert result.exit_code == 0, result.output
+    assert "8 documents of 4 queries: a run to 2" in result.stderr
+    first, found = Run.load(folder / "first.txt"), loaded(result.stdout, tmp_path)
+    for qid, ranked in found.items():
+        assert {each.doc_id for each in ranked} == {each.doc_id for each in first[qid][:2]}
+
+
+def test_a_zipped_run_is_written_and_read(folder, tmp_path):
+    out = tmp_path / "run.txt.gz"
+    assert crosslens(folder, folder / "first.txt", "--out", out).exit_code == 0
+    plain = tmp_path / "run.txt"
+    assert crosslens(folder, folder / "first.txt", "--out", plain).exit_code == 0
+    assert gzip.decompress(out.read_bytes()) == plain.read_bytes()
+    assert Run.load(out) == Run.load(plain)
+
+
+def test_an_id_that_a_run_cannot_hold_is_refused_before_anything_is_scored(tmp_path):
+    (tmp_path / "queries.tsv").write_text("q\tboat river\n")
+    (tmp_path / "docs.tsv").write_text("a b\ta boat\nb\tthe river\n")
+    (tmp_path / "candidates.tsv").write_text("q\ta b\nq\tb\n")
+    result = crosslens(tmp_path)
+    assert result.exit_code == 2 and "white space; 'a b' has some" in result.stderr
+    assert "Reranking" not in result.stderr
 
 
 def test_an_interrupted_run_loses_the_part_in_hand_only(folder, tmp_path, monkeypatch):

@@ -122,6 +122,8 @@ def test_a_run_gives_the_candidates():
     texts = TEXTS.with_candidates(run, depth=2)
     assert texts.candidates == {"q1": ("d5", "d1"), "q2": ("d2", "d3")}
     assert texts.pool == "a run to 2"
+    below = Run.of_frame(run.frame().replace({"d4": "unknown"}))
+    assert TEXTS.with_candidates(below, depth=2).candidates == texts.candidates
     rows = run.frame().replace({"d2": "x2", "d3": "x3", "q2": "q9"})
     with pytest.raises(
         ValueError, match="1 queries that it lacks \\('q9'\\) and 2 documents"
@@ -135,7 +137,10 @@ def test_a_run_gives_the_candidates():
 
 
 def parts(model, texts, lines=("ablate 2.1",)) -> Parts:
-    scorers = {SCORE: Scorer.of(model, texts, lines), UNEDITED: Scorer.of(model, texts)}
+    scorers = {
+        SCORE: Scorer.of(model, texts.documents.values(), lines),
+        UNEDITED: Scorer.of(model, texts.documents.values()),
+    }
     return Parts(texts, scorers, given=True)
 
 
@@ -175,7 +180,7 @@ def test_finished_parts_are_not_scored_again(model, tmp_path, monkeypatch):
 
 
 def test_nothing_is_measured_where_nothing_is_judged(model, tmp_path):
-    some = Parts(TEXTS, {SCORE: Scorer.of(model, TEXTS)}, given=False)
+    some = Parts(TEXTS, {SCORE: Scorer.of(model, TEXTS.documents.values())}, given=False)
     found = Comparison(some)
     for table in some.tables(Findings.create(tmp_path / "run", {}), lambda *_: None):
         found.add(table)

@@ -1,5 +1,6 @@
 """`crosslens rerank`: a ranking by a model, as it is or under interventions, as a TREC run."""
 
+import gzip
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def rerank(
         quieten()
         from ..interventions.named import named, named_in, needs_idf
         from ..provenance import of_file
-        from ..ranking import Run
+        from ..ranking import require_fields, Run
 
         edits = [named(each) for each in intervention or ()]
         edits += named_in(interventions) if interventions is not None else ()
@@ -138,9 +139,12 @@ def rerank(
             (texts,) = state.collections
             if given is not None:
                 texts = texts.with_candidates(given, depth=depth)
-            scorers = {SCORE: Scorer.of(state.model, texts, edits, logits=logits)}
+            for qid, docids in texts.candidates.items():
+                require_fields(qid, *docids)
+            documents = texts.documents.values()
+            scorers = {SCORE: Scorer.of(state.model, documents, edits, logits=logits)}
             if asked["compare"]:
-                scorers[UNEDITED] = Scorer.of(state.model, texts, logits=logits)
+                scorers[UNEDITED] = Scorer.of(state.model, documents, logits=logits)
             introduce(texts, edits, scorers[SCORE], say)
             parts = Parts(texts, scorers, given=given is not None)
             found = Comparison(parts)
@@ -151,7 +155,8 @@ def rerank(
                     sys.stdout.flush()
             if out is not None:
                 tables = parts.tables(state.findings, lambda *_: None)
-                write_parts(out, (run_of(each).lines().encode() for each in tables))
+                pack = gzip.compress if out.suffix == ".gz" else bytes
+                write_parts(out, (pack(run_of(each).lines().encode()) for each in tables))
         if quiet:
             if out is not None:
                 show_path(out)

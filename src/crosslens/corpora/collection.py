@@ -151,11 +151,11 @@ class Collection:
 
         Raises:
             ValueError: the run names queries or documents that the collection lacks, no document
-                at all, or the depth is below 1.
+                at all, or the depth is below 1. What stands below the depth is not looked at.
         """
         if depth is not None and depth < 1:
             raise ValueError(f"a ranking has a depth of at least 1, not {depth}")
-        listed = {qid: [each.doc_id for each in ranked] for qid, ranked in run.items()}
+        listed = {qid: [each.doc_id for each in ranked][:depth] for qid, ranked in run.items()}
         without_text = frozenset(self.dropped)
         unknown = {
             "queries": [qid for qid in listed if qid not in self.queries],
@@ -177,7 +177,7 @@ class Collection:
                 "the collection that the run was made on, or take these lines out"
             )
         chosen = {
-            qid: tuple(docid for docid in docids[:depth] if docid in self.documents)
+            qid: tuple(docid for docid in docids if docid in self.documents)
             for qid, docids in listed.items()
         }
         chosen = {qid: docids for qid, docids in chosen.items() if docids}

@@ -4,6 +4,7 @@ from ..attribution.edges.edge_graph import Graph, nodes_of
 from .completeness import Completeness as Completeness, completeness
 from .curve import Curve as Curve, curve
 from .edges import keep_edges
+from .export import circuit_tracer_graph, dot, save_circuit_tracer
 from .files import SavedCircuit as SavedCircuit
 from .growing import connected, growing, ranked, sizes
 from .in_ranking import rerank_alone, Reranked as Reranked
@@ -14,9 +15,11 @@ from .restored import Faithfulness as Faithfulness
 
 
 __all__ = [
+    "circuit_tracer_graph",
     "completeness",
     "connected",
     "curve",
+    "dot",
     "drawn_from",
     "Graph",
     "growing",
@@ -27,5 +30,6 @@ __all__ = [
     "nodes_of",
     "ranked",
     "rerank_alone",
+    "save_circuit_tracer",
     "sizes",
 ]

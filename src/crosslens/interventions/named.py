@@ -28,6 +28,7 @@ import yaml
 
 from ..hooks import Hook, Hooked
 from ..pairs import SEGMENTS
+from ..signals.frequency import tokenize
 from ..sites import head, KINDS, near, OR, Site, Unit
 from .ablate import ablate
 from .edit import scale_rows
@@ -322,7 +323,7 @@ class Reader:
             raise self.wrong(f"{verb} {what!r} is not known; {near(what, known)}")
         self.demand("of")
         words = self.until({by})
-        if not words or not all(each.strip() for each in words):
+        if not words or not all(map(tokenize, words)):
             raise self.wrong("a word is missing")
         self.demand(by)
         value = self.number()

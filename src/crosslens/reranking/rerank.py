@@ -45,7 +45,7 @@ def rerank(
         if tuple(interventions):
             raise TypeError(f"interventions edit a model; {model!r:.60} is a function of texts")
         return by_function(model, texts, name=name, progress=progress)
-    scorer = Scorer.of(model, texts, interventions)
+    scorer = Scorer.of(model, texts.documents.values(), interventions)
     found: list[ScoredDoc] = []
     qids = [qid for qid, docids in texts.candidates.items() if docids]
     for qid in progress(qids) if progress else qids:

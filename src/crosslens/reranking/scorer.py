@@ -34,7 +34,7 @@ class Scorer:
     def of(
         cls,
         model: CrossEncoder,
-        texts: Collection,
+        idf_of: Iterable[str],
         interventions: Iterable[str | Intervention] = (),
         *,
         logits: bool = False,
@@ -45,12 +45,12 @@ class Scorer:
             TypeError: one line in place of a list of them.
             ValueError: a line that names no intervention.
             LookupError: a layer, head or site that the model does not have.
-            NotMeasurable: the texts know the IDF of too few tokens.
+            NotMeasurable: the documents know the IDF of too few tokens.
         """
         if isinstance(interventions, str):
             raise TypeError(f"interventions are a list of lines: [{interventions!r}]")
         each = tuple(named(one) if isinstance(one, str) else one for one in interventions)
-        found = cls(model, each, texts.documents.values(), logits)
+        found = cls(model, each, idf_of, logits)
         found.hooks()
         return found
 
@@ -86,22 +86,18 @@ class Scorer:
         return scores
 
 
-def pairs_of(model: CrossEncoder, qid: str, texts: Collection, docids: Sequence[str]) -> Pairs:
-    """The query with each of its documents.
+def unique_pairs(
+    model: CrossEncoder, query: str, documents: Sequence[str]
+) -> tuple[Pairs, list[int]]:
+    """The query with every different document, and which of these pairs each document is.
+
+    A text that stands there twice is scored once: its scores are then the same number.
 
     Raises:
-        ValueError: a pair that the model cannot read; names it.
+        ValueError: a text that the model cannot read.
     """
-    query, documents = texts.queries[qid], [texts.documents[docid] for docid in docids]
-    try:
-        return model.pair(query, *documents)
-    except ValueError:
-        for docid, document in zip(docids, documents, strict=True):
-            try:
-                model.pair(query, document)
-            except ValueError as error:
-                raise ValueError(f"query {qid!r}, document {docid!r}: {error}") from None
-        raise
+    rows = {text: row for row, text in enumerate(dict.fromkeys(documents))}
+    return model.pair(query, *rows), [rows[text] for text in documents]
 
 
 def scored(
@@ -109,14 +105,18 @@ def scored(
 ) -> tuple[list[Float[Tensor, " document"]], Int[Tensor, " document"]]:
     """The scores of a query's documents by each scorer of one model, and the tokens cut of each.
 
-    A text that several documents share is scored once: their scores are then the same number.
+    Raises:
+        ValueError: names a query and a document that the model cannot read.
     """
-    rows: dict[str, int] = {}
-    first: dict[str, str] = {}
-    for docid in docids:
-        text = texts.documents[docid]
-        rows.setdefault(text, len(rows))
-        first.setdefault(text, docid)
-    pairs = pairs_of(scorers[0].model, qid, texts, list(first.values()))
-    places = [rows[texts.documents[docid]] for docid in docids]
+    model, query = scorers[0].model, texts.queries[qid]
+    documents = [texts.documents[docid] for docid in docids]
+    try:
+        pairs, places = unique_pairs(model, query, documents)
+    except ValueError:
+        for docid, document in zip(docids, documents, strict=True):
+            try:
+                model.pair(query, document)
+            except ValueError as error:
+                raise ValueError(f"query {qid!r}, document {docid!r}: {error}") from None
+        raise
     return [each(pairs)[places] for each in scorers], pairs.cut.cpu()[places]
