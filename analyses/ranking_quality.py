@@ -1,6 +1,7 @@
 """How well several scores rank the same candidates, and how each differs from the first."""
 
 from dataclasses import replace
+from typing import Final
 
 from ir_measures import nDCG, RR, ScoredDoc
 
@@ -10,6 +11,9 @@ from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 
 from .running import Given
+
+
+MEASURES: Final = ["MRR@10", "nDCG@10"]
 
 
 def judged_sample(given: Given, depth: int) -> tuple[Collection, Frame]:
@@ -46,12 +50,10 @@ def judged_sample(given: Given, depth: int) -> tuple[Collection, Frame]:
     return sample, pd.DataFrame(rows, columns=["qid", "docid", "is_relevant"])
 
 
-def ranking_quality(texts: Collection, scores: Frame, relevant: int, seed: int) -> Frame:
-    """MRR@10 and nDCG@10 of every column of `scores` but qid and docid; ties are broken by `seed`.
-
-    Columns: condition, measure, mean, low, high; difference from the first condition with its
-    diff_low and diff_high; n queries.
-    """
+def quality_by_query(
+    texts: Collection, scores: Frame, relevant: int, seed: int
+) -> dict[str, Frame]:
+    """MRR@10 and nDCG@10 of every query, by column of `scores`; ties are broken by `seed`."""
     names = [name for name in scores.columns if name not in ("qid", "docid", "is_relevant")]
     mixed = scores.sample(frac=1, random_state=seed)
     measures = [RR(rel=relevant) @ 10, nDCG(dcg="exp-log2") @ 10]
@@ -59,22 +61,33 @@ def ranking_quality(texts: Collection, scores: Frame, relevant: int, seed: int) 
     for name in names:
         place = mixed.groupby("qid")[name].rank(method="first")
         run = Run.of(map(ScoredDoc, mixed["qid"], mixed["docid"], place), name)
-        table = evaluate(run, texts, measures)
+        table = evaluate(run, texts, measures).set_axis(MEASURES, axis=1)
         tables[name] = table[table.index.isin(list(run))]
+    return tables
+
+
+def ranking_quality(texts: Collection, scores: Frame, relevant: int, seed: int) -> Frame:
+    """MRR@10 and nDCG@10 of every column of `scores` but qid and docid; ties are broken by `seed`.
+
+    Columns: condition, measure, mean, low, high; difference from the first condition with its
+    diff_low and diff_high; n queries.
+    """
+    tables = quality_by_query(texts, scores, relevant, seed)
+    first = next(iter(tables.values()))
     rows = []
     for name, table in tables.items():
-        for measure, short in zip(table.columns, ("MRR@10", "nDCG@10"), strict=True):
-            values, first = table[measure].to_numpy(), tables[names[0]][measure].to_numpy()
+        for measure in table.columns:
+            values, change = (each[measure].to_numpy() for each in (table, table - first))
             low, high = bootstrap_interval(values, seed=seed)
-            less, more = bootstrap_interval(values - first, seed=seed)
+            less, more = bootstrap_interval(change, seed=seed)
             rows.append(
                 {
                     "condition": name,
-                    "measure": short,
+                    "measure": measure,
                     "mean": values.mean(),
                     "low": float(low),
                     "high": float(high),
-                    "difference": (values - first).mean(),
+                    "difference": change.mean(),
                     "diff_low": float(less),
                     "diff_high": float(more),
                     "n": len(values),
