@@ -1,5 +1,6 @@
 """How well several scores rank the same candidates, and how each differs from the first."""
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Final
 
@@ -16,8 +17,12 @@ from .running import Given
 MEASURES: Final = ["MRR@10", "nDCG@10"]
 
 
-def judged_sample(given: Given, depth: int) -> tuple[Collection, Frame]:
+def judged_sample(
+    given: Given, depth: int, pairs: int | None = None, *, without: Container[str] = ()
+) -> tuple[Collection, Frame]:
     """Queries with relevant and other candidates, `depth` each; `given.pairs` pairs at most.
+
+    Or at most `pairs`; queries of `without` are left out.
 
     The candidates are drawn from the labels in turn. Columns of the table: qid, docid, is_relevant.
 
@@ -33,13 +38,13 @@ def judged_sample(given: Given, depth: int) -> tuple[Collection, Frame]:
     both = {
         qid: docids
         for qid, docids in texts.candidates.items()
-        if len({is_relevant(qid, docid) for docid in docids}) == 2
+        if len({is_relevant(qid, docid) for docid in docids}) == 2 and qid not in without
     }
     if not both:
         raise NotMeasurable(
             f"no query of collection {texts.name!r} has both relevant and other candidates"
         )
-    n = max(1, given.pairs // depth)
+    n = max(1, (given.pairs if pairs is None else pairs) // depth)
     sample = replace(texts, candidates=both).sample(n, depth, given.seed)
     rows = [
         (qid, docid, is_relevant(qid, docid))

@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
 from crosslens import Bm25Index, Collection, NotMeasurable
@@ -118,49 +119,66 @@ def trained(
     kept: dict,
 ) -> dict[str, Frame]:
     """A head trained for each fold on the others, and the scores that it gives to that fold."""
-    options, model = given.options, given.model
-    title, is_frozen = name + (SHUFFLED if is_shuffled else ""), options.trains == "head"
-    is_pairwise, least = options.loss == "pairwise", relevant_from(given.texts.qrels)
+    title = name + (SHUFFLED if is_shuffled else "")
     histories, scores = [pd.DataFrame({"ranker": [title], "fold": [0]})], []
     for fold, test in enumerate(folds):
-        steps = count()
-        head = SCORING_HEADS[name](len(model.block_outputs()), model.cfg.d_model).to(model.device)
-        trunk = model if is_frozen else deepcopy(model)
-        ranker = Ranker(trunk, head, is_frozen=is_frozen, kept=kept)
         selects = folds[(fold + 1) % len(folds)]
-        examples = examples_of(given, rows[~rows["qid"].isin([*test, *selects])], is_shuffled)
-
-        def validate(
-            ranker: Ranker = ranker, selects: Sequence[str] = selects, steps: count = steps
-        ) -> float:
-            if is_shuffled:  # true labels would teach it by selection
-                return float(next(steps))
-            some = scored(given, ranker, rows, selects)
-            (found,) = quality_by_query(texts, some, least, given.seed).values()
-            return float(found["MRR@10"].mean())
-
-        if not (name == "Rep" and is_frozen):
-            history = tune(
-                ranker,
-                preferences_of(examples) if is_pairwise else examples,
-                validate,
-                given.run.folder / "states" / f"{title}-{fold}.safetensors",
-                tuning=Tuning(options.epochs, options.rate, batch=options.batch, seed=given.seed),
-                chosen=lambda part: not is_frozen or part.startswith("head."),
-                loss=preference if is_pairwise else cross_entropy,
-            )
-            histories.append(pd.DataFrame(history).assign(ranker=title, fold=fold))
-        scores.append(scored(given, ranker, rows, test).assign(ranker=title))
+        file = given.run.folder / "states" / f"{title}-{fold}.safetensors"
+        parts = (rows[~rows["qid"].isin([*test, *selects])], rows[rows["qid"].isin(selects)])
+        ranker, history = fitted(given, texts, name, parts, file, given.options, kept, is_shuffled)
+        histories.append(history.assign(ranker=title, fold=fold))
+        scores.append(scored(given, ranker, rows[rows["qid"].isin(test)]).assign(ranker=title))
     return {
         "epochs": pd.concat(histories, ignore_index=True),
         "scores": pd.concat(scores, ignore_index=True),
     }
 
 
-def scored(given: Given, ranker: Ranker, rows: Frame, qids: Sequence[str]) -> Frame:
-    """The candidates of some queries with the ranker's scores."""
-    some = rows[rows["qid"].isin(qids)].reset_index(drop=True)
-    return some.assign(score=scores_of(ranker, pairs_of(given, some)).double().numpy(force=True))
+def fitted(
+    given: Given,
+    texts: Collection,
+    name: str,
+    parts: tuple[Frame, Frame],  # candidates to train on, and those that select the epoch
+    file: Path,
+    options: Options,
+    kept: dict,
+    is_shuffled: bool = False,
+) -> tuple[Ranker, Frame]:
+    """A head trained on the model's states, and its epochs; Rep on frozen layers is as it is."""
+    training, selects = parts
+    model, is_frozen = given.model, options.trains == "head"
+    is_pairwise, least = options.loss == "pairwise", relevant_from(given.texts.qrels)
+    head = SCORING_HEADS[name](len(model.block_outputs()), model.cfg.d_model).to(model.device)
+    trunk = model if is_frozen else deepcopy(model)
+    ranker = Ranker(trunk, head, is_frozen=is_frozen, kept=kept)
+    steps = count()
+
+    def validate() -> float:
+        if is_shuffled:  # true labels would teach it by selection
+            return float(next(steps))
+        some = scored(given, ranker, selects)
+        (found,) = quality_by_query(texts, some, least, given.seed).values()
+        return float(found["MRR@10"].mean())
+
+    if name == "Rep" and is_frozen:
+        return ranker, pd.DataFrame()
+    examples = examples_of(given, training, is_shuffled)
+    history = tune(
+        ranker,
+        preferences_of(examples) if is_pairwise else examples,
+        validate,
+        file,
+        tuning=Tuning(options.epochs, options.rate, batch=options.batch, seed=given.seed),
+        chosen=lambda part: not is_frozen or part.startswith("head."),
+        loss=preference if is_pairwise else cross_entropy,
+    )
+    return ranker, pd.DataFrame(history)
+
+
+def scored(given: Given, ranker: Ranker, rows: Frame) -> Frame:
+    """The candidates with the ranker's scores."""
+    scores = scores_of(ranker, pairs_of(given, rows)).double().numpy(force=True)
+    return rows.reset_index(drop=True).assign(score=scores)
 
 
 def examples_of(given: Given, rows: Frame, is_shuffled: bool) -> list[Example]:
