@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from crosslens import CrossEncoder, Pairs
-from crosslens.arrays import array
 from crosslens.frames import Frame, pd
 from crosslens.probing import frequent_pieces
 from crosslens.stats import bootstrap_interval
@@ -28,7 +27,7 @@ from .samples import pairs_of, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 240
+    pairs: int = 120
     depth: Depth = 10
     stopwords: StopWords = 50
 
@@ -115,7 +114,7 @@ def counted(model: CrossEncoder, pairs: Pairs, stop: Int[Tensor, " piece"]) -> F
         [range(len(found)), COUNTS, GROUPS, range(len(pairs)), range(-1, found.shape[-1] - 1)],
         names=["layer", "counts", "group", "text", "head"],
     )
-    table = pd.DataFrame({"senders": array(found.flatten())}, index=index).reset_index()
+    table = pd.DataFrame({"senders": found.flatten().numpy(force=True)}, index=index).reset_index()
     table["share"] = table["senders"] / table["text"].map(dict(enumerate(n.tolist())))
     texts = [
         f"{query}\n{document}" for query, document in zip(pairs.query, pairs.document, strict=True)

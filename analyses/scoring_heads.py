@@ -41,7 +41,7 @@ from .samples import pairs_of
 
 
 class Options(NamedTuple):
-    pairs: int = 480
+    pairs: int = 320
     depth: Depth = 10
     epochs: Annotated[int, "Epochs of each training."] = 4
     rate: Annotated[float, "The learning rate; of the paper, with --trains all: 3e-6."] = 2e-3

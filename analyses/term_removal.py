@@ -34,7 +34,7 @@ from .samples import pairs_of, slices
 
 
 class Options(NamedTuple):
-    pairs: int = 32
+    pairs: int = 24
     depth: Depth = 4
     stopwords: StopWords = 50
     trained: Annotated[int, "Pairs of other queries that Term-Trans is trained on, at most."] = 160

@@ -25,7 +25,7 @@ from .samples import pairs_of
 
 
 class Options(NamedTuple):
-    pairs: int = 240
+    pairs: int = 160
     depth: Depth = 10
     stopwords: StopWords = 50
 

@@ -24,6 +24,7 @@ ALONE = {
     "query alone": ("cls", "query", "sep1"),
     "document alone": ("cls", "document", "sep2"),
 }
+JOINT = ("cls", "query", "document")
 Key = tuple[bytes, bytes]  # tokens and segments
 Kept = dict[Key, dict[str, Tensor]]  # of a pair, by group: layer, vector, d_model
 
@@ -71,14 +72,18 @@ class Ranker(nn.Module):
                 found[rows] = self(pairs.take(rows, width=width)).float()
         return found
 
-    def states(self, pairs: Pairs) -> States:
-        """What the head reads, after every layer but the embeddings; gradients reach the trunk."""
+    def states(self, pairs: Pairs, more: Sequence[str] = ()) -> States:
+        """What the head reads, after every layer but the embeddings; gradients reach the trunk.
+
+        And the groups of `more`, if it reads query and document together.
+        """
         found: dict[str, Features] = {}
         for name in ALONE.keys() & set(self.head.reads):
             alone = pairs.only(pairs.where(*ALONE[name]))
             alone = replace(alone, token_type=torch.zeros_like(alone.token_type))
             found[name] = _read(self.trunk, alone, ["cls"])["cls"]
         joined = [name for name in self.head.reads if name not in ALONE]
+        joined = sorted({*joined, *more}) if joined else []
         return found | (_read(self.trunk, pairs, joined) if joined else {})
 
     @torch.no_grad()
@@ -91,7 +96,8 @@ class Ranker(nn.Module):
             if not set(self.head.reads) <= self._kept.get(key, {}).keys()
         ]
         if lacking:
-            for name, group in self.states(pairs.take(lacking)).items():
+            # what one head does not read another may: the pass costs the same
+            for name, group in self.states(pairs.take(lacking), JOINT).items():
                 parts = group.vectors.half().split(group.counts.tolist(), dim=1)
                 for i, part in zip(lacking, parts, strict=True):
                     self._kept.setdefault(keys[i], {})[name] = part
