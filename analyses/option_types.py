@@ -22,3 +22,4 @@ Important = Annotated[int, "How many tokens of a pair count as important."]
 
 # of rankings
 Depth = Annotated[int, "How many candidates of each query, at most."]
+StopWords = Annotated[int, "How many of the pieces in most documents count as stop words."]

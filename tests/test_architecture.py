@@ -51,7 +51,10 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "engine", "attribution", "idf", "corpora", "ranking"),
         *("effectiveness", *LEAVES),
     },
-    "tuning": {"pairs", "idf", "corpora", "effectiveness", "writing", *LEAVES},
+    "tuning": {
+        *("pairs", "hooks", "engine", "probing", "idf", "corpora"),
+        *("effectiveness", "writing", *LEAVES),
+    },
     "faithfulness": {
         *("sites", "pairs", "hooks", "circuit", "interventions", "engine", "attribution"),
         "contrasts",

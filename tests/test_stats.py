@@ -10,6 +10,7 @@ from crosslens.stats import (
     bootstrap_interval,
     p_of_means,
     paired_test,
+    permutation_test,
     precision_at,
     r_precision,
     recall_at,
@@ -198,3 +199,18 @@ def test_average_precision_is_scikit_learns() -> None:
         )
     with pytest.raises(ValueError, match="no item is true"):
         average_precision(effects, np.zeros(30, dtype=bool))
+
+
+def test_the_permutation_test_is_scipys_and_needs_a_difference_between_pairs() -> None:
+    draw = np.random.default_rng(5)
+    a, b = draw.normal(0.4, 1, 30), draw.normal(0, 1, 30)
+    theirs = stats.permutation_test(
+        (a - b,), np.mean, permutation_type="samples", n_resamples=9_999, vectorized=True
+    ).pvalue
+    assert permutation_test(a, b) == pytest.approx(theirs, abs=0.02)
+    assert permutation_test(a, a) == 1.0
+    assert permutation_test(a + 1, a) == pytest.approx(1e-4)
+    skipped = np.where(np.arange(30) < 28, np.nan, a)
+    assert permutation_test(skipped, b) > 0.4, "two pairs are left"
+    with pytest.raises(ValueError, match="two pairs at least; 1 are left"):
+        permutation_test(a[:1], b[:1])

@@ -20,6 +20,7 @@ __all__ = [
     "bootstrap_interval",
     "p_of_means",
     "paired_test",
+    "permutation_test",
     "precision_at",
     "r_precision",
     "recall_at",
@@ -107,6 +108,26 @@ def paired_test(a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"]) ->
     return Paired(
         float(difference.mean()), float(test.statistic), float(test.pvalue), len(difference)
     )
+
+
+def permutation_test(
+    a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"], *, n: int = 9_999, seed: int = 0
+) -> float:
+    """The two-sided p (0 to 1) of the mean of `a - b` where the two of a pair could be exchanged.
+
+    Fisher's paired randomisation test by `n` draws of signs, among which the values as they are
+    count as one. Pairs that either side skipped are left out.
+
+    Raises:
+        NotMeasurable: fewer than two pairs are left.
+    """
+    difference = (a - b)[~(np.isnan(a) | np.isnan(b))]
+    if len(difference) < 2:
+        raise NotMeasurable(f"a paired test needs two pairs at least; {len(difference)} are left")
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n, len(difference)))
+    rounding = 8 * np.finfo(float).eps * np.abs(difference).sum()
+    as_far = np.abs(signs @ difference) >= abs(difference.sum()) - rounding
+    return float((1 + as_far.sum()) / (1 + n))
 
 
 def p_of_means(values: Float[np.ndarray, "cell pair"]) -> Float[np.ndarray, " cell"]:

@@ -20,7 +20,7 @@ from .attribution.words.random_order import random_attribution
 from .attribution.words.removal import hide_one_out, leave_one_out
 from .attribution.words.rollout import attention_rollout
 from .attribution.words.truncation import cut_to, Truncation as Truncation, truncation
-from .attribution.words.word_attribution import WordAttribution
+from .attribution.words.word_attribution import WordAttribution, words_of
 from .engine.batches import scores_of
 
 
@@ -43,5 +43,6 @@ __all__ = [
     "scores_of",
     "shared_types",
     "truncation",
+    "words_of",
     "WordAttribution",
 ]

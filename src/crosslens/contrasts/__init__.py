@@ -10,10 +10,11 @@ from .candidates import Candidates as Candidates
 from .catalogue import AXIOMS as AXIOMS
 from .contrast import Minimal as Minimal
 from .shortened import Shortened
-from .synonyms import LISTED as LISTED, Neighbours
+from .synonyms import are_inflections, LISTED as LISTED, Neighbours
 
 
 __all__ = [
     "Neighbours",
     "Shortened",
+    "are_inflections",
 ]

@@ -1,13 +1,12 @@
 """Batches of pairs of like length, so that little of a batch is padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..hooks import Hooked
 from ..pairs import Pairs
 
 
@@ -18,8 +17,10 @@ Item = TypeVar("Item")
 
 
 @torch.no_grad()
-def scores_of(model: Hooked, pairs: Pairs) -> Float[Tensor, " pair"]:
-    """The score of each pair, in their own order."""
+def scores_of(
+    model: Callable[[Pairs], Float[Tensor, " pair"]], pairs: Pairs
+) -> Float[Tensor, " pair"]:
+    """The score of each pair, in their own order; `model` is anything that scores pairs."""
     groups = [
         part
         for width, rows in pairs.like_lengths()

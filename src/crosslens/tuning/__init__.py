@@ -1,8 +1,25 @@
-"""Fine-tuning a reranker, whole or by its embeddings alone, and selected on validation queries."""
+"""Fine-tuning a reranker, whole, by its embeddings or by another head alone; validation selects."""
 
 from .align import aligned, is_embedding
-from .examples import Example as Example, examples_of, Split as Split, split_queries
-from .tune import best_of, cross_entropy, Epoch as Epoch, squared_error, tune, Tuning as Tuning
+from .examples import (
+    Example as Example,
+    examples_of,
+    Preference as Preference,
+    preferences_of,
+    Split as Split,
+    split_queries,
+)
+from .ranker import Ranker as Ranker
+from .scoring_heads import SCORING_HEADS as SCORING_HEADS, ScoringHead as ScoringHead
+from .tune import (
+    best_of,
+    cross_entropy,
+    Epoch as Epoch,
+    preference,
+    squared_error,
+    tune,
+    Tuning as Tuning,
+)
 
 
 __all__ = [
@@ -11,6 +28,8 @@ __all__ = [
     "cross_entropy",
     "examples_of",
     "is_embedding",
+    "preference",
+    "preferences_of",
     "split_queries",
     "squared_error",
     "tune",

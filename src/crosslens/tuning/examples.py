@@ -17,6 +17,13 @@ class Example(NamedTuple):
     label: float
 
 
+class Preference(NamedTuple):
+    """Two pairs of one query, of which the first should score higher."""
+
+    better: Example
+    worse: Example
+
+
 class Split(NamedTuple):
     """Query ids to train on, to select by, and to report: no query is in two."""
 
@@ -74,3 +81,17 @@ def examples_of(
             query = collection.queries[qid]
             found += [Example(query, collection.documents[docid], label) for docid in docids]
     return found
+
+
+def preferences_of(examples: Sequence[Example]) -> list[Preference]:
+    """Every relevant example before every other one of its query."""
+    by_query: dict[str, list[Example]] = {}
+    for each in examples:
+        by_query.setdefault(each.query, []).append(each)
+    return [
+        Preference(better, worse)
+        for own in by_query.values()
+        for better in own
+        for worse in own
+        if better.label > worse.label
+    ]

@@ -21,7 +21,7 @@ from torch import nn, Tensor
 
 from ..pairs import Pairs
 from ..writing import write_whole
-from .examples import Example
+from .examples import Example, Preference
 
 
 Loss = Callable[[Float[Tensor, " pair"], Float[Tensor, " pair"]], Tensor]  # a mean over pairs
@@ -72,6 +72,11 @@ def squared_error(
     return nn.functional.mse_loss(scores.sigmoid(), labels)
 
 
+def preference(better: Float[Tensor, " pair"], worse: Float[Tensor, " pair"]) -> Float[Tensor, ""]:
+    """Cross-entropy of the better's coming first, the sigmoid of the difference of the scores."""
+    return nn.functional.softplus(worse - better).mean()
+
+
 class Epoch(NamedTuple):
     """What came of an epoch; 0 is before any. `loss` is the mean over its batches."""
 
@@ -82,7 +87,7 @@ class Epoch(NamedTuple):
 
 def tune(
     model: Trainable,
-    examples: Sequence[Example],
+    examples: Sequence[Example] | Sequence[Preference],
     validate: Callable[[], float],
     file: Path,
     *,
@@ -94,6 +99,8 @@ def tune(
     each epoch came to.
 
     Args:
+        examples: judged pairs, whose scores and labels `loss` compares; or preferences, whose
+            better and worse scores it compares, as `preference` does.
         validate: how good the model is now; higher is better, on queries that are neither trained
             on nor reported.
         file: where the state is kept; a call that finds it goes on from there.
@@ -134,7 +141,7 @@ def best_of(history: Sequence[Epoch]) -> Epoch:
 
 def _epoch(
     model: Trainable,
-    examples: Sequence[Example],
+    examples: Sequence[Example] | Sequence[Preference],
     optimiser: torch.optim.Optimizer,
     loss: Loss,
     tuning: Tuning,
@@ -157,11 +164,25 @@ def _epoch(
     return sum(losses) / len(losses)
 
 
-def _gathered(model: Trainable, some: Sequence[Example], loss: Loss) -> float:
+def _gathered(
+    model: Trainable, some: Sequence[Example] | Sequence[Preference], loss: Loss
+) -> float:
     """Add a batch's gradients to what is there; pairs of like length run together, unpadded."""
+    total = 0.0
+    if isinstance(some[0], Preference):
+        # scores of a preference meet in the loss, so that the whole batch is one
+        both = [side for each in some for side in each]
+        pairs = model.pairs([each.query for each in both], [each.document for each in both])
+        order, parts = [], []
+        for width, rows in pairs.like_lengths():
+            order += rows
+            parts.append(model(pairs.take(rows, width=width)))
+        scores = torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
+        value = loss(scores[::2], scores[1::2])
+        value.backward()
+        return value.item()
     pairs = model.pairs([each.query for each in some], [each.document for each in some])
     labels = torch.tensor([each.label for each in some])
-    total = 0.0
     for width, rows in pairs.like_lengths():
         scores = model(pairs.take(rows, width=width))
         value = loss(scores, labels[rows].to(scores)) * (len(rows) / len(some))

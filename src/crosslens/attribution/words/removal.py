@@ -22,17 +22,28 @@ from .word_attribution import to_tokens, WordAttribution, words_of
 
 
 Rows = list[tuple[int, list[int]]]  # a pair, and the places of one of its words
+Scorer = Callable[[Pairs], Float[Tensor, " pair"]]
 
 
 def leave_one_out(
-    model: Hooked, pairs: Pairs, *, progress: Callable[[int, int], None] | None = None
+    model: Scorer,
+    pairs: Pairs,
+    *,
+    among: Bool[Tensor, "pair pos"] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> WordAttribution:
     """The fall of the score when each word of query and document is deleted, in score units.
 
     One plain forward row per word. All tokens of a word hold its number; special tokens, which
     are never deleted, hold 0. `progress(done, total)` counts words.
+
+    Args:
+        model: anything that scores pairs by the tokens they have, BM25 among them.
+        among: only words with one of these tokens are deleted; by default all.
     """
-    rows = _words(pairs)
+    rows = [
+        (i, tokens) for i, tokens in _words(pairs) if among is None or bool(among[i, tokens].any())
+    ]
 
     def scored(chosen: Rows) -> Float[Tensor, " row"]:
         some = pairs.take([i for i, _ in chosen], width=pairs.token.shape[1])
@@ -101,7 +112,7 @@ def _marked(some: Pairs, rows: Rows) -> Bool[Tensor, "pair pos"]:
 
 def _effects(
     name: str,
-    model: Hooked,
+    model: Scorer,
     pairs: Pairs,
     rows: Rows,
     scored: Callable[[Rows], Float[Tensor, " row"]],
