@@ -25,7 +25,7 @@ def shift(unit):
 
 PARTS = {
     STREAM: [{}, {"pos": "query"}, {"pos": 3}, {"pos": "cls"}, {"pos": ("document", "sep1")}],
-    PER_HEAD: [{}, {"head": 2}, {"head": 1, "pos": 0}, {"pos": "document"}],
+    PER_HEAD: [{}, {"head": 0}, {"head": 1, "pos": 0}, {"pos": "document"}],
     ATTENTION: [{}, {"head": 1}, {"dst": "query", "src": "document"}, {"dst": 0, "head": 3}],
     NEURONS: [{}, {"neuron": 5}, {"pos": "query", "neuron": 2}],
     Site("result").axes: [{"head": 1}, {"head": 2, "pos": "query"}],

@@ -23,7 +23,7 @@ from .families.parts import Parts
 from .head import Head, relevance
 from .original import from_files, in_memory, of_sentence_transformers, Original
 from .parity import check_parity
-from .tokens import PairTokenizer, Truncation
+from .tokens import first, PairTokenizer, Truncation
 from .weights import check_finite
 
 
@@ -67,18 +67,20 @@ def load(
     own_limit = longest(parts.n_positions, says.max_length, original.tokenizer)
     limit = own_limit if max_length is None else shortened(own_limit, max_length)
     attention = parts.blocks[0].attn
+    n_shared = attention.n_kv_heads
     model = CrossEncoder(
         Config(
             family=c.model_type,
             n_layers=len(parts.blocks),
             n_heads=attention.n_heads,
             d_model=attention.out.out_features,
-            d_head=attention.out.in_features // attention.n_heads,
-            d_mlp=parts.blocks[0].mlp.w_out.in_features,
+            d_head=attention.d_head,
+            d_mlp=parts.blocks[0].mlp.n_neurons,
             n_labels=original.n_labels,
             n_positions=limit,
             norm="pre" if parts.final_norm is not None else "post",
             checkpoint=original.name,
+            n_key_value_heads=n_shared if n_shared < attention.n_heads else None,
         ),
         parts,
         relevance(original.n_labels, c.id2label if original.tail is None else None, relevant),
@@ -87,6 +89,7 @@ def load(
             limit,
             truncation or says.truncation,
             len(parts.embedding.words.weight),
+            parts.scored,
         ),
         says.activation or (nn.Sigmoid() if original.n_labels == 1 else nn.Identity()),
     )
@@ -148,7 +151,8 @@ def adopted(original: Original) -> Parts:
         shell: Any = AutoModelForSequenceClassification.from_config(original.model.config)
     setattr(shell, shell.base_model_prefix, original.model)
     end = original.tail
-    return replace(family(shell), head=Head(end.hidden, end.out, reads_scored_row=not end.is_mean))
+    head = Head(end.hidden, end.out, reads_scored_row=not end.is_mean)
+    return replace(family(shell), head=head, scored=first)
 
 
 def longest(n_positions: int, declared: int | None, tokenizer: PreTrainedTokenizerBase) -> int:

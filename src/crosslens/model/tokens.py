@@ -1,6 +1,6 @@
 """From texts to `Pairs`: the model's own tokenizer, with nothing dropped on the way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,6 +16,23 @@ Truncation = Literal["longest_first", "only_second"]
 TRUNCATIONS: Final = ("longest_first", "only_second")
 
 
+def first(ids: Sequence[int]) -> int:
+    """The scored row of an encoder: its first token, [CLS]."""
+    return 0
+
+
+@dataclass(frozen=True)
+class LastToken:
+    """The scored row of a decoder: its last token that is not the padding token of the model."""
+
+    pad_token_id: int | None
+
+    def __call__(self, ids: Sequence[int]) -> int:
+        """The place of that token; transformers too looks for it by its number."""
+        others = [place for place, token in enumerate(ids) if token != self.pad_token_id]
+        return others[-1] if others else 0
+
+
 @dataclass(frozen=True)
 class PairTokenizer:
     """Lays out queries and documents as the model was trained to read them.
@@ -29,6 +46,7 @@ class PairTokenizer:
     limit: int
     truncation: str = "longest_first"  # one of TRUNCATIONS
     n_embeddings: int | None = None  # how many tokens the model knows
+    scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
@@ -160,7 +178,7 @@ class PairTokenizer:
             cut=torch.tensor(
                 [length - len(ids) for length, (ids, *_) in zip(lengths, rows, strict=True)]
             ),
-            scored=torch.zeros(len(rows), dtype=torch.long),  # [CLS], which stands first
+            scored=torch.tensor([self.scored(ids) for ids, *_ in rows]),
             query=tuple(queries),
             document=tuple(documents),
         )
