@@ -91,8 +91,8 @@ FAMILIES = (
     "modernbert",
     "modernbert-mean",
     "deberta-v2",
-    "qwen3",
 )
+AND_DECODER = (*FAMILIES, "qwen3")
 # Decoders, of which Qwen3 stands for all where a family costs time: grouped queries, windows in
 # some layers, and heads wider than the stream over their number.
 GROUPED = {"num_key_value_heads": 2, "head_dim": 8}

@@ -2,7 +2,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny
+from tiny import AND_DECODER, tiny
 
 from crosslens import Hook, load, Site, sweep
 from crosslens.engine.memory import Footprint
@@ -49,7 +49,7 @@ def cells_of(model, turn):
     ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", AND_DECODER)
 @pytest.mark.parametrize(
     ("dtype", "turn", "worst"), [(torch.float64, 0, 1e-10), (torch.float32, 1, 1e-6)]
 )

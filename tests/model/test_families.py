@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from einops import rearrange
-from tiny import DECODERS, FAMILIES, tiny, WORDS
+from tiny import AND_DECODER, DECODERS, tiny, WORDS
 from torch import nn, Tensor
 
 from crosslens import CrossEncoder, Hook, load, Pairs, Site, Unit
@@ -37,7 +37,7 @@ class Twins(NamedTuple):
         return self.original(**inputs, **options)
 
 
-@pytest.fixture(scope="module", params=dict.fromkeys([*FAMILIES, *DECODERS]))
+@pytest.fixture(scope="module", params=dict.fromkeys([*AND_DECODER, *DECODERS]))
 def twins(request: pytest.FixtureRequest) -> Twins:
     """In float64, where a difference means a difference."""
     wide = (
