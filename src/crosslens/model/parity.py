@@ -42,6 +42,13 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
     tokens = replace(model.tokens, limit=limit, truncation=original.declared.truncation)
     special = " ".join(map(str, tokens.tokenizer.all_special_tokens))
     texts = [*TEXTS, (f"python {special}", f"{special} a large {special} snake")]
+    if original.layout is not None:  # which is compared whole
+        texts = [text for text in texts if len(original.plain_ids(*text)) <= limit]
+        if not texts:
+            raise ValueError(
+                f"the template of {original.name} leaves no room for a document within its "
+                f"{limit} tokens"
+            )
     pairs = tokens([query for query, _ in texts], [document for _, document in texts])
     training = [m for whole in original.modules for m in whole.modules() if m.training]
     try:
@@ -69,6 +76,8 @@ def originals_logits(
     One pair at a time where the original cannot tell a padded batch: it has no padding token, or
     (a decoder, which looks for its last token by number) not that of the tokenizer.
     """
+    if original.layout is not None:
+        return laid_out_logits(original, texts)
     pad = original.tokenizer.pad_token_id
     is_decoder = isinstance(tokens.scored, LastToken)
     if pad is None or (is_decoder and pad != original.model.config.pad_token_id):
@@ -95,6 +104,32 @@ def _logits(
     if original.tail is None:
         return outputs.logits
     return original.tail.logits(outputs.last_hidden_state, inputs["attention_mask"])
+
+
+def laid_out_logits(
+    original: Original, texts: list[tuple[str, str]]
+) -> Float[Tensor, "pair label"]:
+    """Of pairs in a template, by the token ids that the checkpoint's own code makes of them.
+
+    One at a time: the last token is then the last of the row.
+    """
+    found = []
+    for text in texts:
+        ids = torch.tensor([original.plain_ids(*text)], device=original.model.device)
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if original.answer is None:
+            outputs = original.model(**inputs)
+            if original.tail is None:
+                found.append(outputs.logits)
+            else:
+                states = outputs.last_hidden_state
+                found.append(original.tail.logits(states, inputs["attention_mask"]))
+        else:
+            logits = original.model(**inputs, logits_to_keep=1).logits[:, -1]
+            false = original.answer.false
+            lower = 0 if false is None else logits[:, [false]]
+            found.append(logits[:, [original.answer.true]] - lower)
+    return torch.cat(found)
 
 
 def compare(

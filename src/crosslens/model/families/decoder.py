@@ -5,6 +5,8 @@ positions, queries that share keys and values, and a gated MLP. Qwen3 normalises
 keys, Gemma2 what attention and the MLP write, and caps its attention scores.
 """
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final
 
 import torch
@@ -16,6 +18,7 @@ from ..attention import Context, padding_mask
 from ..block import Block, PreNormBlock, SplitGatedMLP
 from ..embedding import Embedding
 from ..head import Head
+from ..layouts import Answer
 from ..tokens import LastToken
 from .modernbert import RotaryAttention
 from .parts import Parts
@@ -42,6 +45,28 @@ def parts(model: Any) -> Parts:
         final_norm=decoder.norm,
         scored=LastToken(c.pad_token_id),
     )
+
+
+def answering(model: Any, answer: Answer) -> Parts:
+    """The modules of a decoder's `...ForCausalLM`, which is scored by the logits of an answer.
+
+    Of the vocabulary only the rows of the answer are kept: the logit is W_U[true] - W_U[false].
+    """
+    weight = model.get_output_embeddings().weight.detach()
+    row = weight[answer.true]
+    if answer.false is not None:
+        row = row - weight[answer.false]
+    with torch.device("meta"):
+        score = nn.Linear(len(row), 1, bias=False)
+    score.weight = nn.Parameter(row[None].clone(), requires_grad=False)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    if cap is not None:
+        raise ValueError(
+            f"the config.json of this {model.config.model_type} declares final_logit_softcapping "
+            f"{cap}: its score is no linear map of the last state, and CrossLens does not follow it"
+        )
+    shell = SimpleNamespace(model=model.model, config=model.config, score=score)
+    return replace(parts(shell), scored=LastToken(None))
 
 
 def check(c: Any) -> None:
