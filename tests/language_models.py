@@ -2,7 +2,7 @@
 
 import torch
 from tiny import SMALL, WORDS
-from tokenizers import AddedToken, decoders, pre_tokenizers, Tokenizer
+from tokenizers import AddedToken, decoders, pre_tokenizers, Regex, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import (
@@ -20,6 +20,8 @@ MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<bos>", "<think>", "</t
 ANSWERS = ("yes", "no", "Yes", "No", "1", "0")
 CONFIGS = {"qwen2": Qwen2Config, "qwen3": Qwen3Config, "gemma": GemmaConfig, "gemma2": Gemma2Config}
 
+# Words with the space before them, digits one by one, and signs with the newlines behind them.
+LIKE_QWEN = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # Query and document in roles of their own, and an opening of the answer, as published templates.
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -31,7 +33,9 @@ CHAT_OF_PARTS = CHAT.replace("m.content", "m.content[0].text | trim")
 def tokenizer(chat_template: str | None = None, pad: bool = True) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer that knows the answers as tokens of one piece."""
     made = Tokenizer(BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    split = pre_tokenizers.Split(Regex(LIKE_QWEN), "isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     made.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
         vocab_size=420,

@@ -1,6 +1,7 @@
 """The comparison at load: a hooked model gives pairs the logits of its original."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,22 +74,25 @@ def originals_logits(
 ) -> Float[Tensor, "pair label"]:
     """By the original and its own tokenizer, nothing of ours between them.
 
-    One pair at a time where the original cannot tell a padded batch: it has no padding token, or
-    (a decoder, which looks for its last token by number) not that of the tokenizer.
+    One pair at a time where that is simpler, as in a template, or where the original cannot tell
+    a padded batch: it has no padding token, or (a decoder, which looks for its last token by
+    number) not that of the tokenizer.
     """
-    if original.layout is not None:
-        return laid_out_logits(original, texts)
     pad = original.tokenizer.pad_token_id
-    is_decoder = isinstance(tokens.scored, LastToken)
-    if pad is None or (is_decoder and pad != original.model.config.pad_token_id):
-        return torch.cat([_logits(original, tokens, [pair]) for pair in texts])
-    return _logits(original, tokens, texts)
+    is_last = isinstance(tokens.scored, LastToken)
+    is_alone = pad is None or (is_last and pad != original.model.config.pad_token_id)
+    if is_alone or original.layout is not None or original.answer is not None:
+        return torch.cat([read_out(original, inputs_of(original, tokens, [t])) for t in texts])
+    return read_out(original, inputs_of(original, tokens, texts))
 
 
-def _logits(
+def inputs_of(
     original: Original, tokens: PairTokenizer, texts: list[tuple[str, str]]
-) -> Float[Tensor, "pair label"]:
-    """Of pairs that the original takes together."""
+) -> Mapping[str, Tensor]:
+    """What the original's own tokenizer makes of pairs; of one, in a template."""
+    if original.layout is not None:
+        ids = torch.tensor([original.plain_ids(*texts[0])], device=original.model.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     inputs: Any = tokens.tokenizer(
         [query for query, _ in texts],
         [document for _, document in texts],
@@ -98,38 +102,22 @@ def _logits(
         max_length=tokens.limit,
         return_attention_mask=True,
         return_tensors="pt",
-    ).to(original.model.device)
+    )
+    return inputs.to(original.model.device)
+
+
+def read_out(original: Original, inputs: Mapping[str, Tensor]) -> Float[Tensor, "pair label"]:
+    """The logits that the original's own modules give."""
     known = inspect.signature(type(original.model).forward).parameters
-    outputs = original.model(**{key: value for key, value in inputs.items() if key in known})
+    given = {key: value for key, value in inputs.items() if key in known}
+    if original.answer is not None:
+        logits = original.model(**given, logits_to_keep=1).logits[:, -1]
+        true, false = original.answer.true, original.answer.false
+        return logits[:, [true]] - (0 if false is None else logits[:, [false]])
+    outputs = original.model(**given)
     if original.tail is None:
         return outputs.logits
     return original.tail.logits(outputs.last_hidden_state, inputs["attention_mask"])
-
-
-def laid_out_logits(
-    original: Original, texts: list[tuple[str, str]]
-) -> Float[Tensor, "pair label"]:
-    """Of pairs in a template, by the token ids that the checkpoint's own code makes of them.
-
-    One at a time: the last token is then the last of the row.
-    """
-    found = []
-    for text in texts:
-        ids = torch.tensor([original.plain_ids(*text)], device=original.model.device)
-        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        if original.answer is None:
-            outputs = original.model(**inputs)
-            if original.tail is None:
-                found.append(outputs.logits)
-            else:
-                states = outputs.last_hidden_state
-                found.append(original.tail.logits(states, inputs["attention_mask"]))
-        else:
-            logits = original.model(**inputs, logits_to_keep=1).logits[:, -1]
-            false = original.answer.false
-            lower = 0 if false is None else logits[:, [false]]
-            found.append(logits[:, [original.answer.true]] - lower)
-    return torch.cat(found)
 
 
 def compare(
