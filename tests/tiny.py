@@ -13,10 +13,22 @@ from transformers import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    Gemma2Config,
+    Gemma2ForSequenceClassification,
+    GemmaConfig,
+    GemmaForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    MistralConfig,
+    MistralForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForSequenceClassification,
+    Qwen3Config,
+    Qwen3ForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
     XLMRobertaConfig,
@@ -80,11 +92,33 @@ FAMILIES = (
     "modernbert-mean",
     "deberta-v2",
 )
+AND_DECODER = (*FAMILIES, "qwen3")
+# Decoders, of which Qwen3 stands for all where a family costs time: grouped queries, windows in
+# some layers, and heads wider than the stream over their number.
+GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
+DECODERS = {
+    "qwen2": (Qwen2Config, Qwen2ForSequenceClassification, {"use_sliding_window": True}),
+    "qwen3": (Qwen3Config, Qwen3ForSequenceClassification, {"use_sliding_window": True}),
+    "llama": (LlamaConfig, LlamaForSequenceClassification, {"mlp_bias": True}),
+    "mistral": (MistralConfig, MistralForSequenceClassification, {}),
+    "gemma": (GemmaConfig, GemmaForSequenceClassification, {}),
+    "gemma2": (
+        Gemma2Config,
+        Gemma2ForSequenceClassification,
+        {"query_pre_attn_scalar": 16, "attn_logit_softcapping": 2.0},
+    ),
+}
 
 
 def config(family: str, **changes):
     """A small configuration of `family`, with the traits that set it apart."""
     size = SMALL | {"vocab_size": N_VOCAB} | changes
+    if family in DECODERS:
+        of_family, _, traits = DECODERS[family]
+        special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+        windows = {"sliding_window": 9, "max_window_layers": 1} if family != "llama" else {}
+        grouped = GROUPED if family != "qwen2" else {"num_key_value_heads": 2}
+        return of_family(**(special | windows | grouped | traits | size))
     if family == "bert":
         return BertConfig(**size)
     if family == "electra":
@@ -136,6 +170,7 @@ CLASSES = {
     "modernbert": ModernBertForSequenceClassification,
     "modernbert-mean": ModernBertForSequenceClassification,
     "deberta-v2": DebertaV2ForSequenceClassification,
+    **{family: classifier for family, (_, classifier, _) in DECODERS.items()},
 }
 
 

@@ -22,6 +22,8 @@ class Segment(IntEnum):
     SEP1 = 3
     DOCUMENT = 4
     SEP2 = 5
+    TEMPLATE = 6  # the words around the two texts in a prompt, its special tokens included
+    INSTRUCTION = 7  # by what the model is to judge
 
 
 SEGMENTS: Final = {segment.name.lower(): segment for segment in Segment}
@@ -31,7 +33,7 @@ PADDED: Final = 1.15  # of pairs of like length the longest is at most so much l
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A padded batch of `[CLS] query [SEP] document [SEP]`.
+    """A padded batch of `[CLS] query [SEP] document [SEP]`, or of a template with both in it.
 
     The attention mask is derived from the segments, so no caller can forget it. `word` numbers
     the words of each text from 0 (`NOT_A_WORD` for special tokens); `span` is where the

@@ -55,8 +55,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             "blocks.{}.hook_normalized_resid_pre", STREAM, "pre-LN only: what attention reads"
         ),
         "q": Kind("blocks.{}.attn.hook_q", PER_HEAD, "what each head looks for, after the bias"),
-        "k": Kind("blocks.{}.attn.hook_k", PER_HEAD, "what each head is found by"),
-        "v": Kind("blocks.{}.attn.hook_v", PER_HEAD, "what each head passes on"),
+        "k": Kind("blocks.{}.attn.hook_k", PER_HEAD, "what each head (or group) is found by"),
+        "v": Kind("blocks.{}.attn.hook_v", PER_HEAD, "what each head (or group) passes on"),
         "attn_scores": Kind(
             "blocks.{}.attn.hook_attn_scores", ATTENTION, "masked, before the softmax"
         ),
@@ -127,6 +127,15 @@ class Site(NamedTuple):
     def axes(self) -> tuple[str, ...]:
         """The names of its axes, in order: `("pair", "pos", "head", "d_head")` of `z`."""
         return self.kind.axes
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """How long its axes are, by the `sizes` of a model and its pairs.
+
+        The head axis of `k` and `v` is as long as `kv_head` says: with grouped queries several
+        heads share the keys and values of one.
+        """
+        own = {"head": "kv_head"} if self.name in ("k", "v") else {}
+        return tuple(sizes[own.get(axis, axis)] for axis in self.axes)
 
     @property
     def hook(self) -> str:

@@ -2,7 +2,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny
+from tiny import AND_DECODER, tiny
 
 from crosslens import Hook, load, Site, sweep
 from crosslens.engine.memory import Footprint
@@ -25,7 +25,7 @@ def shift(unit):
 
 PARTS = {
     STREAM: [{}, {"pos": "query"}, {"pos": 3}, {"pos": "cls"}, {"pos": ("document", "sep1")}],
-    PER_HEAD: [{}, {"head": 2}, {"head": 1, "pos": 0}, {"pos": "document"}],
+    PER_HEAD: [{}, {"head": 0}, {"head": 1, "pos": 0}, {"pos": "document"}],
     ATTENTION: [{}, {"head": 1}, {"dst": "query", "src": "document"}, {"dst": 0, "head": 3}],
     NEURONS: [{}, {"neuron": 5}, {"pos": "query", "neuron": 2}],
     Site("result").axes: [{"head": 1}, {"head": 2, "pos": "query"}],
@@ -49,7 +49,7 @@ def cells_of(model, turn):
     ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", AND_DECODER)
 @pytest.mark.parametrize(
     ("dtype", "turn", "worst"), [(torch.float64, 0, 1e-10), (torch.float32, 1, 1e-6)]
 )

@@ -6,6 +6,7 @@ from tiny import tiny
 from transformer_lens import ActivationCache
 
 from crosslens import Config, CrossEncoder, head, Hook, Hooked, load, neuron, PairCache, Site
+from crosslens.pairs import scored_row
 
 
 Z = "blocks.1.attn.hook_z"
@@ -300,11 +301,12 @@ def test_a_model_that_reads_cls_needs_no_other_row_at_the_end(any_model):
     with torch.no_grad(), any_model.record(last) as cache:
         scores = any_model(pairs)
         other = cache[last].clone()
-        other[:, 1:] *= -1
+        other[~pairs.is_scored] *= -1
         moved = any_model.suffix(pairs, any_model.cfg.n_layers, other)
         assert torch.allclose(moved, scores, atol=1e-6) == any_model.reads_scored_row
         if any_model.reads_scored_row:
-            alone = any_model.suffix(pairs, any_model.cfg.n_layers, cache[last][:, :1])
+            row = scored_row(cache[last], pairs.scored)
+            alone = any_model.suffix(pairs, any_model.cfg.n_layers, row)
             torch.testing.assert_close(alone, scores)
 
 

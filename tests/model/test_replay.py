@@ -15,7 +15,10 @@ def test_one_stream_for_all_readers_is_the_pass_itself(any_model) -> None:
         one = torch.zeros(len(every), dtype=torch.long)
         stream = cache[Site("full_embed")]
         for layer in range(any_model.cfg.n_layers):
-            read = {name: steps.read(layer, name, every, stream[None], one) for name in "qkv"}
+            read = {}
+            for name in "qkv":
+                own = every[: len(any_model.heads(name)) // any_model.cfg.n_layers]
+                read[name] = steps.read(layer, name, own, stream[None], one[: len(own)])
             for name, found in read.items():
                 same(found, cache[Site(name, layer)])
             z = steps.attend(layer, every, **read)
@@ -35,9 +38,9 @@ def test_some_heads_read_streams_of_their_own(any_model) -> None:
         any_model(pairs)
         steps, stream = any_model.replay(pairs), cache[Site("resid_pre", 1)]
         streams = torch.stack([stream.flip(0), stream])
-        own = steps.read(1, "k", [3, 0, 1], streams, torch.tensor([1, 0, 1]))
+        own = steps.read(1, "q", [3, 0, 1], streams, torch.tensor([1, 0, 1]))
         for place, i in ((0, 3), (2, 1)):
-            torch.testing.assert_close(own[:, :, place], cache[head(1, i, "k")])
-        torch.testing.assert_close(own[:, :, 1], cache[head(1, 0, "k")].flip(0))
+            torch.testing.assert_close(own[:, :, place], cache[head(1, i, "q")])
+        torch.testing.assert_close(own[:, :, 1], cache[head(1, 0, "q")].flip(0))
         some = steps.attend(1, [2, 0], *(cache[Site(name, 1)] for name in "qkv"))
         torch.testing.assert_close(some, cache[Site("z", 1)][:, :, [2, 0]])

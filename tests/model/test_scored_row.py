@@ -18,15 +18,17 @@ TEXTS = ("why do cats purr", "cats purr", "the engine of a car , and the cats")
 
 @pytest.fixture
 def moved(any_model):
-    """A model, and pairs whose score is read at their last token."""
+    """A model, and pairs whose score is read at their other end."""
     pairs = any_model.pair(*TEXTS)
-    return any_model.requires_grad_(False), replace(pairs, scored=pairs.lengths - 1)
+    elsewhere = torch.where(pairs.scored > 0, 0, pairs.lengths - 1)
+    return any_model.requires_grad_(False), replace(pairs, scored=elsewhere)
 
 
-def test_today_the_scored_row_is_the_first_token(any_model):
+def test_the_scored_row_is_the_first_token_or_a_decoders_last(any_model):
     pairs = any_model.pair(*TEXTS)
-    assert pairs.scored.tolist() == [0, 0]
-    assert torch.equal(pairs.is_scored, pairs.where("cls"))
+    is_decoder = any_model.cfg.family == "qwen3"
+    assert pairs.scored.tolist() == ((pairs.lengths - 1).tolist() if is_decoder else [0, 0])
+    assert torch.equal(pairs.is_scored, pairs.where("sep2" if is_decoder else "cls"))
 
 
 def test_scored_rows_follow_their_pairs(pairs):

@@ -40,7 +40,7 @@ class Footprint:
 
     def of_sites(self, sites: Sequence[Site]) -> int:
         """What keeping `sites` takes."""
-        return self.itemsize * sum(prod(self.axes[axis] for axis in site.axes) for site in sites)
+        return self.itemsize * sum(prod(site.shape(self.axes)) for site in sites)
 
     @property
     def block(self) -> int:

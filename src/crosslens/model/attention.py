@@ -38,12 +38,15 @@ class Attention(nn.Module):
     is_square = False  # the scores exist for all positions at once only
     is_linear = True  # scores are dot products of q and k, nothing between
 
+    adds_by_head = True  # what it writes is the sum of what its heads write
+
     # q, k and v are linear maps, or the parts of one that holds all three (ModernBERT).
     def __init__(self, q: Any, k: Any, v: Any, out: nn.Linear, n_heads: int):
         super().__init__()
         self.q, self.k, self.v, self.out = q, k, v, out
         self.n_heads = n_heads
-        self.scale = (out.in_features // n_heads) ** -0.5
+        self.d_head = out.in_features // n_heads
+        self.scale = self.d_head**-0.5
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
         self.hook_z, self.hook_result = HookPoint(), HookPoint()
@@ -63,8 +66,8 @@ class Attention(nn.Module):
     def attend(
         self,
         q: Float[Tensor, "pair dst head d_head"],
-        k: Float[Tensor, "pair src head d_head"],
-        v: Float[Tensor, "pair src head d_head"],
+        k: Float[Tensor, "pair src kv_head d_head"],
+        v: Float[Tensor, "pair src kv_head d_head"],
         context: Context,
     ) -> Float[Tensor, "pair dst head d_head"]:
         """The same z from queries, keys and values, before their hook points."""
@@ -94,9 +97,12 @@ class Attention(nn.Module):
         )
 
     def mix(
-        self, pattern: Float[Tensor, "pair head dst src"], v: Float[Tensor, "pair src head d_head"]
+        self,
+        pattern: Float[Tensor, "pair head dst src"],
+        v: Float[Tensor, "pair src kv_head d_head"],
     ) -> Float[Tensor, "pair dst head d_head"]:
         """The mean of the values under the pattern: z."""
+        v = served(v, pattern.shape[1])
         return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
     def write(self, z: Float[Tensor, "pair pos head d_head"]) -> Float[Tensor, "pair pos d_model"]:
@@ -111,21 +117,27 @@ class Attention(nn.Module):
         self, dst: Tensor, src: Tensor
     ) -> tuple[
         Float[Tensor, "pair dst head d_head"],
-        Float[Tensor, "pair src head d_head"],
-        Float[Tensor, "pair src head d_head"],
+        Float[Tensor, "pair src kv_head d_head"],
+        Float[Tensor, "pair src kv_head d_head"],
     ]:
         return self.split(self.q(dst)), self.split(self.k(src)), self.split(self.v(src))
 
-    def split(self, x: Tensor) -> Float[Tensor, "pair pos head d_head"]:
-        return rearrange(x, "pair pos (head d) -> pair pos head d", head=self.n_heads)
+    def split(self, x: Tensor) -> Float[Tensor, "pair pos some_head d_head"]:
+        return rearrange(x, "pair pos (head d) -> pair pos head d", d=self.d_head)
 
     def scores(self, q: Tensor, k: Tensor, context: Context) -> Float[Tensor, "pair head dst src"]:
         """Scaled dot products; the mask is added as the smallest finite number."""
+        return self.products(q, k) + dst_rows(context["mask"], q.shape[1], context)
+
+    def products(self, q: Tensor, k: Tensor) -> Float[Tensor, "pair head dst src"]:
+        """Scaled dot products of queries and keys, nothing masked."""
+        k = served(k, q.shape[2])
         q, k = rearrange(q, "p i h d -> p h i d"), rearrange(k, "p j h d -> p h d j")
-        return torch.matmul(q, k) * self.scale + dst_rows(context["mask"], q.shape[2], context)
+        return torch.matmul(q, k) * self.scale
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
         """The same z in one kernel that never holds the pattern."""
+        k, v = served(k, q.shape[2]), served(v, q.shape[2])
         q, k, v = (rearrange(x, "p i h d -> p h i d") for x in (q, k, v))
         mask = dst_rows(context["mask"], q.shape[2], context)
         z = F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
@@ -136,16 +148,26 @@ class Attention(nn.Module):
         return rearrange(self.q.weight, "(head d) model -> head model d", head=self.n_heads)
 
     @property
-    def W_K(self) -> Float[Tensor, "head d_model d_head"]:
-        return rearrange(self.k.weight, "(head d) model -> head model d", head=self.n_heads)
+    def W_K(self) -> Float[Tensor, "kv_head d_model d_head"]:
+        return rearrange(self.k.weight, "(head d) model -> head model d", d=self.d_head)
 
     @property
-    def W_V(self) -> Float[Tensor, "head d_model d_head"]:
-        return rearrange(self.v.weight, "(head d) model -> head model d", head=self.n_heads)
+    def W_V(self) -> Float[Tensor, "kv_head d_model d_head"]:
+        return rearrange(self.v.weight, "(head d) model -> head model d", d=self.d_head)
+
+    @property
+    def n_kv_heads(self) -> int:
+        """How many heads have keys and values: fewer where several queries share them."""
+        return self.k.weight.shape[0] // self.d_head
 
     @property
     def W_O(self) -> Float[Tensor, "head d_head d_model"]:
         return rearrange(self.out.weight, "model (head d) -> head d model", head=self.n_heads)
+
+
+def served(x: Shaped[Tensor, "pair pos kv_head d_head"], n_heads: int) -> Tensor:
+    """The keys or values that each of `n_heads` queries reads: grouped queries share theirs."""
+    return x if x.shape[2] == n_heads else x.repeat_interleave(n_heads // x.shape[2], dim=2)
 
 
 def dst_rows(

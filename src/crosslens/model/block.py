@@ -11,6 +11,7 @@ others are dropped at the first point from which no hook watches or edits them.
 
 from collections.abc import Callable, Mapping
 from threading import get_ident
+from typing import Any
 
 from jaxtyping import Float
 from torch import nn, Tensor
@@ -23,7 +24,8 @@ from .attention import Attention, Context, dst_rows, quiet
 class MLP(nn.Module):
     """Neurons read the stream through W_in, act, and write to it through W_out."""
 
-    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: nn.Linear):
+    # W_out is a linear map, with Gemma2's norm behind it.
+    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: Any):
         super().__init__()
         self.w_in, self.w_out = w_in, w_out
         self.act = act
@@ -39,11 +41,16 @@ class MLP(nn.Module):
     def points(self) -> tuple[HookPoint, ...]:
         return self.hook_pre, self.hook_post
 
+    @property
+    def n_neurons(self) -> int:
+        """How many neurons there are."""
+        return self.w_out.in_features
+
 
 class GatedMLP(MLP):
     """Half of W_in is the neurons, the other half a gate that multiplies them (GLU)."""
 
-    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: nn.Linear):
+    def __init__(self, w_in: nn.Linear, act: Callable[[Tensor], Tensor], w_out: Any):
         super().__init__(w_in, act, w_out)
         self.hook_pre_linear = HookPoint()
 
@@ -54,6 +61,24 @@ class GatedMLP(MLP):
     @property
     def points(self) -> tuple[HookPoint, ...]:
         return *super().points, self.hook_pre_linear
+
+
+class SplitGatedMLP(GatedMLP):
+    """The gate is a linear map of its own, as in decoders; TransformerLens calls its half `pre`."""
+
+    def __init__(
+        self, w_in: nn.Linear, linear: nn.Linear, act: Callable[[Tensor], Tensor], w_out: Any
+    ):
+        super().__init__(w_in, act, w_out)
+        self.linear = linear
+
+    def neurons(self, x: Tensor) -> Float[Tensor, "pair pos neuron"]:
+        pre, linear = self.w_in(x), self.linear(x)
+        return self.act(self.hook_pre(pre)) * self.hook_pre_linear(linear)
+
+    @property
+    def n_neurons(self) -> int:
+        return self.w_in.out_features
 
 
 class Block(nn.Module):

@@ -2,12 +2,13 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from torch import nn
 
 from .checkpoint_files import CheckpointFiles
+from .layouts import Answer
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class Module:
 
 
 @dataclass(frozen=True)
+class Chat:
+    """How sentence-transformers calls the chat template of the tokenizer."""
+
+    is_flat: bool
+    options: Mapping[str, Any]
+    prompt: str | None = None  # the system message
+
+
+@dataclass(frozen=True)
 class Declared:
     """What a checkpoint says of how its score is computed, as far as CrossLens follows it."""
 
@@ -26,6 +36,9 @@ class Declared:
     modules: tuple[Module, ...] = ()  # after the transformer; none in a plain classifier
     max_length: int | None = None  # tokens of a pair
     truncation: str = "longest_first"
+    answer: Answer | None = None  # of a causal language model
+    chat: Chat | None = None
+    is_laid_out: bool = False  # files say how pairs are laid out: by `chat`, or as two texts
 
 
 # The names under which versions of sentence-transformers saved the options of the transformer.
@@ -33,9 +46,11 @@ TRANSFORMER_FILES: Final = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+LOGIT_SCORE: Final = "LogitScore"
 TASKS: Final = {
     "sequence-classification": ("logits", "scores"),
     "feature-extraction": ("last_hidden_state", "token_embeddings"),
+    "text-generation": ("logits", "causal_logits"),
 }
 # Options of the transformer module that cannot change a cross-encoder's score: lengths and
 # expansion are for texts that are encoded apart, the others choose a kernel.
@@ -67,13 +82,11 @@ def declared(files: CheckpointFiles, config: Mapping[str, Any]) -> Declared:
                 "score to explain; give a cross-encoder"
             )
         modules, model = (), {}  # then sentence-transformers reads neither file
-    check_prompt(
-        f"{name}/config_sentence_transformers.json",
-        model.get("prompts"),
-        model.get("default_prompt_name"),
-    )
+    where = f"{name}/config_sentence_transformers.json"
+    prompt = default_prompt(where, model.get("prompts"), model.get("default_prompt_name"))
     activation = declared_activation(name, config, model)
     if not modules:
+        refuse_prompt(where, prompt)
         return Declared(activation)
     if modules[0] != Module("Transformer", ""):
         raise ValueError(
@@ -81,8 +94,34 @@ def declared(files: CheckpointFiles, config: Mapping[str, Any]) -> Declared:
             "CrossLens follows checkpoints that begin with a Transformer in their root"
         )
     check_order(f"{name}/modules.json", [module.kind for module in modules])
-    max_length, truncation = transformer_options(files, is_modular=len(modules) > 1)
-    return Declared(activation, modules[1:], max_length, truncation)
+    kinds = [module.kind for module in modules[1:]]
+    is_causal = kinds == [LOGIT_SCORE]
+    task = "sequence-classification" if not kinds else "feature-extraction"
+    max_length, truncation, chat = transformer_options(
+        files, "text-generation" if is_causal else task
+    )
+    if chat is None:
+        refuse_prompt(where, prompt)
+    else:
+        chat = replace(chat, prompt=prompt)
+    if not is_causal:
+        return Declared(activation, modules[1:], max_length, truncation, None, chat, True)
+    file = f"{modules[1].folder}/config.json"
+    answer = declared_answer(f"{name}/{file}", files.json(file))
+    return Declared(activation, (), max_length, truncation, answer, chat, True)
+
+
+def declared_answer(where: str, options: Mapping[str, Any]) -> Answer:
+    """The tokens of a LogitScore module."""
+    true, false = options.get("true_token_id"), options.get("false_token_id")
+    if type(true) is not int or type(false) not in (int, type(None)):
+        raise ValueError(
+            f"{where}: true_token_id is {true!r} and false_token_id {false!r}; expected the "
+            "numbers of tokens, the second or null"
+        )
+    if (read := options.get("module_input_name", "causal_logits")) != "causal_logits":
+        raise ValueError(f"{where}: it reads {read!r}; CrossLens follows 'causal_logits' alone")
+    return Answer(true, false)
 
 
 def listed_modules(files: CheckpointFiles) -> tuple[Module, ...]:
@@ -106,27 +145,33 @@ def listed_modules(files: CheckpointFiles) -> tuple[Module, ...]:
 
 def check_order(where: str, kinds: Sequence[str]) -> None:
     """Refuse modules of which the score is not the classifier's, nor that of a pooled encoder."""
-    if len(kinds) > 1 and kinds[1] != "Pooling":
+    if len(kinds) > 1 and kinds[1] != "Pooling" and list(kinds[1:]) != [LOGIT_SCORE]:
         raise ValueError(
             f"{where}: the score passes {', '.join(kinds)}; CrossLens follows a classifier alone, "
-            "or a bare encoder with Pooling, then Dense and LayerNorm modules up to the score"
+            "a language model with LogitScore, or a bare encoder with Pooling, then Dense and "
+            "LayerNorm modules up to the score"
         )
 
 
-def check_prompt(where: str, prompts: Any, name: Any) -> None:
-    """Refuse a prompt that is put before every query: CrossLens would not read it."""
+def default_prompt(where: str, prompts: Any, name: Any) -> str | None:
+    """The prompt that predict gives every pair, if there is one."""
     prompts = {} if prompts is None else prompts
     if not (isinstance(prompts, dict) and all(isinstance(p, str | None) for p in prompts.values())):
         raise ValueError(f"{where}: prompts is {prompts!r}, expected a text for each name")
     if name is None:
-        return
+        return None
     if not isinstance(name, str) or name not in prompts:
         raise ValueError(
             f"{where}: default_prompt_name is {name!r}, but its prompts are {list(prompts)}"
         )
-    if prompts[name]:
+    return prompts[name] or None
+
+
+def refuse_prompt(where: str, prompt: str | None) -> None:
+    """Refuse a prompt that is put before every query: CrossLens would not read it."""
+    if prompt:
         raise ValueError(
-            f"{where} declares the default prompt {prompts[name]!r}, which predict puts before "
+            f"{where} declares the default prompt {prompt!r}, which predict puts before "
             "every query and CrossLens does not; set default_prompt_name to null there and write "
             "the prompt into your queries"
         )
@@ -174,15 +219,18 @@ def activation_named(where: str, path: Any) -> nn.Module:
     )
 
 
-def transformer_options(files: CheckpointFiles, is_modular: bool) -> tuple[int | None, str]:
-    """The longest pair and the truncation that sentence_bert_config.json declares."""
+def transformer_options(files: CheckpointFiles, wanted: str) -> tuple[int | None, str, Chat | None]:
+    """The longest pair, the truncation and the chat template of sentence_bert_config.json.
+
+    `wanted` is the task that the modules of modules.json expect.
+    """
     file = next((f for f in TRANSFORMER_FILES if files.json(f)), TRANSFORMER_FILES[0])
     where = f"{files.name}/{file}"
     read: dict[str, Any] = files.json(file)
     options = {OLD_NAMES.get(key, key): value for key, value in read.items()}
     task = options.pop("transformer_task", "feature-extraction")
-    wanted = "feature-extraction" if is_modular else "sequence-classification"
-    if "modality_config" not in options and not is_modular and task == "feature-extraction":
+    is_old = "modality_config" not in options and wanted == "sequence-classification"
+    if is_old and task == "feature-extraction":
         task = wanted  # saved before there were tasks
     if task != wanted:
         raise ValueError(
@@ -191,6 +239,12 @@ def transformer_options(files: CheckpointFiles, is_modular: bool) -> tuple[int |
         )
     output, feature = TASKS[task]
     expected: Any = {"text": {"method": "forward", "method_output_name": output}}
+    modalities = options.get("modality_config")
+    message = modalities.get("message") if isinstance(modalities, dict) else None
+    if message is not None:
+        is_flat = dict(message).get("format") == "flat"
+        written = "flat" if is_flat else "structured"
+        expected["message"] = {**expected["text"], "format": written}
     for key, value in (("modality_config", expected), ("module_output_name", feature)):
         if (found := options.pop(key, value)) != value:
             raise ValueError(f"{where}: {key} is {found!r}; CrossLens follows {value!r} alone")
@@ -206,7 +260,23 @@ def transformer_options(files: CheckpointFiles, is_modular: bool) -> tuple[int |
         "",
         {k: v for k, v in options.items() if k not in WITHOUT_EFFECT and v not in (None, False)},
     )
-    return processing_options(where, processing, max_length)
+    chat = None
+    if message is not None:
+        chat = Chat(is_flat, chat_options(where, processing.pop("chat_template", None)))
+    return *processing_options(where, processing, max_length), chat
+
+
+def chat_options(where: str, given: Any) -> dict[str, Any]:
+    """The options with which the chat template is rendered."""
+    options = mapping(where, "processing_kwargs.chat_template", given)
+    if options.pop("restore_suffix", True) is not True:
+        raise ValueError(
+            f"{where} sets restore_suffix to false, so that long pairs lose the end of their "
+            "template; CrossLens keeps it"
+        )
+    sizes = {"padding", "truncation", "max_length", "return_tensors"} & options.keys()
+    refuse(where, "processing_kwargs.chat_template", {key: options[key] for key in sizes})
+    return options
 
 
 def processing_options(

@@ -200,18 +200,27 @@ class CrossEncoder(HookedRootModule):
     @property
     def device(self) -> torch.device:
         """Where the weights are, and where pairs are put."""
-        return self.W_E.device
+        return self.embedding.words.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
         """What weights and activations are numbers of."""
-        return self.W_E.dtype
+        return self.embedding.words.weight.dtype
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How long the axes of its sites are that no pair changes."""
+        """How long the axes of its sites are that no pair changes.
+
+        The head axis of `k` and `v` is as long as `kv_head` says.
+        """
         c = self._cfg
-        return {"d_model": c.d_model, "head": c.n_heads, "d_head": c.d_head, "neuron": c.d_mlp}
+        return {
+            "d_model": c.d_model,
+            "head": c.n_heads,
+            "kv_head": c.n_key_value_heads or c.n_heads,
+            "d_head": c.d_head,
+            "neuron": c.d_mlp,
+        }
 
     @property
     def pad_token_id(self) -> int:
@@ -225,8 +234,13 @@ class CrossEncoder(HookedRootModule):
 
     @property
     def W_E(self) -> Float[Tensor, "token d_embed"]:
-        """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model)."""
-        return self.embedding.words.weight
+        """The word embeddings: what `embed` looks up (ELECTRA's are narrower than d_model).
+
+        Gemma's are larger than its weights: it multiplies them by a factor.
+        """
+        words = self.embedding.words
+        factor = getattr(words, "embed_scale", None)
+        return words.weight if factor is None else words.weight * factor.to(words.weight)
 
     def weights(self, head: Unit) -> HeadWeights:
         """The matrices of one attention head, the model's own: `model.weights(head(3, 7))`.
@@ -242,12 +256,14 @@ class CrossEncoder(HookedRootModule):
         a = self._block(head.site.layer).attn
         if not -a.n_heads <= index < a.n_heads:
             raise LookupError(f"{head} is outside the model: head has {a.n_heads}")
+        index %= a.n_heads
+        shared = index * a.n_kv_heads // a.n_heads  # whose keys and values it reads
         no_bias = a.q.weight.new_zeros(len(a.q.weight))
         bias = rearrange(
             no_bias if a.q.bias is None else a.q.bias, "(head d) -> head d", head=a.n_heads
         )
         return HeadWeights(
-            a.W_Q[index], a.W_K[index], a.W_V[index], a.W_O[index], bias[index], a.is_linear
+            a.W_Q[index], a.W_K[shared], a.W_V[shared], a.W_O[index], bias[index], a.is_linear
         )
 
     # --- pairs -------------------------------------------------------------------------
@@ -267,7 +283,7 @@ class CrossEncoder(HookedRootModule):
         """The scores of many documents: batches of like length, in the order given."""
         several = texts_of("document", documents)
         pairs = self.pairs([query] * len(several), several)
-        scores = torch.empty(len(pairs), dtype=self.embedding.words.weight.dtype)
+        scores = torch.empty(len(pairs), dtype=self.dtype)
         for rows in pairs.lengths.argsort().split(batch):
             scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
         return scores
@@ -293,8 +309,9 @@ class CrossEncoder(HookedRootModule):
         return self.sites(self.cfg.block_output)
 
     def heads(self, site: str = "z") -> list[Unit]:
-        """Every attention head, layer by layer."""
-        return [s.at(head=i) for s in self.sites(site) for i in range(self.cfg.n_heads)]
+        """Every attention head, layer by layer; of `k` and `v` those that queries share."""
+        n = self.sizes["kv_head" if site in ("k", "v") else "head"]
+        return [s.at(head=i) for s in self.sites(site) for i in range(n)]
 
     @contextmanager
     def hooked(self, *hooks: Hook) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """From a checkpoint to a hooked cross-encoder that scores the same."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +20,12 @@ from .checkpoint_files import gist
 from .config import Config
 from .encoder import CrossEncoder
 from .families import FAMILIES
+from .families.decoder import answering
 from .families.parts import Parts
 from .head import Head, relevance
-from .original import from_files, in_memory, of_sentence_transformers, Original
+from .original import from_files, in_memory, of_sentence_transformers, Original, Wish
 from .parity import check_parity
-from .tokens import PairTokenizer, Truncation
+from .tokens import first, PairTokenizer, Truncation
 from .weights import check_finite
 
 
@@ -34,7 +36,9 @@ def load(
     checkpoint: Any = EMBEDDED,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
-    relevant: int | None = None,
+    relevant: int | str | Sequence[int | str] | None = None,
+    template: str | None = None,
+    instruction: str | None = None,
     truncation: Truncation | None = None,
     max_length: int | None = None,
     device: str | torch.device | None = None,
@@ -46,10 +50,14 @@ def load(
     (`plant(...)`, or its name: "planted:bm25"), or by default the reranker that comes with
     the package. Weights are shared with a model in memory, never copied or changed; those
     read from files are float32, whatever the files hold. `relevant` is the label that means
-    relevant, where two or more labels leave a doubt; `truncation` ("longest_first" or
-    "only_second") and `max_length` (tokens of a pair, at most what the position table allows)
-    are the checkpoint's own unless given. What the checkpoint declares of its score is
-    followed or refused, and on load the logits are compared with the original's.
+    relevant, where two or more labels leave a doubt; of a language model the token that means
+    yes, or that and the one that means no: ("yes", "no"). `template` is a text with places for
+    {query}, {document} and {instruction}, for checkpoints that do not say how they lay out a
+    pair; `instruction` takes the place of their own. `truncation` ("longest_first" or
+    "only_second"; with a template the document alone is cut) and `max_length` (tokens of a pair,
+    at most what the position table allows) are the checkpoint's own unless given. What the
+    checkpoint declares of its score is followed or refused, and on load the logits are compared
+    with the original's.
 
     Raises:
         TypeError: `checkpoint` is none of these.
@@ -57,36 +65,53 @@ def load(
             argument does not fit; the message names it and the way out.
         RuntimeError: the logits differ from the original's.
     """
-    original = resolve(checkpoint, tokenizer)
+    is_label = relevant is None or type(relevant) is int
+    original = resolve(checkpoint, tokenizer, Wish(template, instruction, relevant))
+    if original.answer is None and not is_label:
+        raise ValueError(
+            f"relevant={relevant!r}: {original.name} is a classifier; give the number of a label"
+        )
+    if original.layout is not None and truncation == "longest_first":
+        raise ValueError(
+            "truncation='longest_first': with a template the document alone is cut, so that "
+            "query and template stay whole; leave it out"
+        )
     for module in original.modules:
         check_finite(original.name, module.named_parameters())
     if device is not None:
         move(original, device)
     parts = adopted(original)
     says, c = original.declared, original.model.config
-    own_limit = longest(parts.n_positions, says.max_length, original.tokenizer)
+    says_longest = says.max_length if original.max_length is None else original.max_length
+    own_limit = longest(parts.n_positions, says_longest, original.tokenizer)
     limit = own_limit if max_length is None else shortened(own_limit, max_length)
     attention = parts.blocks[0].attn
+    n_shared = attention.n_kv_heads
     model = CrossEncoder(
         Config(
             family=c.model_type,
             n_layers=len(parts.blocks),
             n_heads=attention.n_heads,
             d_model=attention.out.out_features,
-            d_head=attention.out.in_features // attention.n_heads,
-            d_mlp=parts.blocks[0].mlp.w_out.in_features,
+            d_head=attention.d_head,
+            d_mlp=parts.blocks[0].mlp.n_neurons,
             n_labels=original.n_labels,
             n_positions=limit,
             norm="pre" if parts.final_norm is not None else "post",
             checkpoint=original.name,
+            n_key_value_heads=n_shared if n_shared < attention.n_heads else None,
         ),
         parts,
-        relevance(original.n_labels, c.id2label if original.tail is None else None, relevant),
+        relevance(original.n_labels, None, None)
+        if original.answer is not None
+        else relevance(original.n_labels, c.id2label if original.tail is None else None, relevant),
         PairTokenizer(
             original.tokenizer,
             limit,
             truncation or says.truncation,
             len(parts.embedding.words.weight),
+            parts.scored,
+            original.layout,
         ),
         says.activation or (nn.Sigmoid() if original.n_labels == 1 else nn.Identity()),
     )
@@ -94,25 +119,25 @@ def load(
     return model
 
 
-def resolve(checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+def resolve(checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None, wish: Wish) -> Original:
     """The original model, its tokenizer and what it declares, of whatever the user has."""
     if isinstance(checkpoint, str) and checkpoint.startswith(PREFIX):
         checkpoint = plant(checkpoint)
     if checkpoint == EMBEDDED:
-        return replace(from_files(str(embedded_reranker()), tokenizer), name=EMBEDDED)
+        return replace(from_files(str(embedded_reranker()), tokenizer, wish), name=EMBEDDED)
     if isinstance(checkpoint, Planted):
-        found = in_memory(checkpoint.model, tokenizer or checkpoint.tokenizer)
+        found = in_memory(checkpoint.model, tokenizer or checkpoint.tokenizer, wish)
         return replace(found, name=checkpoint.name)
     if isinstance(checkpoint, str | Path):
-        return from_files(str(checkpoint), tokenizer)
+        return from_files(str(checkpoint), tokenizer, wish)
     if isinstance(checkpoint, PreTrainedModel):
-        return in_memory(checkpoint, tokenizer)
+        return in_memory(checkpoint, tokenizer, wish)
     if hasattr(checkpoint, "predict"):
-        return of_sentence_transformers(checkpoint, tokenizer)
+        return of_sentence_transformers(checkpoint, tokenizer, wish)
     raise TypeError(
         f"cannot load a {type(checkpoint).__name__}: give a hub id, a folder, a Hugging Face "
-        "...ForSequenceClassification with its tokenizer, or a sentence-transformers "
-        "CrossEncoder"
+        "...ForSequenceClassification or ...ForCausalLM with its tokenizer, or a "
+        "sentence-transformers CrossEncoder"
     )
 
 
@@ -141,6 +166,8 @@ def move(original: Original, device: str | torch.device) -> None:
 def adopted(original: Original) -> Parts:
     """The original's own modules in their places."""
     family = FAMILIES[original.model.config.model_type]
+    if original.answer is not None:
+        return answering(original.model, original.answer)
     if original.tail is None:
         return family(original.model)
     # A classifier around the bare encoder, whose head of no weights gives way to the tail.
@@ -148,7 +175,8 @@ def adopted(original: Original) -> Parts:
         shell: Any = AutoModelForSequenceClassification.from_config(original.model.config)
     setattr(shell, shell.base_model_prefix, original.model)
     end = original.tail
-    return replace(family(shell), head=Head(end.hidden, end.out, reads_scored_row=not end.is_mean))
+    head = Head(end.hidden, end.out, reads_scored_row=not end.is_mean)
+    return replace(family(shell), head=head, scored=first)
 
 
 def longest(n_positions: int, declared: int | None, tokenizer: PreTrainedTokenizerBase) -> int:

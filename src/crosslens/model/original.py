@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn, Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -18,9 +19,23 @@ from transformers import (
 from transformers.utils import logging
 
 from .checkpoint_files import blamed, CheckpointFiles, gist
-from .declared import check_prompt, Declared, declared, declared_activation, processing_options
+from .declared import (
+    Chat,
+    chat_options,
+    Declared,
+    declared,
+    declared_activation,
+    declared_answer,
+    default_prompt,
+    LOGIT_SCORE,
+    processing_options,
+    refuse_prompt,
+)
 from .families import FAMILIES
+from .families.decoder import DECODERS
+from .layouts import Answer, ChatTemplate, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
+from .templates import prompt_of
 from .weights import check_sizes, check_tensors, stored_tensors
 
 
@@ -34,18 +49,37 @@ class Original:
     declared: Declared
     tail: Tail | None = None  # of a modular cross-encoder
     predict: Callable[[list[tuple[str, str]]], Tensor] | None = None  # its own, without activation
+    layout: Layout | None = None  # None: the two texts of its tokenizer
+    answer: Answer | None = None  # of a causal language model
+    max_length: int | None = None  # of a published prompt
 
     @property
     def modules(self) -> list[nn.Module]:
         """All that holds weights."""
         return [self.model, *([] if self.tail is None else [self.tail.hidden, self.tail.out])]
 
+    def plain_ids(self, query: str, document: str) -> list[int]:
+        """The token ids of a pair, as the checkpoint's own code makes them of its layout."""
+        assert self.layout is not None
+        return self.layout.plain_ids(self.tokenizer, query, document)
+
     @property
     def n_labels(self) -> int:
+        if self.answer is not None:
+            return 1
         return self.model.config.num_labels if self.tail is None else self.tail.out.out_features
 
 
-def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+@dataclass(frozen=True)
+class Wish:
+    """What the caller of `load` says of a prompt."""
+
+    template: str | None = None
+    instruction: str | None = None
+    relevant: Any = None  # tokens, where the model is a language model
+
+
+def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish) -> Original:
     """The cross-encoder called `name`, with a trained head, from disk or the hub, in float32.
 
     Raises:
@@ -65,10 +99,18 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original
     if not isinstance(architectures, list):
         raise ValueError(f"{name}/config.json: architectures is {architectures!r}, expected a list")
     for architecture in architectures:
-        check_architecture(f"{name}/config.json", str(architecture), is_modular=bool(says.modules))
+        check_architecture(
+            f"{name}/config.json",
+            str(architecture),
+            raw["model_type"],
+            is_modular=bool(says.modules),
+            is_answer=says.answer is not None,
+        )
+    is_causal = str(architectures[0]).endswith("ForCausalLM")
     stored = stored_tensors(files)
     check_sizes(name, raw, stored)
-    reader = AutoModel if says.modules else AutoModelForSequenceClassification
+    reader: Any = AutoModel if says.modules else AutoModelForSequenceClassification
+    reader = AutoModelForCausalLM if is_causal else reader
     with blamed(f"{name}/config.json makes no {raw['model_type']} model"):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):
@@ -96,7 +138,61 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None) -> Original
     if says.modules:
         end = tail(name, stages_in_files(files, says.modules), config.hidden_size)
     tokenizer = tokenizer or its_tokenizer(files, len(model.get_input_embeddings().weight))
-    return Original(name, model.requires_grad_(False), tokenizer, says, end)
+    found = Original(name, model.requires_grad_(False), tokenizer, says, end)
+    return laid_out(found, wish, is_causal=is_causal)
+
+
+def laid_out(original: Original, wish: Wish, *, is_causal: bool) -> Original:
+    """The original with its prompt and its answer: the caller's, its files', or its name's.
+
+    Raises:
+        ValueError: a language model of which neither says how a pair is laid out or which tokens
+            are the answer; a template that cannot be followed.
+    """
+    name, tokenizer, says = original.name, original.tokenizer, original.declared
+    known = None
+    if not says.is_laid_out:
+        known = prompt_of(name, original.model.config.model_type)
+    silent = [
+        what
+        for what, is_said in (
+            ("template", wish.template or says.is_laid_out or known),
+            ("relevant", wish.relevant is not None or says.answer or known),
+        )
+        if is_causal and not is_said
+    ]
+    if silent:
+        raise ValueError(
+            f"{name} is a language model that does not say how it judges a pair; load(..., "
+            'template="... {query} ... {document} ...", relevant=("yes", "no")) gives what it was '
+            f"trained with; {' and '.join(silent)} missing"
+        )
+    layout: Layout | None = None
+    if wish.template is not None:
+        layout = TextTemplate((wish.template,), wish.instruction)
+    elif says.chat is not None:
+        prompt = says.chat.prompt if wish.instruction is None else wish.instruction
+        layout = ChatTemplate(tokenizer, prompt, says.chat.is_flat, says.chat.options)
+    elif known is not None:
+        layout = known.layout(wish.instruction)
+    elif wish.instruction is not None:
+        raise ValueError(
+            f"instruction={wish.instruction!r}: {name} reads two texts and no instruction; "
+            "template= may have a place for it"
+        )
+    if layout is None and getattr(tokenizer, "chat_template", None) and not says.is_laid_out:
+        refuse_template(name)
+    answer, n_vocabulary = None, len(original.model.get_input_embeddings().weight)
+    if is_causal:
+        answer = says.answer
+        words = wish.relevant if wish.relevant is not None else known and known.answer
+        if words is not None and (wish.relevant is not None or answer is None):
+            words = [words] if isinstance(words, str | int) else list(words)
+            answer = Answer.of(tokenizer, words)
+        assert answer is not None
+        answer = answer.check(n_vocabulary, name)
+    longest = known.max_length if known is not None and wish.template is None else None
+    return replace(original, layout=layout, answer=answer, max_length=longest)
 
 
 @contextmanager
@@ -128,9 +224,24 @@ def check_kind(where: str, config: Mapping[str, Any]) -> None:
             raise ValueError(f"{where} declares {key}: {why}")
 
 
-def check_architecture(where: str, architecture: str, *, is_modular: bool = False) -> None:
-    """Refuse what is no sequence classifier, nor the bare encoder of a modular cross-encoder."""
+def check_architecture(
+    where: str,
+    architecture: str,
+    family: str,
+    *,
+    is_modular: bool = False,
+    is_answer: bool = False,
+) -> None:
+    """Refuse what is no sequence classifier, language model, or encoder of a modular one."""
+    causal = architecture.endswith("ForCausalLM")
+    if is_answer and not causal:
+        raise ValueError(
+            f"{where}: {architecture} is no language model, which the LogitScore of modules.json "
+            "expects"
+        )
     if architecture.endswith("Model" if is_modular else "ForSequenceClassification"):
+        return
+    if causal and not is_modular and family in DECODERS:
         return
     if is_modular:
         what = "no bare encoder, which the modules of modules.json expect"
@@ -162,8 +273,6 @@ def its_tokenizer(files: CheckpointFiles, n_vocabulary: int) -> PreTrainedTokeni
             f"{files.name} holds no tokenizer of its model ({why}); save it beside the model, or "
             "give it: load(checkpoint, tokenizer)"
         )
-    if getattr(tokenizer, "chat_template", None) and files.find("modules.json") is None:
-        refuse_template(files.name)
     return tokenizer
 
 
@@ -171,13 +280,16 @@ def refuse_template(name: str) -> None:
     """A chat template would lay the pair out in another way."""
     raise ValueError(
         f"{name} declares a chat template, with which sentence-transformers renders every pair; "
-        "CrossLens reads query and document as the two texts of its tokenizer; remove the "
-        "template if the model was trained without it"
+        "its own files do not say whether the model was trained with it; give load(..., "
+        'template="... {query} ... {document} ...") what it was trained with, or remove the chat '
+        "template if it reads query and document as the two texts of its tokenizer"
     )
 
 
-def in_memory(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> Original:
-    """A Hugging Face sequence classifier with its tokenizer; nothing of it is copied."""
+def in_memory(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, wish: Wish
+) -> Original:
+    """A Hugging Face classifier or language model with its tokenizer; nothing of it is copied."""
     if tokenizer is None:
         raise ValueError("a model in memory needs its tokenizer: load(model, tokenizer)")
     kind, c = type(model).__name__, model.config
@@ -186,12 +298,15 @@ def in_memory(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None)
             f"{kind} is of the family {c.model_type!r}; supported are {', '.join(FAMILIES)}"
         )
     name = c._name_or_path or f"{kind} in memory"
-    check_architecture(name, kind)
+    check_architecture(name, kind, c.model_type)
     says = Declared(declared_activation(name, c.to_dict(), {}))
-    return Original(name, unadapted(name, model), tokenizer, says)
+    found = Original(name, unadapted(name, model), tokenizer, says)
+    return laid_out(found, wish, is_causal=kind.endswith("ForCausalLM"))
 
 
-def of_sentence_transformers(encoder: Any, tokenizer: PreTrainedTokenizerBase | None) -> Original:
+def of_sentence_transformers(
+    encoder: Any, tokenizer: PreTrainedTokenizerBase | None, wish: Wish
+) -> Original:
     """A `CrossEncoder` of sentence-transformers: its modules, options and own predict."""
     model = getattr(encoder, "model", None)
     first, *others = list(encoder.children()) if hasattr(encoder, "activation_fn") else [None]
@@ -201,25 +316,34 @@ def of_sentence_transformers(encoder: Any, tokenizer: PreTrainedTokenizerBase | 
             "sentence-transformers 5.4 or later on a model of transformers"
         )
     name = model.config._name_or_path or "a CrossEncoder in memory"
-    check_prompt(name, encoder.prompts, encoder.default_prompt_name)
+    prompt = default_prompt(name, encoder.prompts, encoder.default_prompt_name)
     if not isinstance(encoder.activation_fn, nn.Module):
         raise ValueError(
             f"the activation_fn of {name} is {encoder.activation_fn!r}; expected a torch module, "
             "as torch.nn.Identity()"
         )
-    if set(first.modality_config) != {"text"}:
-        refuse_template(name)
-    length, truncation = processing_options(
-        name, first.processing_kwargs, first.tokenizer.model_max_length
-    )
-    says = Declared(encoder.activation_fn, (), length, truncation)
+    options, chat, answer = dict(first.processing_kwargs), None, None
+    message = first.modality_config.get("message")
+    given = options.pop("chat_template", None)
+    if message is None:
+        refuse_prompt(name, prompt)
+    else:
+        chat = Chat(message.get("format") == "flat", chat_options(name, given), prompt)
+    length, truncation = processing_options(name, options, first.tokenizer.model_max_length)
+    is_causal = [type(module).__name__ for module in others] == [LOGIT_SCORE]
+    if is_causal:
+        answer, others = declared_answer(name, others[0].get_config_dict()), []
+    says = Declared(encoder.activation_fn, (), length, truncation, answer, chat, True)
     end = tail(name, stages_of(name, others), model.config.hidden_size) if others else None
     if model.config.model_type not in FAMILIES:
         raise ValueError(
             f"{name} is of the family {model.config.model_type!r}; supported are "
             f"{', '.join(FAMILIES)}"
         )
-    check_architecture(name, type(model).__name__, is_modular=bool(others))
+    kind = type(model).__name__
+    check_architecture(
+        name, kind, model.config.model_type, is_modular=bool(others), is_answer=is_causal
+    )
 
     def predict(pairs: list[tuple[str, str]]) -> Tensor:
         # One at a time: some tokenizers pad on the left, which shifts the positions of a pair.
@@ -228,15 +352,10 @@ def of_sentence_transformers(encoder: Any, tokenizer: PreTrainedTokenizerBase | 
         )
         return scores.reshape(len(pairs), -1)
 
-    own = tokenizer is None or tokenizer is first.tokenizer
-    return Original(
-        name,
-        unadapted(name, model),
-        tokenizer or first.tokenizer,
-        says,
-        end,
-        predict if own else None,
-    )
+    is_own = (tokenizer is None or tokenizer is first.tokenizer) and wish == Wish()
+    words = tokenizer or first.tokenizer
+    found = Original(name, unadapted(name, model), words, says, end, predict if is_own else None)
+    return laid_out(found, wish, is_causal=is_causal)
 
 
 def unadapted(name: str, model: PreTrainedModel) -> PreTrainedModel:

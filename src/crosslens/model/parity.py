@@ -1,6 +1,7 @@
 """The comparison at load: a hooked model gives pairs the logits of its original."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from .checkpoint_files import blamed
 from .encoder import CrossEncoder
 from .original import Original
-from .tokens import PairTokenizer
+from .tokens import LastToken, PairTokenizer
 from .weights import check_finite
 
 
@@ -42,6 +43,13 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
     tokens = replace(model.tokens, limit=limit, truncation=original.declared.truncation)
     special = " ".join(map(str, tokens.tokenizer.all_special_tokens))
     texts = [*TEXTS, (f"python {special}", f"{special} a large {special} snake")]
+    if original.layout is not None:  # which is compared whole
+        texts = [text for text in texts if len(original.plain_ids(*text)) <= limit]
+        if not texts:
+            raise ValueError(
+                f"the template of {original.name} leaves no room for a document within its "
+                f"{limit} tokens"
+            )
     pairs = tokens([query for query, _ in texts], [document for _, document in texts])
     training = [m for whole in original.modules for m in whole.modules() if m.training]
     try:
@@ -64,19 +72,49 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
 def originals_logits(
     original: Original, tokens: PairTokenizer, texts: list[tuple[str, str]]
 ) -> Float[Tensor, "pair label"]:
-    """By the original and its own tokenizer, nothing of ours between them."""
+    """By the original and its own tokenizer, nothing of ours between them.
+
+    One pair at a time where that is simpler, as in a template, or where the original cannot tell
+    a padded batch: it has no padding token, or (a decoder, which looks for its last token by
+    number) not that of the tokenizer.
+    """
+    pad = original.tokenizer.pad_token_id
+    is_last = isinstance(tokens.scored, LastToken)
+    is_alone = pad is None or (is_last and pad != original.model.config.pad_token_id)
+    if is_alone or original.layout is not None or original.answer is not None:
+        return torch.cat([read_out(original, inputs_of(original, tokens, [t])) for t in texts])
+    return read_out(original, inputs_of(original, tokens, texts))
+
+
+def inputs_of(
+    original: Original, tokens: PairTokenizer, texts: list[tuple[str, str]]
+) -> Mapping[str, Tensor]:
+    """What the original's own tokenizer makes of pairs; of one, in a template."""
+    if original.layout is not None:
+        ids = torch.tensor([original.plain_ids(*texts[0])], device=original.model.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     inputs: Any = tokens.tokenizer(
         [query for query, _ in texts],
         [document for _, document in texts],
-        padding=original.tokenizer.pad_token is not None,
+        padding=len(texts) > 1,
         padding_side="right",
         truncation=tokens.truncation,
         max_length=tokens.limit,
         return_attention_mask=True,
         return_tensors="pt",
-    ).to(original.model.device)
+    )
+    return inputs.to(original.model.device)
+
+
+def read_out(original: Original, inputs: Mapping[str, Tensor]) -> Float[Tensor, "pair label"]:
+    """The logits that the original's own modules give."""
     known = inspect.signature(type(original.model).forward).parameters
-    outputs = original.model(**{key: value for key, value in inputs.items() if key in known})
+    given = {key: value for key, value in inputs.items() if key in known}
+    if original.answer is not None:
+        logits = original.model(**given, logits_to_keep=1).logits[:, -1]
+        true, false = original.answer.true, original.answer.false
+        return logits[:, [true]] - (0 if false is None else logits[:, [false]])
+    outputs = original.model(**given)
     if original.tail is None:
         return outputs.logits
     return original.tail.logits(outputs.last_hidden_state, inputs["attention_mask"])
@@ -108,8 +146,9 @@ def compare(
     terms = pooled.abs() @ out.weight.abs().T
     size = (terms if out.bias is None else terms + out.bias.abs()).max().item()
     eps = torch.finfo(theirs.dtype).eps
-    # in float64 no closer than float32 rounds: originals take softmax and rotations in float32
-    tolerance = max(eps**0.5, torch.finfo(torch.float32).eps) * spread + 8 * eps * size
+    # in float64 no closer than float32 rounds: originals take softmax, rotations and (decoders)
+    # norms in float32
+    tolerance = max(eps**0.5, 16 * torch.finfo(torch.float32).eps) * spread + 8 * eps * size
     if not worst <= tolerance:  # so that nan is refused as well
         raise RuntimeError(
             f"the hooked model differs from {original.name} ({what}) by {worst:.2g} in a logit "

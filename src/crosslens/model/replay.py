@@ -18,7 +18,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from ..pairs import Pairs
-from .attention import Context
+from .attention import Context, served
 from .block import Block
 from .head import Head, Relevance
 
@@ -53,10 +53,10 @@ class Replay:
         """The q, k or v, by `name`, of each of these heads, from the stream that is its own."""
         attn = self.blocks[layer].attn
         linear = getattr(attn, name)
-        weight = rearrange(linear.weight, "(head d) model -> head d model", head=attn.n_heads)
+        weight = rearrange(linear.weight, "(head d) model -> head d model", d=attn.d_head)
         bias = None
         if linear.bias is not None:
-            bias = rearrange(linear.bias, "(head d) -> head d", head=attn.n_heads)
+            bias = rearrange(linear.bias, "(head d) -> head d", d=attn.d_head)
         read = streams.new_empty(*streams.shape[1:3], len(heads), weight.shape[1])
         chosen = torch.tensor(heads)
         for i in of.unique().tolist():  # heads that share a stream share a product
@@ -78,11 +78,12 @@ class Replay:
         layer: int,
         heads: Sequence[int],
         q: Float[Tensor, "pair dst all_heads d_head"],
-        k: Float[Tensor, "pair src all_heads d_head"],
-        v: Float[Tensor, "pair src all_heads d_head"],
+        k: Float[Tensor, "pair src kv_heads d_head"],
+        v: Float[Tensor, "pair src kv_heads d_head"],
     ) -> Float[Tensor, "pair dst head d_head"]:
         """The z of these heads."""
         attn = self.blocks[layer].attn
+        k, v = served(k, attn.n_heads), served(v, attn.n_heads)
         if attn.is_fusible:
             return attn.fused(q[:, :, heads], k[:, :, heads], v[:, :, heads], self.context)
         pattern = attn.scores(q, k, self.context).softmax(dim=-1)  # of all heads or none

@@ -1,6 +1,6 @@
 """From texts to `Pairs`: the model's own tokenizer, with nothing dropped on the way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -10,10 +10,29 @@ from transformers import PreTrainedTokenizerBase
 
 from ..pairs import NOT_A_WORD, Pairs, Segment
 from .checkpoint_files import blamed
+from .laid_out import LaidOut, Row, trimmed
+from .layouts import Layout
 
 
 Truncation = Literal["longest_first", "only_second"]
 TRUNCATIONS: Final = ("longest_first", "only_second")
+
+
+def first(ids: Sequence[int]) -> int:
+    """The scored row of an encoder: its first token, [CLS]."""
+    return 0
+
+
+@dataclass(frozen=True)
+class LastToken:
+    """The scored row of a decoder: its last token that is not the padding token of the model."""
+
+    pad_token_id: int | None
+
+    def __call__(self, ids: Sequence[int]) -> int:
+        """The place of that token; transformers too looks for it by its number."""
+        others = [place for place, token in enumerate(ids) if token != self.pad_token_id]
+        return others[-1] if others else 0
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,8 @@ class PairTokenizer:
     limit: int
     truncation: str = "longest_first"  # one of TRUNCATIONS
     n_embeddings: int | None = None  # how many tokens the model knows
+    scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
+    layout: Layout | None = None  # None: two texts, as the tokenizer pairs them
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
@@ -51,6 +72,23 @@ class PairTokenizer:
         if not queries:
             raise ValueError("no pairs: give at least one query and one document")
 
+        if self.layout is not None:
+            laid = LaidOut(self.tokenizer, self.layout, self.limit)
+            rows, lengths = laid.rows(queries, documents)
+        else:
+            rows, lengths = self._two_texts(queries, documents)
+        pairs = self._pack(rows, queries, documents, lengths)
+        self._check_embedded(pairs)
+        for kind in ("query", "document"):
+            none = (~pairs.where(kind).any(dim=1)).nonzero().flatten().tolist()
+            if none:
+                raise ValueError(f"the {kind} of pairs {none} holds no token the model knows")
+        return pairs
+
+    def _two_texts(
+        self, queries: Sequence[str], documents: Sequence[str]
+    ) -> tuple[list[Row], list[int]]:
+        """The pairs as the tokenizer frames two texts, and how long they were before any cut."""
         encodings = self._encode(queries, documents)
         lengths = [len(encoding) for encoding in encodings]
         for i, document in enumerate(documents):
@@ -60,13 +98,7 @@ class PairTokenizer:
             self._row(encoding, query, document)
             for encoding, query, document in zip(encodings, queries, documents, strict=True)
         ]
-        pairs = self._pack(rows, queries, documents, lengths)
-        self._check_embedded(pairs)
-        for kind in ("query", "document"):
-            none = (~pairs.where(kind).any(dim=1)).nonzero().flatten().tolist()
-            if none:
-                raise ValueError(f"the {kind} of pairs {none} holds no token the model knows")
-        return pairs
+        return rows, lengths
 
     @property
     def has_types(self) -> bool:
@@ -121,9 +153,7 @@ class PairTokenizer:
             0
         ]
 
-    def _row(
-        self, encoding: Encoding, query: str, document: str
-    ) -> tuple[list[int], list[int], list[int], list[int], list[tuple[int, int]]]:
+    def _row(self, encoding: Encoding, query: str, document: str) -> Row:
         """Token ids, segments, token types, words and spans of one pair."""
         sides = encoding.sequence_ids
         first_document = sides.index(1) if 1 in sides else len(sides)
@@ -141,7 +171,7 @@ class PairTokenizer:
             for side, span in zip(sides, encoding.offsets, strict=True)
         ]
         types = encoding.type_ids if self.has_types else [0] * len(encoding)
-        return encoding.ids, [int(s) for s in segments], types, words, spans
+        return Row(encoding.ids, [int(s) for s in segments], types, words, spans)
 
     def _pack(self, rows, queries, documents, lengths) -> Pairs:
         width = max(len(ids) for ids, *_ in rows)
@@ -160,7 +190,7 @@ class PairTokenizer:
             cut=torch.tensor(
                 [length - len(ids) for length, (ids, *_) in zip(lengths, rows, strict=True)]
             ),
-            scored=torch.zeros(len(rows), dtype=torch.long),  # [CLS], which stands first
+            scored=torch.tensor([self.scored(ids) for ids, *_ in rows]),
             query=tuple(queries),
             document=tuple(documents),
         )
@@ -189,9 +219,3 @@ def texts_of(kind: str, given: Iterable[str]) -> list[str]:
                 "half of a surrogate pair: it was cut or decoded wrongly"
             ) from None
     return found
-
-
-def trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """`span` without white space before the word, which some tokenizers count as its own."""
-    start, end = span
-    return start + len(text[start:end]) - len(text[start:end].lstrip()), end

@@ -33,6 +33,8 @@ SIZES: Final = (
     "dim",
     "hidden_dim",
     "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
     "n_heads",
     "num_labels",
     "max_position_embeddings",
@@ -105,6 +107,8 @@ def check_sizes(name: str, config: Mapping[str, Any], stored: Mapping[str, Store
     largest = max((prod(tensor.shape) for tensor in stored.values()), default=0)
     layers = dict.fromkeys(LAYERS, len(stored))
     sizes = dict.fromkeys(SIZES, largest)
+    if "rope_parameters" in config or "rope_theta" in config:  # positions without a table
+        del sizes["max_position_embeddings"]
     labels = config.get("id2label")
     asked = {**config, **({"num_labels": len(labels)} if isinstance(labels, Mapping) else {})}
     for key, most in (layers | sizes).items():

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import bert, deberta, distilbert, electra, modernbert, roberta
+from . import bert, deberta, decoder, distilbert, electra, modernbert, roberta
 from .parts import Parts
 
 
@@ -16,4 +16,5 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "distilbert": distilbert.parts,
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,
+    **dict.fromkeys(decoder.DECODERS, decoder.parts),
 }

@@ -25,7 +25,10 @@ def parts(model: Any) -> Parts:
         blocks=[
             PreNormBlock(
                 RotaryAttention(
-                    layer.attn.Wqkv, layer.attn.Wo, c.num_attention_heads, layer.attention_type
+                    *(Third(layer.attn.Wqkv, part) for part in range(3)),
+                    layer.attn.Wo,
+                    c.num_attention_heads,
+                    layer.attention_type,
                 ),
                 GatedMLP(layer.mlp.Wi, layer.mlp.act, layer.mlp.Wo),
                 layer.attn_norm,
@@ -83,12 +86,11 @@ class Third(nn.Module):
 
 
 class RotaryAttention(Attention):
-    """Queries, keys and values in one linear map; positions turn the queries and keys."""
+    """Positions turn the queries and keys; local and global layers have their own mask."""
 
     is_linear = False
 
-    def __init__(self, qkv: nn.Linear, out: nn.Linear, n_heads: int, kind: str):
-        q, k, v = (Third(qkv, part) for part in range(3))
+    def __init__(self, q: Any, k: Any, v: Any, out: nn.Linear, n_heads: int, kind: str):
         super().__init__(q, k, v, out, n_heads)
         self.kind = kind
 

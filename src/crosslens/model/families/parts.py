@@ -1,6 +1,6 @@
 """What a family file returns: the original's modules, put in their places."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..attention import Attention, Context, padding_mask
 from ..block import Block, MLP, PostNormBlock
 from ..embedding import Embedding
 from ..head import Head
+from ..tokens import first
 
 
 class Masked(nn.Module):
@@ -30,6 +31,7 @@ class Parts:
     n_positions: int
     context: nn.Module = field(default_factory=Masked)  # (pairs, resid) to a `Context`
     final_norm: nn.Module | None = None
+    scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
 
 
 def bert_block(layer: Any, n_heads: int) -> Block:
