@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from . import __doc__ as usage
+from .answering import answering
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
@@ -34,7 +35,7 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "embedded", "law", "memory")
+NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -77,6 +78,8 @@ def run(chosen: argparse.Namespace):
     for name in chosen.names or NAMES:
         if name == "embedded":
             made = in_embedded(min(chosen.pairs, 16), chosen.rounds)
+        elif name == "answers":
+            made = answering(chosen.rounds)
         elif name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)

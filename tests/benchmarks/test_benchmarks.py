@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import plain, searching
+from benchmarks import answering, plain, searching
 from benchmarks.__main__ import main, NAMES
 from benchmarks.subject import SHAPES, subject
 from benchmarks.timing import Clock, interleaved
@@ -17,6 +17,7 @@ SMALL = "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "memory"])
 def test_a_benchmark_measures_its_arms_and_writes_them(name, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(searching, "AXIOMS", ("tfc1",))
+    monkeypatch.setattr(answering, "WORDS", 4)
     file = tmp_path / "found.json"
     tables = main([name, *SMALL, "--json", str(file)])
     assert tables and all(m.seconds > 0 for table in tables for m in table.arms.values())

@@ -13,7 +13,7 @@ from .explanation import Details, Explanation, Passage
 from .sentences import agreed, decided, matched, turn
 
 
-SHOWN: Final = 8  # words of a passage, the strongest
+SHOWN: Final = 8  # words of a table, the strongest
 LEAST: Final = 0.15  # of the strongest effect: weaker words are not coloured
 
 
@@ -38,9 +38,10 @@ def _parts(it: Explanation) -> Iterator[RenderableType]:
             yield from _details(rank, passage, passage.details)
     if it.apart is not None and len(it.apart):
         yield Text("\nWhat separates the first two, by word of the query", style="bold")
+        most = it.apart.loc[it.apart["difference"].abs().nlargest(SHOWN).index]
         yield _table(
             ("word", "first", "second", "difference"),
-            it.apart.sort_values("difference", ascending=False).itertuples(index=False),
+            most.sort_values("difference", ascending=False).itertuples(index=False),
         )
     for each in it.turns:
         yield Text(f"\n{turn(each)}")
