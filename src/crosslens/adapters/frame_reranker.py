@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ..frames import Frame, pd
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer, unique_pairs
 

@@ -7,7 +7,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer, unique_pairs
 from ..sites import near

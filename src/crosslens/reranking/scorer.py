@@ -13,7 +13,8 @@ from ..corpora.collection import Collection
 from ..engine.batches import scores_of
 from ..idf.direction import idf_direction, IdfDirection
 from ..idf.token_idf import TokenIdf
-from ..interventions.named import Intervention, named
+from ..interventions.named import named
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..pairs import Pairs
 
