@@ -143,6 +143,20 @@ def test_a_frame_is_scored_and_ranked_query_by_query(model):
     assert scores[0] == scores[3], "one text, one score"
 
 
+def test_idf_is_counted_in_the_documents_that_are_given(model):
+    edit = ["scale idf of 'cats' by 5"]
+    words = [word for word in model.tokens.tokenizer.get_vocab() if word.isalpha()]
+    texts = [" ".join(words[: 2 * i + 1]) for i in range(len(words) // 2)]
+    plain, edited = (FrameReranker(model, lines, idf_of=texts) for lines in ([], edit))
+    scores = [each.transform(frame()).sort_index() for each in (plain, edited)]
+    assert not np.allclose(scores[0]["score"], scores[1]["score"])
+    for make in (FrameReranker, SentenceTransformersReranker):
+        with pytest.raises(ValueError, match="give idf_of"):
+            make(model, edit)
+    with pytest.raises(ValueError, match="give idf_of"):
+        text_ranking(model, {"query": QUERY, "texts": DOCUMENTS}, edit)
+
+
 def test_an_empty_frame_has_the_columns_of_a_ranking(model):
     found = FrameReranker(model).transform(frame().head(0))
     assert found.empty and {"score", "rank"} < set(found.columns)

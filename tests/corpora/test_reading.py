@@ -268,17 +268,17 @@ def test_ir_datasets_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) 
 def test_of_a_file_larger_than_memory_only_the_documents_asked_for_are_held(
     folder: Folder, name: str
 ) -> None:
-    text = "cats " * 20
-    docs = "".join(f"d{i}\t{i} {text}\n" for i in range(100_000))  # ten megabytes
+    text = "cats " * 200
+    docs = "".join(f"d{i}\t{i} {text}\n" for i in range(10_000))  # ten megabytes
     files = {"queries.tsv": QUERIES, name: docs + "d999999\t \n", "qrels.txt": QRELS}
     where = folder(files)
     del files, docs
     tracemalloc.start()
-    read = collection(where, only={"d7", "d99999", "d999999"})
+    read = collection(where, only={"d7", "d9999", "d999999"})
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 4_000_000
-    assert read.documents.keys() == {"d7", "d99999"} and read.dropped == ("d999999",)
+    assert most < 6_000_000
+    assert read.documents.keys() == {"d7", "d9999"} and read.dropped == ("d999999",)
     assert read.candidates == {} and len(read.judgements) == 5
 
 

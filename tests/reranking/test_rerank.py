@@ -34,10 +34,10 @@ def judged(texts: Collection = TEXTS) -> Collection:
     return replace(texts, qrels=tuple(Qrel(*pair, label) for pair, label in labels.items()))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> str:
+@pytest.fixture(scope="module", params=["bert", "electra", "modernbert"])
+def checkpoint(request, tmp_path_factory) -> str:
     """A folder that both libraries load."""
-    original, tokenizer = tiny("bert")
+    original, tokenizer = tiny(request.param)
     folder = tmp_path_factory.mktemp("checkpoint")
     original.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

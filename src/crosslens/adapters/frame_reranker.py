@@ -3,11 +3,11 @@
 first_stage >> pt.text.get_text(dataset) >> pyterrier_transformer(model, ["ablate 2.9 1.1"])
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection as Texts, Iterable
 from typing import Any, Final
 
 from ..frames import Frame, pd
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer, unique_pairs
 
@@ -32,7 +32,7 @@ class FrameReranker:
         model: CrossEncoder,
         interventions: Iterable[str | Intervention] = (),
         *,
-        idf_of: Sequence[str] = (),
+        idf_of: Texts[str] = (),
     ):
         super().__init__()
         self.scorer = Scorer.of(model, idf_of, interventions)
@@ -78,7 +78,7 @@ def pyterrier_transformer(
     model: CrossEncoder,
     interventions: Iterable[str | Intervention] = (),
     *,
-    idf_of: Sequence[str] = (),
+    idf_of: Texts[str] = (),
 ) -> Any:
     """A `FrameReranker` that is a `pyterrier.Transformer`: for `>>`, `%` and `pt.Experiment`.
 

@@ -1,6 +1,6 @@
 """`predict` and `rank` of sentence-transformers' `CrossEncoder`, by a model under interventions."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection as Texts, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..engine.batches import batches_by_length
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer
 
@@ -36,7 +36,7 @@ class SentenceTransformersReranker:
         model: CrossEncoder,
         interventions: Iterable[str | Intervention] = (),
         *,
-        idf_of: Sequence[str] = (),
+        idf_of: Texts[str] = (),
     ):
         if model.relevance.n_labels != 1:
             raise ValueError(

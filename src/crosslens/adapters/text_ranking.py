@@ -4,10 +4,10 @@
 [{"index": 0, "score": 0.99, "text": "a canoe"}, {"index": 1, "score": 0.01, "text": "a bus"}]
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection as Texts, Iterable, Mapping
 from typing import Any, Final
 
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer, unique_pairs
 from ..sites import near
@@ -20,11 +20,14 @@ def text_ranking(
     model: CrossEncoder,
     request: Mapping[str, Any],
     interventions: Iterable[str | Intervention] = (),
+    *,
+    idf_of: Texts[str] = (),
 ) -> list[dict[str, Any]]:
     """The texts of a request, best first: `index` (their place in it), `score`, perhaps `text`.
 
     A request has `query` and `texts`; true `raw_scores` asks for logits instead of what the model's
     declared activation makes of them; false `truncate` makes a text that is too long an error.
+    `idf_of` are the documents in which the IDF of an intervention is counted.
 
     Raises:
         ValueError: a key that is missing or not known, a flag that is none, a text that the model
@@ -46,7 +49,7 @@ def text_ranking(
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise TypeError(f"texts are {texts!r:.60}, expected a list")
     texts = list(texts)
-    scorer = Scorer.of(model, texts, interventions, logits=flags["raw_scores"])
+    scorer = Scorer.of(model, idf_of, interventions, logits=flags["raw_scores"])
     if not texts:
         return []
     pairs, places = unique_pairs(model, request["query"], texts)

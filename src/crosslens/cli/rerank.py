@@ -19,7 +19,7 @@ from .terminal import grid, quieten, show_path, terminal
 
 if TYPE_CHECKING:
     from ..corpora.collection import Collection
-    from ..interventions.named import Intervention
+    from ..interventions.named_values import Intervention
     from ..reranking.parts import Comparison
 
 PARTS = ".parts"  # of the name of the folder beside FILE
@@ -91,7 +91,8 @@ def rerank(
     say = terminal(quiet=quiet, stderr=out is None)
     with gate(debug):
         quieten()
-        from ..interventions.named import named, named_in, needs_idf
+        from ..interventions.named import named, named_in
+        from ..interventions.named_values import needs_idf
         from ..provenance import of_file
         from ..ranking import require_fields, Run
 

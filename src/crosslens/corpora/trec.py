@@ -152,9 +152,11 @@ def listed(path: Path) -> Iterator[Candidate]:
 def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line]:
     """The lines but a first one whose fields are all names of columns."""
     for line in read:
-        fields = [each.strip().strip('"#').lower() for each in line.text.split()]
-        if line.number > 1 or not names.issuperset(fields):
-            yield line
+        if line.number == 1:
+            fields = [each.strip().strip('"#').lower() for each in line.text.split()]
+            if names.issuperset(fields):
+                continue
+        yield line
 
 
 def fields_of(line: Line, n: int, expected: str) -> list[str]:

@@ -17,13 +17,12 @@ from .edit import (
     Singular as Singular,
     singular_vectors,
 )
-from .named import (
+from .named import named, named_in
+from .named_values import (
     Ablate as Ablate,
     EditWords as EditWords,
     Intervention as Intervention,
     Mask as Mask,
-    named,
-    named_in,
     Noise as Noise,
 )
 from .word_edits import edit_words

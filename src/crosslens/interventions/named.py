@@ -18,23 +18,16 @@ layer 3`, `to layer 5`, `from layer 3 to layer 5`, `in layer 3`, or `in` some he
 import ast
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable, TypeVar
+from typing import Final
 
-import torch
 import yaml
 
-from ..hooks import Hook, Hooked
-from ..pairs import SEGMENTS
 from ..signals.frequency import tokenize
-from ..sites import head, KINDS, near, OR, Site, Unit
-from .ablate import ablate
-from .edit import scale_rows
-from .mask import attention_mask, token_mask
-from .noise import noise
-from .word_edits import edit_words
+from ..sites import head, near, Unit
+from .named_values import Ablate, ARROW, EditWords, Intervention, Mask, Noise
+from .unit_names import ALL, index_of, layer_of, tokens, unit, written
 
 
 FORMS: Final = {
@@ -45,162 +38,7 @@ FORMS: Final = {
     "scale": "scale idf|embedding of 'WORD' ... by NUMBER [in TOKENS]",
     "set": "set idf of 'WORD' ... to NUMBER [in TOKENS]",
 }
-SHORT: Final = {"mlp": "mlp_out", "attn": "attn_out"}
-LONG: Final = {name: short for short, name in SHORT.items()}
-TOKENS: Final = tuple(name for name in SEGMENTS if name != "pad")
-ALL: Final = "all"
-ARROW: Final = "->"
 LEXEME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+""")
-
-
-@runtime_checkable
-class Direction(Protocol):
-    """Where an embedding matrix holds IDF: `crosslens.idf.IdfDirection`."""
-
-    def scaled(self, token: Sequence[int], factor: float, *, pos: None = None) -> Hook: ...
-
-    def to(self, token: Sequence[int], target: float, *, pos: None = None) -> Hook: ...
-
-
-def no_direction() -> Direction:
-    """Stands where a model's IDF direction was not given.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError("an edit of IDF needs the model's IDF direction: hooks(model, direction)")
-
-
-@dataclass(frozen=True)
-class Ablate:
-    """The units carry `value`."""
-
-    units: tuple[Unit, ...]
-    value: float = 0.0
-
-    def hooks(self, model: Hooked, idf: Callable[[], Direction] = no_direction) -> tuple[Hook, ...]:
-        """One hook for each unit."""
-        return tuple(ablate(unit, self.value) for unit in checked(self.units, model))
-
-    def __str__(self) -> str:
-        to = f" to {number(self.value)}" if self.value else ""
-        return f"ablate {listed(self.units)}{to}"
-
-
-@dataclass(frozen=True)
-class Noise:
-    """A share `keep` of the units passes, noise of this mean and deviation takes the rest."""
-
-    units: tuple[Unit, ...]
-    keep: float
-    mean: float = 0.0
-    std: float = 1.0
-    seed: int = 0
-
-    def hooks(self, model: Hooked, idf: Callable[[], Direction] = no_direction) -> tuple[Hook, ...]:
-        """One hook for each unit; all draw from one generator, begun anew by every call."""
-        drawn = torch.Generator().manual_seed(self.seed)
-        return tuple(
-            noise(unit, self.keep, mean=self.mean, std=self.std, generator=drawn)
-            for unit in checked(self.units, model)
-        )
-
-    def __str__(self) -> str:
-        given = [("mean", self.mean, 0), ("std", self.std, 1), ("seed", self.seed, 0)]
-        rest = [f" {name} {number(value)}" for name, value, usual in given if value != usual]
-        return f"noise {listed(self.units)} keep {number(self.keep)}{''.join(rest)}"
-
-
-@dataclass(frozen=True)
-class Mask:
-    """The `dst` tokens do not read the `src` tokens, in some layers or heads.
-
-    `lost`: nothing takes the place of what they read (`attention_mask`), or the other tokens do
-    (`token_mask`). `all` means every token.
-    """
-
-    src: str
-    dst: str
-    first: int | None = None
-    last: int | None = None
-    heads: tuple[Unit, ...] = ()
-    lost: bool = False
-
-    def hooks(self, model: Hooked, idf: Callable[[], Direction] = no_direction) -> tuple[Hook, ...]:
-        """One hook for each layer, or head.
-
-        Raises:
-            LookupError: a layer or head that the model does not have.
-        """
-        dst, src = (None if name == ALL else name for name in (self.dst, self.src))
-        mask = attention_mask if self.lost else token_mask
-        if self.heads:
-            at = [(layer_of(unit), index_of(unit)) for unit in checked(self.heads, model)]
-            return tuple(mask(layer, dst=dst, src=src, head=index) for layer, index in at)
-        n_layers = len(model.block_outputs())
-        for layer in (self.first, self.last):
-            if layer is not None and layer >= n_layers:
-                raise LookupError(
-                    f"{self}: layer {layer} is outside the model, which has layers 0 to "
-                    f"{n_layers - 1}"
-                )
-        last = n_layers - 1 if self.last is None else self.last
-        return tuple(mask(i, dst=dst, src=src) for i in range(self.first or 0, last + 1))
-
-    def __str__(self) -> str:
-        where = ""
-        if self.heads:
-            where = f" in {listed(self.heads)}"
-        elif self.first is not None and self.first == self.last:
-            where = f" in layer {self.first}"
-        else:
-            where += "" if self.first is None else f" from layer {self.first}"
-            where += "" if self.last is None else f" to layer {self.last}"
-        return f"{'drop' if self.lost else 'mask'} {self.src}{ARROW}{self.dst}{where}"
-
-
-@dataclass(frozen=True)
-class EditWords:
-    """The embeddings of words are edited where these stand in the texts.
-
-    `verb` and `what` are "scale idf", "set idf" or "scale embedding".
-    """
-
-    verb: str
-    what: str
-    words: tuple[str, ...]
-    value: float
-    pos: str = ""
-
-    def hooks(self, model: Hooked, idf: Callable[[], Direction] = no_direction) -> tuple[Hook, ...]:
-        """One hook at the word embeddings.
-
-        `idf` gives the model's IDF direction, as in
-        `lambda: idf_direction(model.W_E, TokenIdf.of_documents(tokenizer, documents))`.
-        """
-        edits = {
-            "scale embedding": lambda token: scale_rows(token, self.value),
-            "scale idf": lambda token: idf().scaled(token, self.value),
-            "set idf": lambda token: idf().to(token, self.value),
-        }
-        edit = edits[f"{self.verb} {self.what}"]
-        if self.what == "idf":
-            idf()  # what cannot be measured is an error now, not in the middle of a run
-        return (edit_words(self.words, edit, pos=self.pos or None),)
-
-    def __str__(self) -> str:
-        by = "by" if self.verb == "scale" else "to"
-        words = " ".join(map(repr, self.words))
-        within = f" in {self.pos}" if self.pos else ""
-        return f"{self.verb} {self.what} of {words} {by} {number(self.value)}{within}"
-
-
-Intervention = Ablate | Noise | Mask | EditWords
-
-
-def needs_idf(intervention: Intervention) -> bool:
-    """Whether its hooks need the IDF direction, which is found among a collection's documents."""
-    return isinstance(intervention, EditWords) and intervention.what == "idf"
 
 
 def named(line: str) -> Intervention:
@@ -385,98 +223,3 @@ class Reader:
     def wrong(self, found: str, expected: str = "") -> ValueError:
         where = f" where {expected} was expected" if expected else ""
         return ValueError(f"{found}{where}; it is written {self.form}")
-
-
-def tokens(given: str) -> str:
-    """The names of tokens, which are segments, or all.
-
-    Raises:
-        LookupError: a name that no token has.
-    """
-    names = given.split(OR)
-    for name in names:
-        if name not in TOKENS and given != ALL:
-            raise LookupError(f"no tokens are called {name!r}; {near(name, (*TOKENS, ALL))}")
-    return OR.join(dict.fromkeys(names))
-
-
-def unit(text: str) -> Unit:
-    """The unit that a text names: `2.9`, `3.mlp`, `3.z[head=7,pos=query]`.
-
-    Raises:
-        ValueError: it is not written so, or an axis that the site lacks.
-        LookupError: no site or no tokens have that name; near ones are named.
-    """
-    if found := re.fullmatch(r"(\d+)\.(\d+)", text):
-        return head(int(found[1]), int(found[2]))
-    found = re.fullmatch(r"(?:(\d+)\.)?(\w+)(?:\[(.+)\])?", text)
-    if found is None:
-        raise ValueError(f"{text!r} is no unit; units are 2.9, 3.mlp or 3.z[head=7,pos=query]")
-    name = SHORT.get(found[2], found[2])
-    if name not in KINDS:
-        raise LookupError(f"no site is called {found[2]!r}; {near(found[2], (*SHORT, *KINDS))}")
-    site = Site(name, int(found[1]) if found[1] else None)
-    _ = site.hook  # says whether a layer is missing
-    at: dict[str, int | str] = {}
-    for part in found[3].split(",") if found[3] else ():
-        axis, equals, value = part.partition("=")
-        if not equals or axis in at:
-            raise ValueError(f"{part!r} of {text!r}: expected each axis once, as in head=7")
-        at[axis] = int(value) if re.fullmatch(r"-?\d+", value) else tokens(value)
-    if ALL in at.values():
-        raise ValueError(f"{text!r}: all tokens are meant where an axis is not named")
-    return site.at(**at)
-
-
-def written(unit: Unit) -> str:
-    """The shortest text that `unit` reads as this unit."""
-    at = dict(unit.coordinates)
-    if unit.site.name == "z" and list(at) == ["head"] and int(at["head"]) >= 0:
-        return f"{unit.site.layer}.{at['head']}"
-    short = LONG.get(unit.site.name)
-    return str(unit) if short is None else str(unit).replace(f".{unit.site.name}", f".{short}", 1)
-
-
-def listed(units: Iterable[Unit]) -> str:
-    return " ".join(map(written, units))
-
-
-def number(value: float | int) -> str:
-    """As short as it can be read back exactly."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
-
-
-def layer_of(unit: Unit) -> int:
-    return -1 if unit.site.layer is None else unit.site.layer
-
-
-def index_of(unit: Unit) -> int:
-    """Which head of its layer it is; -1 of what is no head."""
-    return int(dict(unit.coordinates).get("head", -1))
-
-
-Units = TypeVar("Units", bound=Sequence[Unit])
-
-
-def checked(units: Units, model: Hooked) -> Units:
-    """The units, all of which the model has.
-
-    Raises:
-        LookupError: one that it lacks.
-    """
-    there = set(model.sites())
-    n_layers = len(model.block_outputs())
-    for each in units:
-        if each.site not in there:
-            if each.site.layer is not None and each.site.layer >= n_layers:
-                raise LookupError(
-                    f"{written(each)} is outside the model, which has layers 0 to {n_layers - 1}"
-                )
-            known = dict.fromkeys(site.name for site in model.sites())
-            raise LookupError(f"the model has no {each.site.name!r}; its sites are {[*known]}")
-        for axis, i in each.coordinates:
-            size = model.sizes.get(axis)
-            if isinstance(i, int) and size is not None and not -size <= i < size:
-                raise LookupError(f"{written(each)} is outside the model: {axis} has {size}")
-    return units

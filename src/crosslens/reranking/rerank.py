@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ir_measures import ScoredDoc
 
 from ..corpora.collection import Collection
-from ..interventions.named import Intervention
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..ranking import rerank as by_function, Run, Score
 from .scorer import scored, Scorer

@@ -1,6 +1,6 @@
 """A model under interventions, as what scores the documents of a query."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection as Texts, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,8 @@ from ..corpora.collection import Collection
 from ..engine.batches import scores_of
 from ..idf.direction import idf_direction, IdfDirection
 from ..idf.token_idf import TokenIdf
-from ..interventions.named import Intervention, named
+from ..interventions.named import named
+from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..pairs import Pairs
 
@@ -27,14 +28,14 @@ class Scorer:
 
     model: CrossEncoder
     interventions: tuple[Intervention, ...] = ()
-    idf_of: Iterable[str] = ()
+    idf_of: Texts[str] = ()
     logits: bool = False
 
     @classmethod
     def of(
         cls,
         model: CrossEncoder,
-        idf_of: Iterable[str],
+        idf_of: Texts[str],
         interventions: Iterable[str | Intervention] = (),
         *,
         logits: bool = False,
@@ -43,7 +44,7 @@ class Scorer:
 
         Raises:
             TypeError: one line in place of a list of them.
-            ValueError: a line that names no intervention.
+            ValueError: a line that names no intervention, or IDF that is counted in no document.
             LookupError: a layer, head or site that the model does not have.
             NotMeasurable: the documents know the IDF of too few tokens.
         """
@@ -56,7 +57,13 @@ class Scorer:
 
     @cached_property
     def direction(self) -> IdfDirection:
-        """Where the model's embeddings hold the IDF of these documents."""
+        """Where the model's embeddings hold the IDF of these documents.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self.idf_of:
+            raise ValueError("an edit of IDF needs documents to count in: give idf_of=texts")
         counted = TokenIdf.of_documents(self.model.tokens.tokenizer, self.idf_of)
         return idf_direction(self.model.W_E, counted)
 
