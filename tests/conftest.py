@@ -5,7 +5,7 @@ from collections.abc import Callable
 import checked  # noqa: F401 - before anything is imported that is to be checked
 import pytest
 import torch
-from tiny import FAMILIES, tiny
+from tiny import AND_DECODER, tiny
 
 from crosslens import CrossEncoder, load, Pairs
 
@@ -16,7 +16,7 @@ QUERY = "why do cats purr"
 DOCUMENTS = ("cats purr when they rest", "the engine of a car , and the cats of the town , purr")
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=AND_DECODER)
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..contrasts.contrast import Contrast
 from ..engine.batches import batches_by_length
 from ..engine.gradients import graphs_at_once, slopes
-from ..hooks import Cache, Hooked
+from ..hooks import Cache, Hooked, served
 from ..pairs import Pairs
 from ..sites import head, Site, Unit
 
@@ -77,7 +77,7 @@ def written_of_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head
 
         def read(layer: int | None) -> Tensor:
             pattern, v = cache[Site("pattern", layer)], cache[Site("v", layer)]
-            pattern = pattern * matches[:, None]
+            pattern, v = pattern * matches[:, None], served(v, pattern.shape[1])
             return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
         def weigh(result: Tensor) -> None:

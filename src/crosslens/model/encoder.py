@@ -198,6 +198,11 @@ class CrossEncoder(HookedRootModule):
         return self.head.reads_scored_row
 
     @property
+    def adds_by_head(self) -> bool:
+        """Whether what attention adds to the stream is the sum of what its heads write."""
+        return self._block(0).attn.adds_by_head
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are, and where pairs are put."""
         return self.embedding.words.weight.device
