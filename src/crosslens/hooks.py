@@ -222,6 +222,18 @@ def served(
     return shared.repeat_interleave(n_heads // n_shared, dim=2)
 
 
+def document_reads(model: Hooked, pairs: Pairs) -> bool:
+    """Whether the document's tokens read the query's, and never the other way.
+
+    So it is in a decoder that is given the query first: attention between the two texts then
+    runs from the document (dst) to the query (src).
+    """
+    if not getattr(model, "is_causal", False):
+        return False
+    first = [pairs.where(text).long().argmax(dim=1) for text in ("query", "document")]
+    return bool((first[0] < first[1]).all())
+
+
 def is_grouped(model: Hooked) -> bool:
     """Whether heads of this model share keys and values."""
     return model.sizes.get("kv_head", model.sizes["head"]) != model.sizes["head"]
