@@ -1,9 +1,13 @@
 """Random checkpoints of every family, small enough to build in milliseconds."""
 
+from types import MethodType
+from typing import Any
+
 import torch
 from tokenizers import pre_tokenizers, processors, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
+from torch import nn, Tensor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -189,3 +193,16 @@ def tiny(family: str, seed: int = 0, **changes) -> tuple[PreTrainedModel, PreTra
     special = ROBERTA_LIKE if roberta else BERT_LIKE
     has_types = getattr(model.config, "type_vocab_size", 0) > 1
     return model, tokenizer(special, separators=1 + roberta, has_types=has_types)
+
+
+def exact_norms(original: nn.Module) -> None:
+    """Let the norms of a decoder, which round to float32, keep float64."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        eps = getattr(self, "variance_epsilon", None) or self.eps
+        normed = x * (x.square().mean(dim=-1, keepdim=True) + eps).rsqrt()
+        return normed * (self.weight + ("Gemma" in type(self).__name__))
+
+    for module in original.modules():
+        if "RMSNorm" in type(module).__name__:
+            module.forward = MethodType(forward, module)

@@ -212,6 +212,41 @@ class HasWeights(Protocol):
         ...
 
 
+def served(
+    shared: Float[Tensor, "pair pos kv_head d_head"], n_heads: int
+) -> Float[Tensor, "pair pos head d_head"]:
+    """The keys or values that each of `n_heads` reads: with grouped queries several share one."""
+    n_shared = shared.shape[2]
+    if n_shared == n_heads:
+        return shared
+    return shared.repeat_interleave(n_heads // n_shared, dim=2)
+
+
+def document_reads(model: Hooked, pairs: Pairs) -> bool:
+    """Whether the document's tokens read the query's, and never the other way.
+
+    So it is in a decoder that is given the query first: attention between the two texts then
+    runs from the document (dst) to the query (src).
+    """
+    if not getattr(model, "is_causal", False):
+        return False
+    first = [pairs.where(text).long().argmax(dim=1) for text in ("query", "document")]
+    return bool((first[0] < first[1]).all())
+
+
+def is_grouped(model: Hooked) -> bool:
+    """Whether heads of this model share keys and values."""
+    return model.sizes.get("kv_head", model.sizes["head"]) != model.sizes["head"]
+
+
+def read_of(model: Hooked, head: Unit, read: str) -> Unit:
+    """What a head (at `z`) reads with: its `q`, or the `k` or `v` that it may share."""
+    at, sizes = dict(head.coordinates), model.sizes
+    if read != "q" and isinstance(index := at.get("head"), int):
+        at["head"] = index % sizes["head"] * sizes.get("kv_head", sizes["head"]) // sizes["head"]
+    return Site(read, head.site.layer).at(**at)
+
+
 def sites_of(hooks: Iterable[Hook]) -> list[Site]:
     """The sites that `hooks` edit, in the order the forward pass reaches them."""
     return sorted({hook.unit.site for hook in hooks}, key=lambda site: site.depth)

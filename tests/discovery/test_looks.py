@@ -26,8 +26,10 @@ def test_it_is_the_mean_over_query_tokens_with_a_copy_in_every_family(any_model)
         any_model(pairs)
     above = []
     for i, length in enumerate(pairs.lengths.tolist()):
-        for dst in pairs.where("query")[i].nonzero().flatten().tolist():
-            same = (pairs.token[i] == pairs.token[i, dst]) & pairs.where("document")[i]
+        # in a decoder the document reads the query, which stands before it
+        reader, read = ("document", "query") if any_model.is_causal else ("query", "document")
+        for dst in pairs.where(reader)[i].nonzero().flatten().tolist():
+            same = (pairs.token[i] == pairs.token[i, dst]) & pairs.where(read)[i]
             if same.any():
                 seen = cache.layers("pattern")[:, i, :, dst, same].sum(dim=-1)
                 above.append(seen - same.sum() / length)

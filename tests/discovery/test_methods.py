@@ -188,12 +188,14 @@ def test_written_of_matches_is_the_norm_of_pattern_times_value_times_output(any_
     model, pairs = any_model.double(), pairs_of(any_model)
     same = pairs.token[:, :, None] == pairs.token[:, None, :]
     copies = same & pairs.where("query")[:, :, None] & pairs.where("document")[:, None, :]
+    copies = copies.mT if model.is_causal else copies
+    group = model.cfg.n_heads // model.sizes["kv_head"]
     with model.record("pattern", "v") as cache:
         plain = model(pairs)
     for layer, row in enumerate(written_of_matches(model, pairs)):
         for i, value in enumerate(row):
             pattern = cache[Site("pattern", layer)][:, i] * copies
-            read = pattern @ cache[Site("v", layer)][:, :, i]
+            read = pattern @ cache[Site("v", layer)][:, :, i // group]
             norm = (read @ model.blocks[layer].attn.W_O[i]).norm(dim=-1)
             torch.testing.assert_close(value, norm[copies.any(dim=-1)].mean())
     torch.testing.assert_close(model(pairs), plain)

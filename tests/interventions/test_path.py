@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor
 
 from crosslens import Cache, CrossEncoder, head, Pairs, Site, Unit
+from crosslens.hooks import is_grouped, read_of
 from crosslens.interventions.patch import patch
 from crosslens.interventions.path import direct_path, path
 
@@ -46,7 +47,17 @@ def walk(
 def told(model: CrossEncoder, read: list[Tensor], layer: int, h: int, what: str) -> Tensor:
     """What head `h` makes of the stream it reads: its q, k or v."""
     made = getattr(model.blocks[layer].attn, what)(read[layer])
-    return rearrange(made, "pair pos (head d) -> pair pos head d", head=model.cfg.n_heads)[:, :, h]
+    return rearrange(made, "pair pos (head d) -> pair pos head d", d=model.cfg.d_head)[:, :, h]
+
+
+def reads(model: CrossEncoder, layer: int, h: int, what: str) -> Unit:
+    """The q, k or v of a head, which others may share."""
+    return read_of(model, head(layer, h), what)
+
+
+def index(unit: Unit) -> int:
+    """Which head a unit is of."""
+    return int(dict(unit.coordinates)["head"])
 
 
 @pytest.fixture
@@ -74,14 +85,15 @@ def test_head_to_score_is_a_pass_with_every_z_given(any_model, any_sides, caches
 @pytest.mark.parametrize("what", ["q", "k", "v"])
 def test_head_to_head_is_a_pass_told_by_hand(any_model, any_sides, caches, under, what) -> None:
     base, _ = any_sides
-    hooks = path(any_model, base, *caches, [head(0, 1), head(1, 0)], [head(2, 3, what)])
+    hooks = path(any_model, base, *caches, [head(0, 1), head(1, 0)], [reads(any_model, 2, 3, what)])
+    h = index(reads(any_model, 2, 3, what))
     with torch.no_grad():
         _, read = walk(any_model, base, *caches, [(0, 1), (1, 0)])
-        value = told(any_model, read, 2, 3, what)
+        value = told(any_model, read, 2, h, what)
 
         def swap(activation: Tensor, hook: object) -> Tensor:
             changed = activation.clone()
-            changed[:, :, 3] = value
+            changed[:, :, h] = value
             return changed
 
         name = Site(what, 2).hook
@@ -96,14 +108,14 @@ def test_the_stream_at_one_position_sends_along_paths_too(
 ) -> None:
     """Where the paper's code leaves the sender on and freezes nothing: the total effect."""
     base, _ = any_sides
-    sender, receiver = Site("resid_pre", 1).at(pos=4), head(2, 3, "v")
+    sender, receiver = Site("resid_pre", 1).at(pos=4), reads(any_model, 2, 3, "v")
     found = under(any_model, base, *path(any_model, base, *caches, [sender], [receiver]))
     with torch.no_grad():
         _, read = walk(any_model, base, *caches, [], stream_layer=1, stream_pos=4)
-    value = told(any_model, read, 2, 3, "v")
+    value = told(any_model, read, 2, index(receiver), "v")
     whole = any_model.run_with_cache(base, names_filter=Site("v", 2).hook)[1]
     changed = whole[Site("v", 2).hook].detach().clone()
-    changed[:, :, 3] = value
+    changed[:, :, index(receiver)] = value
     patched = under(any_model, base, patch(Unit(Site("v", 2)), Cache({Site("v", 2): changed})))
     torch.testing.assert_close(found, patched)
     total = under(any_model, base, patch(sender, caches[1]))
@@ -116,7 +128,7 @@ def test_no_sender_has_no_effect_and_all_of_them_have_all(
     base, more = any_sides
     plain, target = under(any_model, base), under(any_model, more)
     heads, embeddings = any_model.heads(), Unit(Site("full_embed"))
-    receivers = [head(2, h, what) for h in range(4) for what in "qkv"]
+    receivers = [reads(any_model, 2, h, what) for h in range(4) for what in "qkv"]
     torch.testing.assert_close(under(any_model, base, *direct_path(any_model, *caches, [])), plain)
     none = path(any_model, base, *caches, [], receivers)
     torch.testing.assert_close(under(any_model, base, *none), plain)
@@ -135,13 +147,14 @@ def test_no_sender_has_no_effect_and_all_of_them_have_all(
 def test_what_cannot_reach_the_receiver_has_no_effect(any_model, any_sides, caches, under) -> None:
     base, _ = any_sides
     plain = under(any_model, base)
-    later = path(any_model, base, *caches, any_model.heads()[8:], [head(1, 2, "k")])
+    later = path(any_model, base, *caches, any_model.heads()[8:], [reads(any_model, 1, 2, "k")])
     torch.testing.assert_close(under(any_model, base, *later), plain)
 
-    others = ("query", "sep1", "document", "sep2")
+    scored = "sep2" if any_model.is_causal else "cls"
+    others = tuple(name for name in ("cls", "query", "sep1", "document", "sep2") if name != scored)
     aside = [Site("z", 2).at(head=h, pos=others) for h in range(4)]
     unread = under(any_model, base, *direct_path(any_model, *caches, aside))
-    read = [Site("z", 2).at(head=h, pos="cls") for h in range(4)]
+    read = [Site("z", 2).at(head=h, pos=scored) for h in range(4)]
     moved = (under(any_model, base, *direct_path(any_model, *caches, read)) - plain).abs()
     assert (moved > 1e-6).all()
     if any_model.head.reads_scored_row:
@@ -163,9 +176,10 @@ def test_a_path_through_dead_weights_carries_nothing(any_model, any_sides, recor
         hooks = path(any_model, base, *caches, [sender], receivers)
         return bool(((under(any_model, base, *hooks) - plain).abs() > 1e-9).any())
 
-    three = [head(2, 3, what) for what in "qkv"]
-    two = [head(2, 2, what) for what in "qkv"]
-    assert moves(head(0, 0), *two) and moves(head(1, 1), head(2, 2, "v"))
+    own = "q" if is_grouped(any_model) else "qkv"  # its keys and values may be others' too
+    three = [reads(any_model, 2, 3, what) for what in own]
+    two = [reads(any_model, 2, 2, what) for what in "qkv"]
+    assert moves(head(0, 0), *two) and moves(head(1, 1), two[2])
     assert not moves(head(0, 0), *three)
     assert not moves(head(0, 1), *two)
     dead = under(any_model, base, *direct_path(any_model, *caches, [head(0, 1)]))
@@ -189,7 +203,7 @@ def test_gradients_reach_the_sender(any_model, any_sides, caches) -> None:
     base, _ = any_sides
     leaf = caches[1][Site("z", 0)].detach().requires_grad_()
     source = Cache({Site("z", 0): leaf})
-    hooks = path(any_model, base, caches[0], source, [head(0, 1)], [head(2, 3, "v")])
+    hooks = path(any_model, base, caches[0], source, [head(0, 1)], [reads(any_model, 2, 3, "v")])
     with any_model.hooked(*hooks):
         any_model(base).sum().backward()
     assert leaf.grad[:, :, 1].abs().sum() > 0 and (leaf.grad[:, :, [0, 2, 3]] == 0).all()

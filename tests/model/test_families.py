@@ -1,13 +1,12 @@
 """Every family is its original: scores, activations and gradients, at every site."""
 
 from collections.abc import Iterator
-from types import MethodType
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from einops import rearrange
-from tiny import AND_DECODER, DECODERS, tiny, WORDS
+from tiny import AND_DECODER, DECODERS, exact_norms, tiny, WORDS
 from torch import nn, Tensor
 
 from crosslens import CrossEncoder, Hook, load, Pairs, Site, Unit
@@ -49,19 +48,6 @@ def twins(request: pytest.FixtureRequest) -> Twins:
     exact_norms(original.double())
     model = load(original, tokenizer)
     return Twins(model, original, model.pairs(QUERIES, DOCUMENTS))
-
-
-def exact_norms(original: nn.Module) -> None:
-    """Let the norms of a decoder, which round to float32, keep float64."""
-
-    def forward(self: Any, x: Tensor) -> Tensor:
-        eps = getattr(self, "variance_epsilon", None) or self.eps
-        normed = x * (x.square().mean(dim=-1, keepdim=True) + eps).rsqrt()
-        return normed * (self.weight + ("Gemma" in type(self).__name__))
-
-    for module in original.modules():
-        if "RMSNorm" in type(module).__name__:
-            module.forward = MethodType(forward, module)
 
 
 def everything(model: CrossEncoder, pairs: Pairs) -> dict[Site, Tensor]:

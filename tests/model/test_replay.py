@@ -3,6 +3,7 @@ from functools import partial
 import torch
 
 from crosslens import head, Site
+from crosslens.hooks import served
 
 
 def test_one_stream_for_all_readers_is_the_pass_itself(any_model) -> None:
@@ -15,12 +16,9 @@ def test_one_stream_for_all_readers_is_the_pass_itself(any_model) -> None:
         one = torch.zeros(len(every), dtype=torch.long)
         stream = cache[Site("full_embed")]
         for layer in range(any_model.cfg.n_layers):
-            read = {}
-            for name in "qkv":
-                own = every[: len(any_model.heads(name)) // any_model.cfg.n_layers]
-                read[name] = steps.read(layer, name, own, stream[None], one[: len(own)])
+            read = {name: steps.read(layer, name, every, stream[None], one) for name in "qkv"}
             for name, found in read.items():
-                same(found, cache[Site(name, layer)])
+                same(found, served(cache[Site(name, layer)], len(every)))
             z = steps.attend(layer, every, **read)
             same(z, cache[Site("z", layer)])
             for i, written in enumerate(steps.writes(layer, every, z)):

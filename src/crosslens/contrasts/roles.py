@@ -28,8 +28,12 @@ ROLES: Final = {
     "D_other": "the rest of the document",
     "[SEP]2": "the separator after the document",
     "[PAD]": "padding",
+    "[TEMPLATE]": "the words of the prompt around the two texts; the last of them is scored",
+    "[INSTRUCTION]": "by what the prompt says the model is to judge",
 }
 NAMES: Final = tuple(ROLES)
+ASIDE: Final = {"[PAD]", "[TEMPLATE]", "[INSTRUCTION]"}
+OF_TEXTS: Final = tuple(name for name in NAMES if name not in ASIDE)
 BY_SEGMENT: Final = {
     Segment.CLS: "[CLS]",
     Segment.QUERY: "Q-",
@@ -37,6 +41,8 @@ BY_SEGMENT: Final = {
     Segment.DOCUMENT: "D_other",
     Segment.SEP2: "[SEP]2",
     Segment.PAD: "[PAD]",
+    Segment.TEMPLATE: "[TEMPLATE]",
+    Segment.INSTRUCTION: "[INSTRUCTION]",
 }
 
 

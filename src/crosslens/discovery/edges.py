@@ -13,13 +13,20 @@ from ..attribution.patching.attribution_patching import attribution_patching
 from ..attribution.paths.path_patching import path_edges
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
-from ..hooks import Hooked
+from ..hooks import Hooked, is_grouped, read_of
+from ..not_measurable import NotMeasurable
+from ..sites import HEAD_READS
 from .effects import size
 
 
 def restored(model: Hooked, contrast: Contrast, edges: Sequence[Edge]) -> Float[Tensor, " edge"]:
     """What each edge restores on its own, exactly: nothing else passes on what it says."""
     senders, receivers = (list(dict.fromkeys(ends)) for ends in zip(*edges, strict=True))
+    if is_grouped(model):
+        raise NotMeasurable(
+            "heads of this model share keys and values, so that no hook gives one of them alone "
+            "another; `edge_attribution` estimates edges head by head, `keep_edges` runs them"
+        )
     found = path_edges(model, contrast, senders, receivers, held=("z", "mlp_out"))
     return of_each(found, edges)
 
@@ -37,8 +44,10 @@ def by_ends(model: Hooked, contrast: Contrast, edges: Sequence[Edge]) -> Float[T
     The input and the logits carry all there is: 1.
     """
     ends = list(dict.fromkeys(unit for edge in edges for unit in edge))
-    found = size(attribution_patching(model, contrast, [u for u in ends if u != LOGITS]))
-    value = dict(zip([u for u in ends if u != LOGITS], found.tolist(), strict=True))
+    inner = [unit for unit in ends if unit != LOGITS]
+    at = [read_of(model, u, u.site.name) if u.site.name in HEAD_READS else u for u in inner]
+    found = size(attribution_patching(model, contrast, at))
+    value = dict(zip(inner, found.tolist(), strict=True))
     value |= {INPUT: 1.0, LOGITS: 1.0}
     return torch.tensor([value[sender] * value[receiver] for sender, receiver in edges])
 

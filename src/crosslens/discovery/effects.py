@@ -21,8 +21,9 @@ from ..attribution.paths.path_patching import path_patching
 from ..attribution.paths.trace import trace
 from ..contrasts.contrast import Contrast
 from ..engine.sweep import sweep
-from ..hooks import Cache, Hook, Hooked
+from ..hooks import Cache, Hook, Hooked, is_grouped
 from ..interventions.ablate import ablate, mean_of
+from ..not_measurable import NotMeasurable
 from ..pairs import Pairs
 from ..sites import head, HEAD_READS, Site, Unit
 from .single_run import layer_and_head
@@ -181,6 +182,11 @@ def by_reads(model: Hooked, contrast: Contrast, units: Sequence[Unit]) -> Float[
 
     Units that are no heads at z are estimated as they are (Kramár et al., 2024).
     """
+    if is_grouped(model):
+        raise NotMeasurable(
+            "heads of this model share keys and values, so that no head has an effect by a key of "
+            "its own; attribution_patching at z estimates the effect of each head"
+        )
     parts = [
         [head(*layer_and_head(unit), read) for read in HEAD_READS]
         if unit.site.name == "z"

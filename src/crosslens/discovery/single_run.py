@@ -14,7 +14,7 @@ from torch import Tensor
 from ..contrasts.contrast import Contrast
 from ..engine.batches import batches_by_length
 from ..engine.gradients import graphs_at_once, slopes
-from ..hooks import Cache, Hooked
+from ..hooks import Cache, document_reads, Hooked, served
 from ..pairs import Pairs
 from ..sites import head, Site, Unit
 
@@ -32,7 +32,8 @@ def copies(pairs: Pairs) -> Bool[Tensor, "pair dst src"]:
 def attention_to_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head"]:
     """Attention from query tokens to their copies in the document, above chance.
 
-    The mean over all query tokens that have a copy; chance is attention spread evenly over the
+    Or from document tokens to their copies in the query, in a decoder that is given the query
+    first. The mean over all readers that have a copy; chance is attention spread evenly over the
     pair.
 
     Raises:
@@ -53,7 +54,7 @@ def attention_to_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer he
             model(some)
         return torch.stack(seen)
 
-    return _per_match(pairs, look)
+    return _per_match(model, pairs, look)
 
 
 @torch.no_grad()
@@ -77,7 +78,7 @@ def written_of_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head
 
         def read(layer: int | None) -> Tensor:
             pattern, v = cache[Site("pattern", layer)], cache[Site("v", layer)]
-            pattern = pattern * matches[:, None]
+            pattern, v = pattern * matches[:, None], served(v, pattern.shape[1])
             return einsum(pattern, v, "pair head dst src, pair src head d -> pair dst head d")
 
         def weigh(result: Tensor) -> None:
@@ -101,17 +102,17 @@ def written_of_matches(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer head
             model(some)
         return torch.stack(seen)
 
-    return _per_match(pairs, look)
+    return _per_match(model, pairs, look)
 
 
 def _per_match(
-    pairs: Pairs, look: Callable[[Pairs, Tensor], Tensor]
+    model: Hooked, pairs: Pairs, look: Callable[[Pairs, Tensor], Tensor]
 ) -> Float[Tensor, "layer head"]:
     """The sum of what `look` sees in some pairs at a time, per query token that has a copy."""
     parts, n_matched = [], 0
     for rows in batches_by_length(pairs, AT_ONCE):
         some = pairs.take(rows)
-        matches = copies(some)
+        matches = copies(some).mT if document_reads(model, some) else copies(some)
         n_matched += int(matches.any(dim=-1).sum())
         parts.append(look(some, matches))
     if not n_matched:

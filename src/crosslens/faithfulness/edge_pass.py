@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..attribution.edges.edge_graph import Graph
 from ..attribution.edges.edge_names import LOGITS
-from ..hooks import Cache, Hooked
+from ..hooks import Cache, Hooked, served
 from ..pairs import Pairs, scored_row
 from ..sites import head, HEAD_READS, Site
 
@@ -113,7 +113,10 @@ class EdgePass:
 
         of_queries = whole if self.pieces.is_square(layer) else rows
         at = {"q": of_queries, "k": whole, "v": whole}
-        read = {name: at[name](held[Site(name, layer)]).clone() for name in HEAD_READS}
+        read = {
+            name: served(at[name](held[Site(name, layer)]), len(every)).clone()
+            for name in HEAD_READS
+        }
         for names in [HEAD_READS] if of_queries is whole else [("q",), ("k", "v")]:
             receiving = [(name, h) for name in names for h in heads if receives[name][h]]
             if not receiving:

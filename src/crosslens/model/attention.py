@@ -10,6 +10,8 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 
+from ..hooks import served
+
 
 # What attention needs besides the stream, computed once per forward pass by the family:
 # the mask, and position tables where a family has them.
@@ -163,11 +165,6 @@ class Attention(nn.Module):
     @property
     def W_O(self) -> Float[Tensor, "head d_head d_model"]:
         return rearrange(self.out.weight, "model (head d) -> head d model", head=self.n_heads)
-
-
-def served(x: Shaped[Tensor, "pair pos kv_head d_head"], n_heads: int) -> Tensor:
-    """The keys or values that each of `n_heads` queries reads: grouped queries share theirs."""
-    return x if x.shape[2] == n_heads else x.repeat_interleave(n_heads // x.shape[2], dim=2)
 
 
 def dst_rows(

@@ -21,6 +21,7 @@ from .activation_cache import PairCache
 from .attention import Context, quiet
 from .block import Block
 from .config import Config
+from .families.decoder import CausalContext
 from .families.parts import Parts
 from .head import Relevance
 from .replay import Replay
@@ -196,6 +197,16 @@ class CrossEncoder(HookedRootModule):
     def reads_scored_row(self) -> bool:
         """Whether the score reads the scored row of the last stream alone, not a mean of tokens."""
         return self.head.reads_scored_row
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether tokens read those before them alone."""
+        return isinstance(self.context, CausalContext)
+
+    @property
+    def adds_by_head(self) -> bool:
+        """Whether what attention adds to the stream is the sum of what its heads write."""
+        return self._block(0).attn.adds_by_head
 
     @property
     def device(self) -> torch.device:

@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from ..hooks import served
 from ..pairs import Pairs
-from .attention import Context, served
+from .attention import Context
 from .block import Block
 from .head import Head, Relevance
 
@@ -50,7 +51,10 @@ class Replay:
         streams: Float[Tensor, "stream pair pos d_model"],
         of: Int[Tensor, " head"],
     ) -> Float[Tensor, "pair pos head d_head"]:
-        """The q, k or v, by `name`, of each of these heads, from the stream that is its own."""
+        """The q, k or v, by `name`, of each of these heads, from the stream that is its own.
+
+        Where heads share keys and values, each has a copy here.
+        """
         attn = self.blocks[layer].attn
         linear = getattr(attn, name)
         weight = rearrange(linear.weight, "(head d) model -> head d model", d=attn.d_head)
@@ -58,7 +62,7 @@ class Replay:
         if linear.bias is not None:
             bias = rearrange(linear.bias, "(head d) -> head d", d=attn.d_head)
         read = streams.new_empty(*streams.shape[1:3], len(heads), weight.shape[1])
-        chosen = torch.tensor(heads)
+        chosen = torch.tensor(heads) * len(weight) // attn.n_heads
         for i in of.unique().tolist():  # heads that share a stream share a product
             mine = of == i
             some = chosen[mine]
@@ -78,8 +82,8 @@ class Replay:
         layer: int,
         heads: Sequence[int],
         q: Float[Tensor, "pair dst all_heads d_head"],
-        k: Float[Tensor, "pair src kv_heads d_head"],
-        v: Float[Tensor, "pair src kv_heads d_head"],
+        k: Float[Tensor, "pair src some_heads d_head"],
+        v: Float[Tensor, "pair src some_heads d_head"],
     ) -> Float[Tensor, "pair dst head d_head"]:
         """The z of these heads."""
         attn = self.blocks[layer].attn

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from ..contrasts.roles import ROLES
+from ..contrasts.roles import OF_TEXTS, ROLES
 from .frames import Frame
 
 
 SCORE: Final = "score"
-COLUMNS: Final = tuple(role for role in ROLES if role != "[PAD]")
+COLUMNS: Final = OF_TEXTS
 ALWAYS: Final = ("[CLS]", "Q+", "Q-", "D_inj")  # columns that stand there, used or not
 LABELS: Final = {
     "[CLS]": "CLS",

@@ -11,7 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ..contrasts.roles import ROLES
+from ..contrasts.roles import OF_TEXTS, ROLES
 from ..findings import Findings
 from ..model.load import EMBEDDED
 from . import claims, figures
@@ -84,7 +84,7 @@ def page(findings: Findings) -> str:
         level_figures=level_figures(optional("levels"), figure),
         circuit=claims.section(findings, figure),
         sections=sections(findings, reactions, units, figure),
-        roles=[(role, meaning) for role, meaning in ROLES.items() if role != "[PAD]"],
+        roles=[(role, ROLES[role]) for role in OF_TEXTS],
         rules=RULES,
         above_one=ABOVE_ONE,
         null=null(findings),

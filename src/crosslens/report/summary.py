@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from crosslens.circuits.reaction import CONTROL, RULE
 from crosslens.circuits.thresholds import HEAD, LEVEL, NAMED, PAIRS, ROLE
 
-from ..contrasts.roles import ROLES
+from ..contrasts.roles import OF_TEXTS
 from ..findings import Findings
 from .frames import Column, Frame, pd, read
 
@@ -46,7 +46,7 @@ WORDS: Final = {
     "D_other": "the rest of the document",
     "[SEP]2": "the last separator",
 }
-assert WORDS.keys() == ROLES.keys() - {"[PAD]"}
+assert WORDS.keys() == {*OF_TEXTS}
 
 
 def claimed(units: Frame) -> Column:

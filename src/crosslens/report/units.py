@@ -13,7 +13,7 @@ from crosslens.circuits.thresholds import ROUNDING
 from ..attribution.patching.effects import Effects
 from ..attribution.patching.patching import patching
 from ..contrasts.contrast import Contrast
-from ..contrasts.roles import NAMES
+from ..contrasts.roles import OF_TEXTS
 from ..engine.sweep import sweep
 from ..findings import Findings
 from ..interventions.patch import patch
@@ -25,7 +25,7 @@ from .question import Question, SIGNALS, Watch
 
 
 STREAMS: Final = ("resid_pre", "attn_out", "mlp_out")
-ROLES: Final = tuple(name for name in NAMES if name != "[PAD]")
+ROLES: Final = OF_TEXTS
 PAIRS_AT_ONCE: Final = 5  # pairs that an interruption may cost
 
 

@@ -21,7 +21,7 @@ from ..corpora.collection import Collection
 from ..engine.batches import liked
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
-from ..hooks import Hooked
+from ..hooks import document_reads, Hooked
 from ..not_measurable import NotMeasurable
 from ..pairs import Pairs
 from ..sites import Names, Site, Unit
@@ -235,6 +235,7 @@ def _observed(
     # query tokens first, in their order; what follows them is masked
     place = query.long().argsort(dim=1, descending=True, stable=True)[:, : int(n.max())]
     is_token = torch.arange(place.shape[1], device=n.device) < n[:, None]
+    is_read = document_reads(model, pairs)  # as in `soft_tf`
     soft: dict[int, Float[Tensor, "pair place"]] = {}  # by the place of the head in `heads`
 
     def count(layer: int | None) -> Callable[[Tensor], None]:
@@ -242,6 +243,7 @@ def _observed(
         index = torch.tensor([int(dict(heads[i].coordinates)["head"]) for i in mine])
 
         def add(pattern: Tensor) -> None:
+            pattern = pattern.mT if is_read else pattern
             total = (pattern[:, index] * read[:, None, None, :]).sum(dim=-1)
             for i, of_head in zip(mine, total.unbind(dim=1), strict=True):
                 soft[i] = of_head.gather(1, place) * is_token

@@ -36,9 +36,13 @@ def by_full_passes(model, pairs, layer, noise, *, beta, steps, repeats):
         for _ in range(steps):
             keep = alpha.sigmoid()
             # after the last block of a model that reads [CLS], noise elsewhere meets no reader
-            drawn = normal[:, :1] if is_last and model.reads_scored_row else normal
-            eps = torch.randn(repeats, *drawn.shape[1:], generator=generator, dtype=normal.dtype)
-            eps = F.pad(eps, (0, 0, 0, normal.shape[1] - eps.shape[1]))
+            at = int(pair.scored) if is_last and model.reads_scored_row else slice(None)
+            eps = torch.zeros(repeats, *normal.shape[1:], dtype=normal.dtype)
+            drawn = 1 if isinstance(at, int) else normal.shape[1]
+            some = torch.randn(
+                repeats, drawn, normal.shape[2], generator=generator, dtype=normal.dtype
+            )
+            eps[:, at] = some[:, 0] if isinstance(at, int) else some
 
             def inject(x, keep=keep, eps=eps):
                 return keep * x + (1 - keep) * (noise.mean + noise.std * eps)

@@ -90,7 +90,7 @@ def senders_of(model: CrossEncoder, held: Sequence[str]) -> list[Unit]:
     ]
 
 
-READS = [head(1, 0, "k"), Site("v", 2).at(head=2, pos="document"), head(2, 1, "q")]
+READS = [head(1, 0, "k"), Site("v", 2).at(head=1, pos="document"), head(2, 1, "q")]
 NEURONS = [Site("mlp_pre", 1).at(), Site("mlp_pre", 2).at(neuron=4), Site("k", 2).at(pos=3)]
 
 

@@ -39,7 +39,9 @@ def test_gradients_are_captums(family: str) -> None:
         many = {name: value.repeat(n, 1) for name, value in options.items() if name in taken}
         return original(ids, **many).logits[:, 0]
 
-    layer = getattr(original.base_model, "embeddings_project", original.base_model.embeddings)
+    base = original.base_model
+    tables = getattr(base, "embeddings", None) or base.embed_tokens
+    layer = getattr(base, "embeddings_project", tables)
     theirs = captum.LayerIntegratedGradients(score, layer).attribute(pairs.token, empty, n_steps=40)
     theirs = theirs.sum(dim=-1) * pairs.attended
     ours = integrated_gradients(

@@ -13,22 +13,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...hooks import Hooked
-from ...pairs import Pairs
+from ...pairs import Pairs, SEGMENTS
 
 
-PARTS = ("cls", "query", "sep1", "document", "sep2")
+PARTS = tuple(name for name in SEGMENTS if name != "pad")
 
 
 @torch.no_grad()
 def attention_shares(
-    model: Hooked, pairs: Pairs, *, dst: str = "cls", src: Sequence[str] = PARTS
+    model: Hooked, pairs: Pairs, *, dst: str | None = None, src: Sequence[str] | None = None
 ) -> Mapping[str, Float[Tensor, "head pair"]]:
     """How much of its attention a token of `dst` gives to the tokens of each segment or role.
 
-    By name, for every head; the mean over the tokens of `dst`, nan where there is none.
+    By name, for every head; the mean over the tokens of `dst`, nan where there is none. By
+    default what the scored row reads of every segment that some pair has.
     """
+    if src is None:
+        src = [name for name in PARTS if pairs.where(name).any()]
+    reader = pairs.is_scored if dst is None else pairs.where(dst)
     masks = torch.stack([pairs.where(name) for name in src])
-    found = shares(model, pairs, pairs.where(dst)[None], masks)
+    found = shares(model, pairs, reader[None], masks)
     return dict(zip(src, found, strict=True))
 
 

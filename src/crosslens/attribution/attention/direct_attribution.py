@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...engine.gradients import slopes
-from ...hooks import Hooked, Tap
+from ...hooks import Hooked, served, Tap
 from ...pairs import Pairs
 from ...sites import Site
 
@@ -33,7 +33,7 @@ def direct_attribution(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair 
     found = [
         einsum(
             run.value[pattern].detach(),
-            run.value[v].detach(),
+            served(run.value[v].detach(), run.value[z].shape[2]),
             run.slope[z],
             "pair head i j, pair j head d, pair i head d -> head pair j",
         )

@@ -2,6 +2,9 @@
 
     MS_h(i, d) = sum over the document's tokens j of  pattern_h[i, j]
 
+In a decoder that is given the query first, the document's tokens read the query: MS_h(i, d) is
+then the sum of pattern_h[j, i], how often a document token is spent on the query token.
+
 Not only copies of the query token count: a head that reads what is close in meaning counts
 soft matches (Lu et al., 2025, section 4.2).
 """
@@ -14,7 +17,7 @@ from torch import Tensor
 from ...arrays import array
 from ...contrasts.contrast import Contrast
 from ...engine.batches import batches_by_length
-from ...hooks import Hooked
+from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Names
 
@@ -25,14 +28,18 @@ def soft_tf(
 ) -> Float[Tensor, "layer head pair pos"]:
     """MS_h of every head at every query token, a share of its attention, 0 to 1; else 0.
 
+    In a decoder with the query first a sum of such shares, 0 to the number of document tokens.
+
     `src` is what is read: ("document", "sep2") also counts the last [SEP], as the authors'
     code does.
     """
     read = pairs.where(*([src] if isinstance(src, str) else src))
     query = pairs.where("query")
     total: list[Tensor] = []
+    is_read = document_reads(model, pairs)
 
     def count(pattern: Tensor) -> None:
+        pattern = pattern.mT if is_read else pattern
         total.append((pattern * read[:, None, None, :]).sum(dim=-1) * query[:, None, :])
 
     # summed as it passes: the patterns of all layers together may not fit into memory

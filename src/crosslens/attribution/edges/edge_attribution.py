@@ -74,7 +74,7 @@ def edge_attribution(
     known = {site.name for site in model.sites()}
     streams_between = [site for name in ALONG if name in known for site in model.sites(name)]
     last = max(streams_between, key=lambda site: site.depth)
-    read = [*(site for name in (*HEAD_READS, "mlp_out") for site in model.sites(name)), last]
+    read = [*(site for name in (*HEAD_READS, "z", "mlp_out") for site in model.sites(name)), last]
     writes = [site for name in ("embed", *WRITES) for site in model.sites(name)]
     # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
     streams = 4 * len(senders)
@@ -113,11 +113,15 @@ def _received(
     sent = moved[Site("full_embed")][None]  # of each sender so far, as it has become here
     received: list[Float[Tensor, "sender receiver pair"]] = []
     for out in sorted(site for site in run.slope if site.name == "mlp_out"):
-        at = {name: Site(name, out.layer) for name in (*HEAD_READS, *ALONG, "result")}
+        at = {name: Site(name, out.layer) for name in (*HEAD_READS, *ALONG, "z", "result")}
         stream = run.value[at["resid_pre"]]
         for read in HEAD_READS:
             site = at[read]
-            received.append(_by(sent, _wanted(run.value[site], stream, run.slope[site])))
+            if run.value[site].shape[2] < run.value[at["z"]].shape[2]:
+                wanted = _wanted_of_shared(run, at[read], at["z"], stream)
+            else:
+                wanted = _wanted(run.value[site], stream, run.slope[site])
+            received.append(_by(sent, wanted))
         result = moved[at["result"]]
         sent = torch.cat([sent, rearrange(result, "pair pos head d -> head pair pos d")])
 
@@ -154,6 +158,19 @@ def _wanted(
     each = einsum(slope, own, "pair pos head d, one head -> one pair pos head d")
     (wanted,) = torch.autograd.grad(read, stream, each, retain_graph=True, is_grads_batched=True)
     return wanted
+
+
+def _wanted_of_shared(
+    run: Slopes, site: Site, z: Site, stream: Float[Tensor, "pair pos d_model"]
+) -> Float[Tensor, "head pair pos d_model"]:
+    """The same where heads share a key or value: by way of each head's own use of it."""
+    found = []
+    for i in range(run.value[z].shape[2]):
+        own = torch.zeros_like(run.slope[z])
+        own[:, :, i] = run.slope[z][:, :, i]
+        (used,) = torch.autograd.grad(run.value[z], run.value[site], own, retain_graph=True)
+        found += torch.autograd.grad(run.value[site], stream, used, retain_graph=True)
+    return torch.stack(found)
 
 
 def _carried(

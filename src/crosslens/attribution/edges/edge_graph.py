@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...circuit import Edge
 from ...hooks import Hooked
+from ...not_measurable import NotMeasurable
 from ...sites import head, HEAD_READS, near, Site, Unit
 from .edge_names import ARROW, edge as edge_called, INPUT, LOGITS, written
 
@@ -105,7 +106,18 @@ class Graph:
 
     @classmethod
     def of(cls, model: Hooked) -> "Graph":
-        """The graph of `model`: the embeddings, its heads and MLPs, and the score."""
+        """The graph of `model`: the embeddings, its heads and MLPs, and the score.
+
+        Heads that share keys and values have edges to them of their own, as the literature has it.
+
+        Raises:
+            NotMeasurable: what heads write is not what is added (Gemma2).
+        """
+        if not getattr(model, "adds_by_head", True):
+            raise NotMeasurable(
+                "the heads of this model write one sum, which a norm changes before it is added: "
+                "there is no edge from one of them; patch heads at z instead"
+            )
         n_layers = len(model.sites("resid_pre"))
         return cls.sized(n_layers, len(model.heads()) // n_layers)
 

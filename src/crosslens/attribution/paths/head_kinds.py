@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ...arrays import array
 from ...contrasts.contrast import Contrast
-from ...hooks import Hooked
+from ...hooks import document_reads, Hooked
 from ...sites import Unit
 from ...stats import bootstrap_interval
 from ..attention.attention_shares import attention_within_query, shares
@@ -60,8 +60,10 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
             added = some.base.where("D_inj")
             term = some.base.where("Q+")
             term = torch.where(term.any(dim=1, keepdim=True), term, some.base.where("query"))
+            ends = (added, term) if document_reads(model, some.base) else (term, added)
             more, base = (
-                shares(model, side, term[None], added[None])[0] for side in (some.more, some.base)
+                shares(model, side, ends[0][None], ends[1][None])[0]
+                for side in (some.more, some.base)
             )
             matched.append(more - base)
             within.append(attention_within_query(model, some.base))

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...contrasts.contrast import Contrast
-from ...hooks import Hooked
+from ...hooks import Hooked, read_of
 from ...not_measurable import NotMeasurable
 from ...sites import HEAD_READS, Site, Unit
 from ...stats import benjamini_hochberg
@@ -130,8 +130,8 @@ def reads(model: Hooked, units: Sequence[Unit]) -> dict[str, Group]:
     for unit in units:
         if unit.site.name == "z":
             for read in HEAD_READS:
-                receiver = Unit(Site(read, unit.site.layer), unit.coordinates)
-                found[read] = (*found.get(read, ()), receiver)
+                receiver = read_of(model, unit, read)  # heads may share one
+                found[read] = tuple(dict.fromkeys((*found.get(read, ()), receiver)))
         elif unit.site.name == "mlp_out":
             for name in ("mlp_pre", *gated):
                 receiver = Unit(Site(name, unit.site.layer))
