@@ -232,14 +232,14 @@ def summary(found: "Comparison", limit: int, say: Console) -> None:
         return
     names = {UNEDITED: "unedited", "given": "as given"}
     columns = [names[baseline], "difference", "95 % interval", "p"] if baseline else []
-    table = grid("measure", "this run", *columns, "n")
+    table = grid(f"{measures['n'].iloc[0]:.0f} queries", "this run", *columns)
     for name, row in measures.iterrows():
         cells = [f"{row['a']:.4f}"]
         if baseline:
             cells += [f"{row['b']:.4f}", f"{row['difference']:+.4f}"]
             cells += [f"{row['low']:+.3f} to {row['high']:+.3f}", f"{row['p']:.2g}"]
         shown = str(name).replace("(dcg='exp-log2')", "")  # the gains 2^label - 1
-        table.add_row(shown, *cells, f"{row['n']:.0f}")
+        table.add_row(shown, *cells)
     for column in table.columns:
         column.no_wrap = True
     say.print()

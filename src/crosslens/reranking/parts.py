@@ -1,7 +1,7 @@
 """A ranking made part by part: what is finished is kept, and one part at a time is in memory.
 
-A part is some queries, about a thousand pairs. Its table has one row per pair: qid, docid, `score`,
-the `cut` tokens that the model did not read, and what the ranking is compared with: the score of
+A part is some queries, 250 pairs at most, or one query. Its table has one row per pair: qid, docid,
+`score`, the `cut` tokens that the model did not read, and what it is compared with: the score of
 the model as it is (`unedited`), or the place in the run that was reranked (`given`, as minus the
 rank).
 """
@@ -22,7 +22,7 @@ from ..ranking import Run
 from .scorer import scored, Scorer
 
 
-PAIRS: Final = 1_000  # of a part, or those of one query
+PAIRS: Final = 250  # of a part, or those of one query
 SCORE: Final = "score"
 UNEDITED: Final = "unedited"
 GIVEN: Final = "given"
