@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from crosslens import Cache, Contrast, Hooked, NotMeasurable, patching, Site, Unit
+from crosslens.hooks import served
 
 
 HEADS: Final = ("z", "pattern", "v")
@@ -102,7 +103,8 @@ def carried(cache: Cache, unit: Unit, source: torch.Tensor) -> torch.Tensor:
     """The part of a head's z that it reads from the tokens of `source`: [pair, pos, d_head]."""
     layer, index = unit.site.layer, dict(unit.coordinates)["head"]
     assert isinstance(index, int)
-    pattern, v = cache[Site("pattern", layer)][:, index], cache[Site("v", layer)][:, :, index]
+    patterns = cache[Site("pattern", layer)]
+    pattern, v = patterns[:, index], served(cache[Site("v", layer)], patterns.shape[1])[:, :, index]
     return (pattern * source[:, None, :]) @ v
 
 
