@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from crosslens import Cache, Contrast, Hooked, NotMeasurable, patching, Site, Unit
-from crosslens.hooks import served
 
 
 HEADS: Final = ("z", "pattern", "v")
@@ -103,8 +102,9 @@ def carried(cache: Cache, unit: Unit, source: torch.Tensor) -> torch.Tensor:
     """The part of a head's z that it reads from the tokens of `source`: [pair, pos, d_head]."""
     layer, index = unit.site.layer, dict(unit.coordinates)["head"]
     assert isinstance(index, int)
-    patterns = cache[Site("pattern", layer)]
-    pattern, v = patterns[:, index], served(cache[Site("v", layer)], patterns.shape[1])[:, :, index]
+    patterns, values = cache[Site("pattern", layer)], cache[Site("v", layer)]
+    shared = index * values.shape[2] // patterns.shape[1]  # heads may share values
+    pattern, v = patterns[:, index], values[:, :, shared]
     return (pattern * source[:, None, :]) @ v
 
 
