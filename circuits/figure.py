@@ -89,9 +89,9 @@ def measured(
         return [missing(name, str(error), expected)]
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """Two or three significant places, as tables and sentences write them."""
-    if math.isnan(value):
+    if value is None or math.isnan(value):  # None from a table in which no figure has a number
         return "–"
     return (
         f"{value:.0f}"

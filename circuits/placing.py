@@ -102,7 +102,9 @@ def carried(cache: Cache, unit: Unit, source: torch.Tensor) -> torch.Tensor:
     """The part of a head's z that it reads from the tokens of `source`: [pair, pos, d_head]."""
     layer, index = unit.site.layer, dict(unit.coordinates)["head"]
     assert isinstance(index, int)
-    pattern, v = cache[Site("pattern", layer)][:, index], cache[Site("v", layer)][:, :, index]
+    patterns, values = cache[Site("pattern", layer)], cache[Site("v", layer)]
+    shared = index * values.shape[2] // patterns.shape[1]  # heads may share values
+    pattern, v = patterns[:, index], values[:, :, shared]
     return (pattern * source[:, None, :]) @ v
 
 

@@ -132,7 +132,7 @@ def hook_points() -> str:
     tiny = import_module("tiny")
     has = {
         family: {site.name for site in crosslens.load(*tiny.tiny(family)).points}
-        for family in tiny.FAMILIES
+        for family in tiny.AND_DECODER
         if not family.endswith("-mean")
     }
     lines = [

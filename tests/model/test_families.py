@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 from tiny import AND_DECODER, DECODERS, exact_norms, tiny, WORDS
 from torch import nn, Tensor
+from transformers import CamembertConfig, CamembertForSequenceClassification
 
 from crosslens import CrossEncoder, Hook, load, Pairs, Site, Unit
 from crosslens.model.block import SplitGatedMLP
@@ -300,3 +301,13 @@ def test_a_suffix_from_recorded_sites_is_the_whole_pass(twins):
     torch.testing.assert_close(
         model.suffix(pairs, model.cfg.n_layers, stream), scores, rtol=0, atol=1e-10
     )
+
+
+def test_camembert_is_a_roberta():
+    torch.manual_seed(0)
+    roberta, words = tiny("roberta")
+    c = CamembertConfig(**{k: v for k, v in roberta.config.to_dict().items() if k != "model_type"})
+    original = CamembertForSequenceClassification(c).eval()
+    original.load_state_dict(roberta.state_dict())
+    scores = load(original, words).score(QUERIES[0], DOCUMENTS)
+    torch.testing.assert_close(scores, load(roberta, words).score(QUERIES[0], DOCUMENTS))

@@ -12,6 +12,8 @@ from .candidates import Reads
 class Shortened:
     """Reads texts as `model` does, in pairs of at most `limit` tokens; documents lose their end.
 
+    The tokens of a template around the two texts are not counted.
+
     The scores are still the model's own: this only makes pairs.
     """
 
@@ -22,7 +24,7 @@ class Shortened:
     def tokens(self) -> Any:
         """The model's own tokenizer of pairs, within the limit."""
         own: Any = self.model.tokens
-        return replace(own, limit=min(self.limit, own.limit))
+        return replace(own, limit=min(self.limit + getattr(own, "n_around", 0), own.limit))
 
     def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
         """Each query with the document of the same place.

@@ -241,8 +241,8 @@ def transformer_options(files: CheckpointFiles, wanted: str) -> tuple[int | None
     expected: Any = {"text": {"method": "forward", "method_output_name": output}}
     modalities = options.get("modality_config")
     message = modalities.get("message") if isinstance(modalities, dict) else None
+    is_flat = isinstance(message, dict) and message.get("format") == "flat"
     if message is not None:
-        is_flat = dict(message).get("format") == "flat"
         written = "flat" if is_flat else "structured"
         expected["message"] = {**expected["text"], "format": written}
     for key, value in (("modality_config", expected), ("module_output_name", feature)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
@@ -23,11 +23,13 @@ class Row(NamedTuple):
 
     def joined(self, other: "Row") -> "Row":
         """These tokens, then the others."""
-        return Row(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        both: list[Any] = [mine + theirs for mine, theirs in zip(self, other, strict=True)]
+        return Row(*both)
 
     def part(self, start: int, stop: int | None = None) -> "Row":
         """Some of the tokens."""
-        return Row(*(values[start:stop] for values in self))
+        some: list[Any] = [values[start:stop] for values in self]
+        return Row(*some)
 
 
 FILLERS = ("0", "1 2 3 4")  # two documents with no token in common, at either end

@@ -178,11 +178,10 @@ class ChatTemplate:
     def plain_ids(self, tokenizer: PreTrainedTokenizerBase, query: str, document: str) -> list[int]:
         """The ids as the tokenizer's own method gives them."""
         messages = self._messages(query, document, self.prompt)
-        return list(
-            tokenizer.apply_chat_template(
-                messages, tokenize=True, return_dict=False, **self.options
-            )
+        ids: Any = tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, **self.options
         )
+        return list(ids)
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ def load(
             argument does not fit; the message names it and the way out.
         RuntimeError: the logits differ from the original's.
     """
-    is_label = relevant is None or type(relevant) is int
+    label = relevant if type(relevant) is int else None
     original = resolve(checkpoint, tokenizer, Wish(template, instruction, relevant))
-    if original.answer is None and not is_label:
+    if original.answer is None and label is None and relevant is not None:
         raise ValueError(
             f"relevant={relevant!r}: {original.name} is a classifier; give the number of a label"
         )
@@ -104,7 +104,7 @@ def load(
         parts,
         relevance(original.n_labels, None, None)
         if original.answer is not None
-        else relevance(original.n_labels, c.id2label if original.tail is None else None, relevant),
+        else relevance(original.n_labels, c.id2label if original.tail is None else None, label),
         PairTokenizer(
             original.tokenizer,
             limit,

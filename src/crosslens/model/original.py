@@ -332,7 +332,8 @@ def of_sentence_transformers(
     length, truncation = processing_options(name, options, first.tokenizer.model_max_length)
     is_causal = [type(module).__name__ for module in others] == [LOGIT_SCORE]
     if is_causal:
-        answer, others = declared_answer(name, others[0].get_config_dict()), []
+        module: Any = others[0]
+        answer, others = declared_answer(name, module.get_config_dict()), []
     says = Declared(encoder.activation_fn, (), length, truncation, answer, chat, True)
     end = tail(name, stages_of(name, others), model.config.hidden_size) if others else None
     if model.config.model_type not in FAMILIES:

@@ -101,6 +101,14 @@ class PairTokenizer:
         return rows, lengths
 
     @property
+    def n_around(self) -> int:
+        """How many tokens a template puts around query and document; 0 without one."""
+        if self.layout is None:
+            return 0
+        (row,) = LaidOut(self.tokenizer, self.layout, self.limit).whole(["0"], ["0"])
+        return sum(part in (Segment.TEMPLATE, Segment.INSTRUCTION) for part in row.segments)
+
+    @property
     def has_types(self) -> bool:
         """Whether the tokenizer gives token types; to a model that gets none all are 0."""
         return "token_type_ids" in self.tokenizer.model_input_names

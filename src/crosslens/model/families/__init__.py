@@ -13,6 +13,7 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "electra": electra.parts,
     "roberta": roberta.parts,
     "xlm-roberta": roberta.parts,
+    "camembert": roberta.parts,
     "distilbert": distilbert.parts,
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,

@@ -25,7 +25,9 @@ def parts(model: Any) -> Parts:
         blocks=[
             PreNormBlock(
                 RotaryAttention(
-                    *(Third(layer.attn.Wqkv, part) for part in range(3)),
+                    Third(layer.attn.Wqkv, 0),
+                    Third(layer.attn.Wqkv, 1),
+                    Third(layer.attn.Wqkv, 2),
                     layer.attn.Wo,
                     c.num_attention_heads,
                     layer.attention_type,
