@@ -168,8 +168,10 @@ def test_a_head_reads_what_was_planted_and_labels_by_lot_teach_it_nothing(asked:
     answer = asked(scoring_heads, pairs=36, folds=3, epochs=3, rate=2e-2)
     found = answer.rankers.set_index(["ranker", "measure"])["mean"].unstack()["nDCG@10"]
     assert found[scoring_heads.MODEL] == pytest.approx(1, abs=0.02)
-    assert found["Last-Int"] > found["Last-Int" + scoring_heads.SHUFFLED]
-    assert found["Last-Int"] > found["Rep"]
+    assert found["Last-Int"] == pytest.approx(1, abs=0.02) and found["Last-Int"] > found["Rep"]
+    # a direction may rank well by chance; what it cannot do is fit labels dealt by lot
+    losses = answer.epochs[answer.epochs["epoch"] == 3].groupby("ranker")["loss"].mean()
+    assert losses["Last-Int"] < losses["Last-Int" + scoring_heads.SHUFFLED]
     assert set(answer.epochs["epoch"]) == set(range(4))
     assert not answer.rankers.isna().any().any()
     base = answer.rankers[answer.rankers["ranker"] == scoring_heads.BM25]
