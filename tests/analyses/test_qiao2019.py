@@ -28,7 +28,7 @@ from crosslens import (
     Site,
     Unit,
 )
-from crosslens.words import leave_one_out
+from crosslens.words import leave_one_out, words_of
 
 
 PLANTED = "planted:bm25?decoys=2"
@@ -96,6 +96,7 @@ def test_bm25_of_pairs_is_that_of_texts(planted: CrossEncoder, texts: Collection
     own = found[(found["pair"] == 0) & (found["segment"] == "document")].set_index("text")["value"]
     left = index("boat river", ["a needs a river"])[0]
     assert own["boat"] == pytest.approx(scorer(pairs)[0].item() - left, abs=1e-6)
+    assert len(found) == sum(len(words_of(pairs, i)) for i in range(2))
     query = found[(found["segment"] == "query") & (found["pair"] == 0)]
     assert (query["value"] == 0).all(), "words of the query were not asked for"
 
