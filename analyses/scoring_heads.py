@@ -43,7 +43,7 @@ from .samples import pairs_of
 class Options(NamedTuple):
     pairs: int = 320
     depth: Depth = 10
-    epochs: Annotated[int, "Epochs of each training."] = 4
+    epochs: Annotated[int, "Epochs of each training."] = 8
     rate: Annotated[float, "The learning rate; of the paper, with --trains all: 3e-6."] = 2e-3
     batch: Annotated[int, "Pairs, or preferences, in a batch."] = 16
     folds: Annotated[int, "Into how many parts the queries are dealt: three at least."] = 4
@@ -57,7 +57,7 @@ class Options(NamedTuple):
 class Answer:
     """One row per epoch, one per candidate, and one per ranker and measure."""
 
-    epochs: Frame  # ranker, fold, epoch, loss, validated (MRR@10)
+    epochs: Frame  # ranker, fold, epoch, loss, validated (nDCG@10)
     candidates: Frame  # qid, docid, is_relevant, and the score by each ranker
     rankers: Frame  # ranker, measure, mean, low, high, relative (to BM25), p, p_model, n
 
@@ -157,8 +157,10 @@ def fitted(
         if is_shuffled:  # true labels would teach it by selection
             return float(next(steps))
         some = scored(given, ranker, selects)
+        if some["score"].nunique() == 1:
+            return 0.0  # a head that has learned nothing ranks nothing
         (found,) = quality_by_query(texts, some, least, given.seed).values()
-        return float(found["MRR@10"].mean())
+        return float(found["nDCG@10"].mean())
 
     if name == "Rep" and is_frozen:
         return ranker, pd.DataFrame()

@@ -135,7 +135,7 @@ def _doses(
         for i, vector in enumerate(others):
             step = _steps(direction, token, dose)[:, None] * vector
             found.append((f"random {i}", dose, move_rows(token, step, pos=TERM)))
-    for target in sorted(map(float, targets)):
+    for target in sorted(set(map(float, targets))):
         found.append(("to", target, direction.to(token, target, pos=TERM)))
         found.append(("to in the query", target, direction.to(token, target, pos=QUERY_TERM)))
     return found

@@ -4,7 +4,7 @@ Where the trunk is frozen, the states of a pair are computed once, kept in half 
 again by the pair's tokens, so that an epoch costs no pass of the trunk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -58,7 +58,7 @@ class Ranker(nn.Module):
         """The head's score of each pair."""
         return self.head(self._found(pairs) if self.is_frozen else self.states(pairs))
 
-    def pairs(self, queries: Iterable[str], documents: Iterable[str]) -> Pairs:
+    def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs:
         """The pairs, as the trunk reads them."""
         return self.trunk.pairs(queries, documents)
 

@@ -168,27 +168,34 @@ def _gathered(
     model: Trainable, some: Sequence[Example] | Sequence[Preference], loss: Loss
 ) -> float:
     """Add a batch's gradients to what is there; pairs of like length run together, unpadded."""
+    preferences = [each for each in some if isinstance(each, Preference)]
+    if preferences:
+        return _preferred(model, preferences, loss)
+    judged = [each for each in some if isinstance(each, Example)]
+    pairs = model.pairs([each.query for each in judged], [each.document for each in judged])
+    labels = torch.tensor([each.label for each in judged])
     total = 0.0
-    if isinstance(some[0], Preference):
-        # scores of a preference meet in the loss, so that the whole batch is one
-        both = [side for each in some for side in each]
-        pairs = model.pairs([each.query for each in both], [each.document for each in both])
-        order, parts = [], []
-        for width, rows in pairs.like_lengths():
-            order += rows
-            parts.append(model(pairs.take(rows, width=width)))
-        scores = torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
-        value = loss(scores[::2], scores[1::2])
-        value.backward()
-        return value.item()
-    pairs = model.pairs([each.query for each in some], [each.document for each in some])
-    labels = torch.tensor([each.label for each in some])
     for width, rows in pairs.like_lengths():
         scores = model(pairs.take(rows, width=width))
         value = loss(scores, labels[rows].to(scores)) * (len(rows) / len(some))
         value.backward()
         total += value.item()
     return total
+
+
+def _preferred(model: Trainable, some: Sequence[Preference], loss: Loss) -> float:
+    """As `_gathered`; the scores of a preference meet in the loss, so that the batch is one."""
+    both = [side for each in some for side in each]
+    pairs = model.pairs([each.query for each in both], [each.document for each in both])
+    order: list[int] = []
+    parts = []
+    for width, rows in pairs.like_lengths():
+        order += rows
+        parts.append(model(pairs.take(rows, width=width)))
+    scores = torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
+    value = loss(scores[::2], scores[1::2])
+    value.backward()
+    return value.item()
 
 
 @contextmanager
