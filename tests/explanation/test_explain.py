@@ -6,11 +6,13 @@ from itertools import combinations
 
 import pytest
 import torch
+from language_models import language_model, tokenizer
 
 from crosslens import CrossEncoder, explain, Explanation, load, plant
 from crosslens.explanation.edited_texts import text_without, words_in
 from crosslens.explanation.text_scores import TextScores
 from crosslens.explanation.word_effects import word_effects
+from crosslens.exploration import Answers
 from crosslens.pairs import Segment
 
 
@@ -221,3 +223,21 @@ def test_what_cannot_be_explained_is_refused(model, query, passages, options, sa
 )
 def test_a_gap_leaves_one_space(text, spans, left):
     assert text_without(text, spans) == left
+
+
+def test_a_language_model_under_a_template_is_explained_and_explored():
+    """Words of the query and the document only; the template's tokens are nobody's words."""
+    original, own = language_model("qwen3"), tokenizer()
+    model = load(original, own, template="Query: {query} Passage: {document}", relevant="yes")
+    found = explain(model, "why do cats purr", "cats purr when they rest", "the car is red")
+    details = found.passages[0].details
+    assert set(details.words["segment"]) == {"query", "document"}
+    for word in details.words.itertuples():
+        texts = {"query": found.query, "document": found.passages[0].text}
+        texts[word.segment] = text_without(texts[word.segment], [(word.start, word.end)])
+        rest = score(model, texts["query"], texts["document"])
+        assert word.effect == pytest.approx(found.passages[0].score - rest, abs=1e-4)
+    state = {"query": found.query, "passages": [found.passages[0].text]}
+    assert Answers(model)("scores", state)["plain"][0] == pytest.approx(found.passages[0].score)
+    seen = Answers(model)("attention", {**state, "passage": 0, "layer": 1})
+    assert {"template", "query", "document"} <= {token["segment"] for token in seen["tokens"]}
