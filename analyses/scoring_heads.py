@@ -6,7 +6,7 @@ section 3, are trained on the model's states, beside BM25 and the model with its
 are dealt into folds: each fold is tested once, by heads trained on the others, of which one fold
 selects the epoch. With `--trains all` the layers are trained too, as in the paper; by default they
 are frozen, and Rep, of which nothing but scale and bias would be left to train, is as it is. A
-control trains each head on labels shuffled within each query, and keeps its last epoch.
+control trains each head on shuffled labels, and keeps its last epoch.
 """
 
 import random
@@ -184,15 +184,17 @@ def scored(given: Given, ranker: Ranker, rows: Frame) -> Frame:
 
 
 def examples_of(given: Given, rows: Frame, is_shuffled: bool) -> list[Example]:
-    """The candidates with their labels; as a control, labels dealt anew within each query."""
-    texts, draw, found = given.texts, random.Random(given.seed), []
-    for qid, own in rows.groupby("qid", sort=False):
-        labels = own["is_relevant"].astype(float).tolist()
-        if is_shuffled:
-            draw.shuffle(labels)
-        for docid, label in zip(own["docid"], labels, strict=True):
-            found.append(Example(texts.queries[qid], texts.documents[docid], label))
-    return found
+    """The candidates with their labels; as a control, labels dealt anew among all of them.
+
+    Within a query would not do: queries with more relevant candidates would still have more.
+    """
+    texts, labels = given.texts, rows["is_relevant"].astype(float).tolist()
+    if is_shuffled:  # another deal for every fold
+        random.Random(f"{given.seed} {' '.join(rows['qid'])}").shuffle(labels)
+    return [
+        Example(texts.queries[qid], texts.documents[docid], label)
+        for qid, docid, label in zip(rows["qid"], rows["docid"], labels, strict=True)
+    ]
 
 
 def compared(given: Given, texts: Collection, candidates: Frame) -> Frame:
