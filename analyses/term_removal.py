@@ -124,7 +124,7 @@ def lexical(frequencies: Frequencies):
             for segment, _, tokens in words_of(pairs, i):
                 if segment in terms:
                     terms[segment] += tokenize(texts[tokens[0]])
-            found.append(bm25(*terms.values(), frequencies))
+            found.append(bm25(terms[Segment.QUERY], terms[Segment.DOCUMENT], frequencies))
         return torch.tensor(found, dtype=torch.float32)
 
     return scored
