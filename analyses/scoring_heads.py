@@ -25,7 +25,7 @@ from crosslens.stats import permutation_test
 from crosslens.tuning import (
     cross_entropy,
     Example,
-    preference,
+    preference_loss,
     preferences_of,
     Ranker,
     SCORING_HEADS,
@@ -172,7 +172,7 @@ def fitted(
         file,
         tuning=Tuning(options.epochs, options.rate, batch=options.batch, seed=given.seed),
         chosen=lambda part: not is_frozen or part.startswith("head."),
-        loss=preference if is_pairwise else cross_entropy,
+        loss=preference_loss if is_pairwise else cross_entropy,
     )
     return ranker, pd.DataFrame(history)
 

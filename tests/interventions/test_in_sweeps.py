@@ -32,7 +32,7 @@ def test_a_hook_acts_in_a_batch_of_cells_as_it_does_alone(
         [patch(head(1, 2), other), ablate(head(2, 0))],
         [ablate(query, mean_of(query, (other, more)))],
         [resample(head(0, 1), other, more, generator=torch.Generator().manual_seed(0))],
-        [token_mask(1, dst="sep2", src=("query", "sep1"))],
+        [token_mask(1, dst=("document", "sep2"), src=("query", "sep1"))],
         [attention_mask(1, dst=("document", "sep2"), src="query", head=1)],
         [attention_mask(0, blocked=base.where("query")[:, None] & base.is_scored[:, :, None])],
         [noise(query, 0.0, std=0.0, mean=0.5, generator=torch.Generator())],

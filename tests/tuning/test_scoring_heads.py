@@ -11,7 +11,7 @@ from crosslens.probing import Features
 from crosslens.tuning import (
     cross_entropy,
     Example,
-    preference,
+    preference_loss,
     preferences_of,
     Ranker,
     SCORING_HEADS,
@@ -62,7 +62,7 @@ def test_a_head_learns_a_planted_signal(
         tmp_path / "state",
         tuning=QUICK,
         chosen=lambda part: part.startswith("head."),
-        loss=preference if is_pairwise else cross_entropy,
+        loss=preference_loss if is_pairwise else cross_entropy,
     )
     assert history[-1].loss < history[1].loss
     assert in_order(ranker, test) > 0.9
@@ -173,5 +173,5 @@ def test_preferences_put_each_relevant_document_before_each_other_of_its_query()
         ("x", "y"),
         ("x", "w"),
     ]
-    loss = preference(torch.tensor([5.0]), torch.tensor([-5.0]))
-    assert loss < 1e-3 < preference(torch.tensor([0.0]), torch.tensor([0.0]))
+    loss = preference_loss(torch.tensor([5.0]), torch.tensor([-5.0]))
+    assert loss < 1e-3 < preference_loss(torch.tensor([0.0]), torch.tensor([0.0]))

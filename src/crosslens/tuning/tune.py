@@ -72,7 +72,7 @@ def squared_error(
     return nn.functional.mse_loss(scores.sigmoid(), labels)
 
 
-def preference(better: Float[Tensor, " pair"], worse: Float[Tensor, " pair"]) -> Float[Tensor, ""]:
+def preference_loss(better: Float[Tensor, " pair"], worse: Float[Tensor, " pair"]) -> Float[Tensor, ""]:
     """Cross-entropy of the better's coming first, the sigmoid of the difference of the scores."""
     return nn.functional.softplus(worse - better).mean()
 
@@ -100,7 +100,7 @@ def tune(
 
     Args:
         examples: judged pairs, whose scores and labels `loss` compares; or preferences, whose
-            better and worse scores it compares, as `preference` does.
+            better and worse scores it compares, as `preference_loss` does.
         validate: how good the model is now; higher is better, on queries that are neither trained
             on nor reported.
         file: where the state is kept; a call that finds it goes on from there.
