@@ -9,13 +9,14 @@ from .timing import interleaved, Table
 
 
 WORDS = 100  # of a passage
+PASSAGES = 10
 
 
 def answering(rounds: int) -> Table:
     """On the embedded reranker, with passages of 100 words of the embedded collection."""
     model, texts = load(), collection("embedded")
     words = " ".join(texts.documents.values()).split()
-    passages = [" ".join(words[i * WORDS : (i + 1) * WORDS]) for i in range(10)]
+    passages = [" ".join(words[i * WORDS : (i + 1) * WORDS]) for i in range(PASSAGES)]
     query = next(iter(texts.queries.values()))
     answers, edit = Answers(model), count()
 

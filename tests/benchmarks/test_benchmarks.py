@@ -18,6 +18,7 @@ SMALL = "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".
 def test_a_benchmark_measures_its_arms_and_writes_them(name, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(searching, "AXIOMS", ("tfc1",))
     monkeypatch.setattr(answering, "WORDS", 4)
+    monkeypatch.setattr(answering, "PASSAGES", 2)
     file = tmp_path / "found.json"
     tables = main([name, *SMALL, "--json", str(file)])
     assert tables and all(m.seconds > 0 for table in tables for m in table.arms.values())

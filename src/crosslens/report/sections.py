@@ -77,7 +77,7 @@ def sections(
                 "figures": heatmaps(signal, own, most, what, figure) if has_effects else [],
                 "heads": top_heads(own) if has_effects else [],
                 "what": what,
-                "above_one": has_effects and bool((own["mean"] > 1).any()),
+                "above_one": own is not None and bool((own["mean"] > 1).any()),
                 "counts": counts(signal, reactions, meta),
             }
         found.append(section)

@@ -72,7 +72,9 @@ def squared_error(
     return nn.functional.mse_loss(scores.sigmoid(), labels)
 
 
-def preference_loss(better: Float[Tensor, " pair"], worse: Float[Tensor, " pair"]) -> Float[Tensor, ""]:
+def preference_loss(
+    better: Float[Tensor, " pair"], worse: Float[Tensor, " pair"]
+) -> Float[Tensor, ""]:
     """Cross-entropy of the better's coming first, the sigmoid of the difference of the scores."""
     return nn.functional.softplus(worse - better).mean()
 
