@@ -14,17 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from crosslens import (
     Axioms,
     Collection,
-    Contrast,
-    CrossEncoder,
     heads,
     NotMeasurable,
-    patching,
     Unit,
 )
 from crosslens.surrogate import (
@@ -38,6 +34,7 @@ from crosslens.surrogate import (
     shared,
 )
 
+from .heads_at_query import restored_at_query, strongest
 from .rarity import rarity, stored
 from .running import Given, main
 
@@ -99,16 +96,12 @@ def formulas(given: Given, whole: Collection, matching: Sequence[Unit]) -> Answe
 
 
 def found_by_patching(given: Given) -> list[Unit]:
-    """The heads whose output at the query tokens restores one more occurrence, at most so many.
-
-    A head that reads the document at a query token writes there; heads that score write at
-    [CLS]. Only effects of at least 1 % count, with a false discovery rate of at most 5 %.
-    """
+    """The heads whose output at the query tokens restores one more occurrence, at most so many."""
     model, most = given.model, given.options.most_heads
     contrast = Axioms(model, given.collections[0], seed=given.seed).tfc1(given.pairs)
-    summary = given.keep("patched", "all", partial(patched, model, contrast))
-    mean, q = summary["mean"].to_numpy(), summary["q"].to_numpy()
-    best = [i for i in np.argsort(-mean) if mean[i] > 0.01 and q[i] < 0.05][:most]
+    best = strongest(
+        given.keep("patched", "all", partial(restored_at_query, model, contrast)), most
+    )
     if not best:
         raise NotMeasurable(
             f"no head of {model} restores {contrast} at the query tokens: name some with --heads"
@@ -116,12 +109,6 @@ def found_by_patching(given: Given) -> list[Unit]:
     found = [model.heads()[i] for i in best]
     given.run.note(matching=[str(head) for head in found])
     return found
-
-
-def patched(model: CrossEncoder, contrast: Contrast) -> pd.DataFrame:
-    """What patching each head's output at the query tokens restores."""
-    units = [head.site.at(pos="query", **dict(head.coordinates)) for head in model.heads()]
-    return patching(model, contrast, units).summary()
 
 
 def named(tables: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:

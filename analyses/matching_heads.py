@@ -15,11 +15,12 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from crosslens import Axioms, NotMeasurable, Pairs, patching, Unit
+from crosslens import Axioms, Contrast, NotMeasurable, Pairs
 from crosslens.attention import attention_similarity, soft_tf_gain, soft_tf_of_term
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
 
+from .heads_at_query import restored_at_query, strongest
 from .running import Given, main
 
 
@@ -43,37 +44,34 @@ class Answer:
 def analyse(given: Given) -> Answer:
     """Every measure of every head, and its mean over both groups by pair."""
     model, axioms = given.model, Axioms(given.model, given.texts, seed=given.seed)
-    heads = given.keep("heads", "all", partial(patched, given, axioms))
+    exact = axioms.tfc1(given.pairs)
+    heads = given.keep("heads", "all", partial(patched, given, exact))
     is_matching = chosen(heads, given.options.most_heads)
     values: dict[str, Float[np.ndarray, "head pair"]] = {}
-    exact = axioms.tfc1(given.pairs)
     values[MEASURES[0]] = soft_tf_gain(model, exact)
     values[MEASURES[2]] = attention_similarity(model, exact.more, centre=True).numpy(force=True)
     try:
         values[MEASURES[1]] = soft_tf_gain(model, axioms.stmc1(given.pairs))
     except NotMeasurable as error:
         given.run.note(no_soft_match=str(error))
-    heads = heads.assign(is_matching=is_matching)
+    heads = heads.rename(columns={"mean": "effect"}).assign(is_matching=is_matching)
     for name, each in values.items():
         heads[name] = [np.nanmean(row) if np.isfinite(row).any() else np.nan for row in each]
     return Answer(grouped(values, is_matching), curves(given, axioms, is_matching), heads)
 
 
-def patched(given: Given, axioms: Axioms) -> Frame:
+def patched(given: Given, contrast: Contrast) -> Frame:
     """What each head restores of one more exact match at the query's tokens."""
-    units: list[Unit] = [
-        unit.site.at(**dict(unit.coordinates), pos="query") for unit in given.model.heads()
-    ]
-    summary = patching(given.model, axioms.tfc1(given.pairs), units).summary(seed=given.seed)
+    units = given.model.heads()
+    restored = restored_at_query(given.model, contrast, seed=given.seed)
     index = [dict(unit.coordinates)["head"] for unit in units]
-    summary["head"] = [f"{layer}.{i}" for layer, i in zip(summary["layer"], index, strict=True)]
-    return summary.rename(columns={"mean": "effect"})[["head", "layer", "effect", "q"]]
+    restored["head"] = [f"{layer}.{i}" for layer, i in zip(restored["layer"], index, strict=True)]
+    return restored[["head", "layer", "mean", "q"]]
 
 
 def chosen(heads: Frame, most: int) -> Bool[np.ndarray, " head"]:
-    """Which heads are matching heads: at least 1 % restored, at a false discovery rate of 5 %."""
-    effect, q = heads["effect"].to_numpy(float), heads["q"].to_numpy(float)
-    best = [i for i in np.argsort(-effect) if effect[i] > 0.01 and q[i] < 0.05][:most]
+    """Which heads are matching heads."""
+    best = strongest(heads, most)
     if not best:
         raise NotMeasurable("no head restores an exact match at the query's tokens")
     found = np.zeros(len(heads), dtype=bool)

@@ -76,7 +76,7 @@ MAY_IMPORT = {
         *("sites", "pairs", "hooks", "model", "interventions", "engine", "attribution", "writing"),
         *("versions", *LEAVES),
     },
-    "exploration": {"explanation", "model", "engine", "interventions", "sites", "pairs"},
+    "exploration": {"explanation", "model", "interventions", "sites", "pairs", "hooks"},
     "circuits": NAMESPACES | {"frames"},  # what they need is public
     "report": {
         *("circuits", "sites", "pairs", "model", "contrasts", "corpora", "engine", "interventions"),

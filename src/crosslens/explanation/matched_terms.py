@@ -20,6 +20,7 @@ from ..engine.sweep import sweep
 from ..frames import Frame, pd
 from ..hooks import Hook
 from ..interventions.mask import token_mask
+from ..interventions.unit_names import index_of, layer_of, written
 from ..model.encoder import CrossEncoder
 from ..pairs import Pairs, Segment
 from ..signals.frequency import tokenize
@@ -61,7 +62,9 @@ def matched_terms(model: CrossEncoder, pairs: Pairs) -> MatchedTerms:
     layers = range(model.cfg.n_layers)
     heads = model.heads()
 
-    whole = [[_hidden(layer, cells) for layer in layers] for cells in (everything, *blocked)]
+    whole = [
+        [token_mask(layer, blocked=cells) for layer in layers] for cells in (everything, *blocked)
+    ]
     alone = [[_hidden_in(unit, everything)] for unit in heads]
     score = model(pairs)
     effects = (score - sweep(model, pairs, [*whole, *alone]))[:, 0].tolist()
@@ -77,7 +80,7 @@ def matched_terms(model: CrossEncoder, pairs: Pairs) -> MatchedTerms:
         ],
         columns=columns,
     )
-    table = pd.DataFrame({"head": [_called(heads[i]) for i in best]})
+    table = pd.DataFrame({"head": [written(heads[i]) for i in best]})
     table["effect"] = [by_head[i] for i in best]
     for place, match in enumerate(found):
         table[f"{place}:{match.query.text}"] = each_head[:, place].tolist()
@@ -135,20 +138,9 @@ def between(pairs: Pairs, match: Match) -> Bool[Tensor, "pair dst src"]:
     return cells
 
 
-def _hidden(layer: int, cells: Bool[Tensor, "pair dst src"]) -> Hook:
-    return token_mask(layer, blocked=cells)
-
-
 def _hidden_in(unit: Unit, cells: Bool[Tensor, "pair dst src"]) -> Hook:
-    index = dict(unit.coordinates)["head"]
-    assert isinstance(unit.site.layer, int) and isinstance(index, int)
-    return token_mask(unit.site.layer, blocked=cells, head=index)
+    return token_mask(layer_of(unit), blocked=cells, head=index_of(unit))
 
 
 def _distinct(match: Match) -> list[str]:
     return list(dict.fromkeys(word.text for word in match.passage))
-
-
-def _called(unit: Unit) -> str:
-    """A head as papers write it: 3.7."""
-    return f"{unit.site.layer}.{dict(unit.coordinates)['head']}"

@@ -4,13 +4,16 @@ The state of the page is a mapping: `query`, `passages`, and `interventions`, li
 `crosslens.interventions.named` reads them. Every answer is computed from the state alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 
-from ..explanation.edited_texts import text_without, words_in
+from ..explanation.edited_texts import words_in
 from ..explanation.text_scores import TextScores
+from ..explanation.word_effects import removed
+from ..hooks import Hook
 from ..interventions.named import Intervention, named
 from ..model.encoder import CrossEncoder
 from ..pairs import NOT_A_WORD, Pairs, Segment
@@ -100,7 +103,7 @@ class Answers:
             raise LookupError(f"head {head!r}: the model has heads 0 to {c.n_heads - 1}")
         pairs = self._model.pair(asked["query"], self._passage(asked, "passage"))
         site = Site("pattern", layer)
-        hooks = [h for each in self._interventions(asked) for h in each.hooks(self._model)]
+        hooks = self._hooks(self._interventions(asked))
         with torch.no_grad(), self._model.hooked(*hooks), self._model.record(site) as cache:
             self._model(pairs)
         pattern = cache[site][0].float()
@@ -112,18 +115,18 @@ class Answers:
 
         The fall of both scores when the word is deleted from the query, without interventions.
         """
-        query = asked["query"]
-        passages = [self._passage(asked, name) for name in ("first", "second")]
-        words = words_in(self._model.pair(query, passages[0]), 0, Segment.QUERY)
-        without = [text_without(query, [(word.start, word.end)]) for word in words]
-        rows = []
-        for word, text in zip(words, without, strict=True):
-            if not text:
-                continue
-            whole = self._plain([(query, passage) for passage in passages])
-            fewer = self._plain([(text, passage) for passage in passages])
-            first, second = (a - b for a, b in zip(whole, fewer, strict=True))
-            rows.append({"word": word.text, "first": first, "second": second})
+        pairs = [
+            self._model.pair(asked["query"], self._passage(asked, name))
+            for name in ("first", "second")
+        ]
+        words = words_in(pairs[0], 0, Segment.QUERY)
+        of_query = [(Segment.QUERY, word) for word in words]
+        first, second = (removed(self._plain, each, of_query) for each in pairs)
+        rows = [
+            {"word": word.text, "first": one, "second": other}
+            for word, one, other in zip(words, first, second, strict=True)
+            if not math.isnan(one)  # the only word of the query cannot be deleted
+        ]
         return {"words": rows}
 
     def code(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,12 +154,14 @@ class Answers:
         lines = tuple(map(str, interventions))
         if lines != self._lines:
             self._lines, self._edited = lines, TextScores(self._model)
-        hooks = [hook for each in interventions for hook in each.hooks(self._model)]
-        with self._model.hooked(*hooks):
+        with self._model.hooked(*self._hooks(interventions)):
             return self._edited(rows)
 
     def _interventions(self, asked: Mapping[str, Any]) -> list[Intervention]:
         return [named(line) for line in asked["interventions"] if line.strip()]
+
+    def _hooks(self, interventions: Sequence[Intervention]) -> list[Hook]:
+        return [hook for each in interventions for hook in each.hooks(self._model)]
 
     def _passage(self, asked: Mapping[str, Any], name: str) -> str:
         place = asked.get(name)
