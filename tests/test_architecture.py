@@ -11,13 +11,22 @@ import crosslens
 
 ROOT = Path(__file__).parents[1]
 NAMESPACES = {name for name in crosslens.__all__ if ismodule(getattr(crosslens, name))}
-LEAVES = {"signals", "stats", "not_measurable", "arrays", "by_pair", "frames"}  # no model anywhere
+LEAVES = {
+    "signals",
+    "stats",
+    "not_measurable",
+    "arrays",
+    "by_pair",
+    "frames",
+    "markup",
+}  # no model anywhere
 MAY_IMPORT = {
     "sites": set(),
     "not_measurable": set(),
     "arrays": set(),
     "by_pair": {"arrays"},
     "frames": set(),
+    "markup": set(),
     "pairs": {"sites"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},

@@ -314,3 +314,10 @@ def test_a_model_says_its_shape_and_gives_a_cache_by_public_names(model, pairs):
     assert isinstance(model.cfg, Config) and model.cfg.n_layers == len(model.blocks)
     _, cache = model.run_with_cache(pairs)
     assert isinstance(cache, PairCache) and cache["z", 0].shape[0] == len(pairs)
+
+
+def test_scores_are_activated_one_by_one_as_labels_of_their_own(model):
+    scores = torch.tensor([-2.0, 0.0, 3.0])
+    assert torch.equal(model.activated(scores), scores.sigmoid())
+    model.activation = torch.nn.Softmax(dim=-1)  # over the labels of a pair, never over pairs
+    assert torch.equal(model.activated(scores), torch.ones(3))

@@ -2,10 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from ..engine.batches import scores_of
 from ..frames import Frame
 from ..model.encoder import CrossEncoder
@@ -55,7 +51,7 @@ def explain(
     distinct = list(dict.fromkeys(texts))
     pairs = model.pair(query, *distinct)
     scores = scores_of(model, pairs).double()
-    activated = _activated(model, scores)
+    activated = model.activated(scores).tolist()
     order = sorted(range(len(distinct)), key=lambda i: -scores[i].item())
     ordered = [pairs.take([i]) for i in order]
     known = TextScores(model)
@@ -165,9 +161,3 @@ def notes(texts: Sequence[str], passages: Sequence[Passage]) -> list[str]:
     if len(passages) > 1 and passages[0].score - passages[1].score <= SAME:
         found.append("The first two have the same score: there is no order to turn.")
     return found
-
-
-def _activated(model: CrossEncoder, scores: Float[Tensor, " pair"]) -> list[float]:
-    """The scores after the model's own activation, as its library gives them."""
-    with torch.no_grad():
-        return model.activation(scores[:, None])[:, 0].tolist()

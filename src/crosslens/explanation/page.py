@@ -1,6 +1,5 @@
 """An explanation as one page: everything inside, nothing fetched."""
 
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ from jinja2 import Environment
 from markupsafe import escape, Markup
 
 from ..frames import Frame
+from ..markup import around
 from ..versions import versions
 from .explanation import Details, Explanation, Passage
 from .sentences import agreed, decided, matched, turn
@@ -123,12 +123,3 @@ def changed(found: Turn, it: Explanation) -> Markup | None:
     end = start + len(it.passages[1].text)
     spans = [span for span in ((0, start), (end, len(found.text))) if span[0] < span[1]]
     return around(found.text, spans, Markup("<ins>{}</ins>"))
-
-
-def around(text: str, spans: Sequence[tuple[int, int]], tag: Markup) -> Markup:
-    """The text with these spans inside of `tag`, everything else shown as it is."""
-    out, last = Markup(""), 0
-    for start, end in spans:
-        out += escape(text[last:start]) + tag.format(text[start:end])
-        last = end
-    return out + escape(text[last:])

@@ -71,6 +71,7 @@ class Answers:
         there = [i for i, text in enumerate(passages) if query.strip() and text.strip()]
         plain: list[float | None] = [None] * len(passages)
         edited: list[float | None] = [None] * len(passages)
+        activated: list[float | None] = [None] * len(passages)
         tokens: list[Any] = [None] * len(passages)
         if there:
             interventions = self._interventions(asked)
@@ -78,14 +79,16 @@ class Answers:
             found = self._plain(rows)
             changed = found if not interventions else self._under(interventions, rows)
             pairs = self._model.pair(query, *(passages[i] for i in there))
+            after = self._model.activated(torch.tensor(changed)).tolist()
             for place, i in enumerate(there):
                 plain[i], edited[i] = found[place], changed[place]
+                activated[i] = after[place]
                 tokens[i] = shown(pairs, place)
         return {
             "plain": plain,
             "edited": edited,
             "tokens": tokens,
-            "activated": [None if s is None else self._activated(s) for s in edited],
+            "activated": activated,
         }
 
     def attention(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,10 +171,6 @@ class Answers:
         if not isinstance(place, int) or not 0 <= place < len(asked["passages"]):
             raise LookupError(f"{name} {place!r}: there are {len(asked['passages'])} passages")
         return asked["passages"][place]
-
-    def _activated(self, score: float) -> float:
-        with torch.no_grad():
-            return self._model.activation(torch.tensor([[score]])).item()
 
 
 def shown(pairs: Pairs, i: int) -> list[dict[str, Any]]:

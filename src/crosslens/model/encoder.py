@@ -299,6 +299,11 @@ class CrossEncoder(HookedRootModule):
             scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
         return scores
 
+    @torch.no_grad()
+    def activated(self, scores: Float[Tensor, " pair"]) -> Float[Tensor, " pair"]:
+        """What the activation that the checkpoint declares makes of scores: of one label each."""
+        return self.activation(scores[:, None])[:, 0]
+
     # --- sites, hooks and caches ---------------------------------------------------------
 
     def sites(self, name: str | None = None) -> list[Site]:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import escape, Markup
+from markupsafe import Markup
 
+from ..markup import around
 from ..signals.frequency import tokenize, WORD
 from .frames import Frame
 
@@ -34,12 +35,3 @@ def underlined(query: str, term: str) -> Markup:
 def marked(text: str, edits: Sequence[Sequence[int]]) -> Markup:
     """The text with the edited words marked."""
     return around(text, edits, Markup("<mark>{}</mark>"))
-
-
-def around(text: str, spans: Sequence[Sequence[int]], tag: Markup) -> Markup:
-    """The text with these spans inside of `tag`, everything else shown as it is."""
-    out, last = Markup(""), 0
-    for start, end in spans:
-        out += escape(text[last:start]) + tag.format(text[start:end])
-        last = end
-    return out + escape(text[last:])

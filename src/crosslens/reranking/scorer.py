@@ -84,7 +84,7 @@ class Scorer:
         """
         with self.model.hooked(*self.hooks()):
             scores = scores_of(self.model, pairs).double().cpu()
-        scores = scores if self.logits else self.model.activation(scores)
+        scores = scores if self.logits else self.model.activated(scores)
         if not scores.isfinite().all():
             under = (
                 f" under {', '.join(map(str, self.interventions))}" if self.interventions else ""
