@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 
-from ..engine.batches import batches
+from ..engine.batches import scores_of
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..probing.features import Features
@@ -62,15 +62,9 @@ class Ranker(nn.Module):
         """The pairs, as the trunk reads them."""
         return self.trunk.pairs(queries, documents)
 
-    @torch.no_grad()
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " document"]:
         """The head's score of each document for the query."""
-        pairs = self.pairs([query] * len(documents), documents)
-        found = pairs.token.new_zeros(len(pairs), dtype=torch.float32)
-        for width, members in pairs.like_lengths():
-            for rows in batches(members, width, pairs.device.type):
-                found[rows] = self(pairs.take(rows, width=width)).float()
-        return found
+        return scores_of(self, self.pairs([query] * len(documents), documents)).float()
 
     def states(self, pairs: Pairs, more: Sequence[str] = ()) -> States:
         """What the head reads, after every layer but the embeddings; gradients reach the trunk.
