@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from ..engine.batches import scores_of
+import torch
+
 from ..frames import Frame
 from ..model.encoder import CrossEncoder
 from ..model.tokens import texts_of
@@ -50,11 +51,11 @@ def explain(
     texts = texts_of("document", passages)
     distinct = list(dict.fromkeys(texts))
     pairs = model.pair(query, *distinct)
-    scores = scores_of(model, pairs).double()
-    activated = model.activated(scores).tolist()
-    order = sorted(range(len(distinct)), key=lambda i: -scores[i].item())
-    ordered = [pairs.take([i]) for i in order]
     known = TextScores(model)
+    scores = known([(query, text) for text in distinct])
+    activated = model.activated(torch.tensor(scores, dtype=torch.float64)).tolist()
+    order = sorted(range(len(distinct)), key=lambda i: -scores[i])
+    ordered = [pairs.take([i]) for i in order]
     found = []
     for rank, i in enumerate(order):
         is_taken = rank < details
@@ -64,7 +65,7 @@ def explain(
             Passage(
                 text=distinct[i],
                 given=texts.index(distinct[i]),
-                score=scores[i].item(),
+                score=scores[i],
                 activated=activated[i],
                 n_tokens=int(pairs.lengths[i]),
                 n_cut=int(pairs.cut[i]),
