@@ -5,7 +5,16 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
-from . import bm25, contextual, document_frequency, matching, neurons, relevance
+from . import (
+    bm25,
+    contextual,
+    document_frequency,
+    document_states,
+    few_terms,
+    matching,
+    neurons,
+    relevance,
+)
 from .claim import Claim
 
 
@@ -19,6 +28,8 @@ CLAIMS: Final[Mapping[str, Claim[Any]]] = MappingProxyType(
             document_frequency.CLAIM,
             neurons.CLAIM,
             bm25.CLAIM,
+            few_terms.CLAIM,
+            document_states.CLAIM,
         )
     }
 )

@@ -47,3 +47,8 @@ RISE: Final = 0.05  # deviations, as `SPREAD`
 # --- whether few neurons carry relevance
 
 LOST: Final = 0.05  # of the score gap, beyond random neurons: five times their share of neurons
+
+# --- whether a few terms decide
+
+FEW: Final = 0.1  # of the words of a document: what "a few" means here
+WORDS: Final = 10  # in a document of fewer a tenth is no word
