@@ -13,6 +13,7 @@ from . import (
     few_terms,
     matching,
     neurons,
+    periods,
     relevance,
 )
 from .claim import Claim
@@ -30,6 +31,7 @@ CLAIMS: Final[Mapping[str, Claim[Any]]] = MappingProxyType(
             bm25.CLAIM,
             few_terms.CLAIM,
             document_states.CLAIM,
+            periods.CLAIM,
         )
     }
 )

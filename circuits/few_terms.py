@@ -38,7 +38,7 @@ def detect(evidence: Evidence) -> Verdict:
     table = deletions(evidence)
     figures = [reaction, *figures_of(table, evidence.seed)]
     return Verdict.by(
-        NAME, evidence.checkpoint, figures, tables={"words": table}, pairs=table["pair"].nunique()
+        NAME, evidence.checkpoint, figures, tables={"words": table}, pairs=len(set(table["pair"]))
     )
 
 
@@ -48,7 +48,7 @@ def deletions(evidence: Evidence) -> pd.DataFrame:
     evidence.watch("Deleting words", 0, 1)
     found = leave_one_out(evidence.model, pairs)
     evidence.watch("Deleting words", 1, 1)
-    words = found.words()
+    words: Any = found.words()
     words = words[words["segment"] == "document"].rename(columns={"value": "fall"})
     terms = [set(tokenize(text)) for text in words["text"]]
     asked = [set(tokenize(query)) for query in pairs.query]
