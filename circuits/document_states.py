@@ -4,8 +4,8 @@ Claim.   The score needs that query tokens read the document, not that document 
          query.
 Test.    Query, [CLS] and first [SEP] are hidden from the tokens of the document in every layer
          (token mask: their states cannot depend on the query at all). That must move scores less
-         than hiding the document from the tokens of the query does. Beside it stands in how many
-         of the first layers this may be done before scores move by more than a small part.
+         than hiding the document from the tokens of the query does. `interaction_masks` among the
+         analyses goes through the layers.
 Source.  Zhan, Mao, Liu, Zhang & Ma (2020), section 5, Fig. 4;
          https://github.com/jingtaozhan/bert-ranking-analysis
 """
@@ -23,7 +23,6 @@ from .evidence import Evidence
 from .figure import Figure, mean_of
 from .head_figures import rise
 from .scores import score
-from .thresholds import SPREAD
 
 
 NAME: Final = "document-states"
@@ -43,51 +42,40 @@ def detect(evidence: Evidence) -> Verdict:
     pairs = evidence.tfc1.more.take(slice(MOST))
     if len(pairs) < 2:
         raise NotMeasurable("one pair has no spread of scores")
-    n_layers = evidence.model.cfg.n_layers
-    found = {DOCUMENT: shifts(evidence, DOCUMENT), QUERY: shifts(evidence, QUERY)[-1:]}
-    evidence.watch("Masking layers", n_layers, n_layers)
-    figures = [reaction, *figures_of(found, DOCUMENT, evidence.seed)]
+    if evidence.model.is_causal:
+        raise NotMeasurable("in a causal model no token of the first text reads the second")
+    moved = {reader: shifts(evidence, reader) for reader in READS}
+    figures = [reaction, compared(moved, DOCUMENT, evidence.seed)]
     return Verdict.by(NAME, evidence.checkpoint, figures, pairs=len(pairs))
 
 
-def shifts(evidence: Evidence, reader: str) -> Float[np.ndarray, "layers pair"]:
-    """How far each score moves when `reader` is masked in the first 1, 2, ... layers.
+def shifts(
+    evidence: Evidence, reader: str, layers: int | None = None
+) -> Float[np.ndarray, " pair"]:
+    """How far each score moves when `reader` is masked in the first `layers` layers, or in all.
 
     In standard deviations of the whole model's scores. An offset that all pairs share counts too,
     although it moves no ranking.
     """
-    pairs, n_layers = evidence.tfc1.more.take(slice(MOST)), evidence.model.cfg.n_layers
+    pairs = evidence.tfc1.more.take(slice(MOST))
     dst, src = READS[reader]
-    whole, found = score(evidence.model, pairs), []
-    for last in range(n_layers):
-        evidence.watch("Masking layers", last, n_layers)
-        with evidence.model.hooked(*(token_mask(i, dst=dst, src=src) for i in range(last + 1))):
-            found.append(np.abs(score(evidence.model, pairs) - whole))
-    return np.array(found) / whole.std()
+    masked = range(evidence.model.cfg.n_layers if layers is None else layers)
+    whole = score(evidence.model, pairs)
+    with evidence.model.hooked(*(token_mask(i, dst=dst, src=src) for i in masked)):
+        return np.abs(score(evidence.model, pairs) - whole) / whole.std()
 
 
-def figures_of(
-    found: Mapping[str, Float[np.ndarray, "layers pair"]], masked: str, seed: int
-) -> list[Figure]:
-    """What masking `masked` moves, the other reader as control, and how many layers may be."""
-    (other,) = set(found) - {masked}
-    small = [bool(each.mean() < SPREAD) for each in found[masked]]
-    layers = next((i for i, is_small in enumerate(small) if not is_small), len(small))
-    return [
-        mean_of(
-            f"change of the score without what {masked} tokens read of the rest, in deviations",
-            found[masked][-1],
-            control=found[other][-1],
-            expected="below that without what the other text's tokens read",
-            holds=lambda low, high, control: high < control,
-            seed=seed,
-        ),
-        Figure(
-            f"first layers in which that moves scores by less than {SPREAD} deviations",
-            float(layers),
-            n=len(small),
-        ),
-    ]
+def compared(moved: Mapping[str, Float[np.ndarray, " pair"]], masked: str, seed: int) -> Figure:
+    """What masking `masked` moves, with the other reader as control."""
+    (other,) = set(moved) - {masked}
+    return mean_of(
+        f"change of the score without what {masked} tokens read of the rest, in deviations",
+        moved[masked],
+        control=moved[other],
+        expected="below that without what the other text's tokens read",
+        holds=lambda low, high, control: high < control,
+        seed=seed,
+    )
 
 
 CLAIM: Final = Claim(

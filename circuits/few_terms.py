@@ -26,7 +26,7 @@ from .thresholds import FEW, WORDS
 
 
 NAME: Final = "few-terms"
-MOST: Final = 8  # pairs: each costs a pass for every word
+MOST: Final = 6  # pairs: each costs a pass for every word
 DRAWS: Final = 200  # of normal numbers
 
 
@@ -46,7 +46,7 @@ def deletions(evidence: Evidence) -> pd.DataFrame:
     """One row per word of a document: pair, text, is_match, fall (of the score without it)."""
     pairs = evidence.tfc1.more.take(slice(MOST))
     evidence.watch("Deleting words", 0, 1)
-    found = leave_one_out(evidence.model, pairs)
+    found = leave_one_out(evidence.model, pairs, among=pairs.where("document"))
     evidence.watch("Deleting words", 1, 1)
     words: Any = found.words()
     words = words[words["segment"] == "document"].rename(columns={"value": "fall"})
