@@ -1,12 +1,16 @@
-"""Annotations of shapes are checked in all tests, but for functions made within functions.
+"""Annotations are checked in all tests, at a price that does not double their time.
 
-jaxtyping's import hook wraps every function as it is defined, and one within another is defined
-anew at each call: two compilations each, thirty times what some tests take without. The function
-around it is checked.
+jaxtyping's import hook compiles two checks of every function as it is defined, and at each call
+binds the arguments and checks them twice. Here a check is compiled at the first call, each call is
+checked once, and sizes of axes are compared where an annotation has any. A function made within
+another function is left as it is: it would be compiled anew at each call of the one around it,
+which is checked.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import is_dataclass
+from functools import cache, wraps
+from typing import Any, get_args
 
 import jaxtyping
 
@@ -14,13 +18,42 @@ import jaxtyping
 WRAP = jaxtyping.jaxtyped
 
 
-def wrap(made: Any = None, /, **given: Any) -> Any:
-    """`jaxtyping.jaxtyped`, which leaves functions made within functions as they are."""
+def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
+    """What stands in for `jaxtyping.jaxtyped` in the code under test."""
     if made is None:
-        return lambda later: wrap(later, **given)
-    if isinstance(made, Callable) and "<locals>" in getattr(made, "__qualname__", ""):
+        return lambda later: wrap(later, typechecker=typechecker)
+    if isinstance(made, type):
+        if is_dataclass(made) and "__init__" in vars(made):
+            made.__init__ = wrap(made.__init__, typechecker=typechecker)
         return made
-    return WRAP(made, **given)
+    if not callable(made) or "<locals>" in made.__qualname__:
+        return made
+    compiled = cache(lambda: typechecker(made))
+
+    def function() -> Callable[..., Any]:
+        return made if jaxtyping.config.jaxtyping_disable else compiled()
+
+    if not any(map(names_array, getattr(made, "__annotations__", {}).values())):
+
+        @wraps(made)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            return function()(*args, **kwargs)
+
+        return checked
+
+    @wraps(made)
+    def checked_with_sizes(*args: Any, **kwargs: Any) -> Any:
+        with WRAP("context"):
+            return function()(*args, **kwargs)
+
+    return checked_with_sizes
+
+
+def names_array(hint: Any) -> bool:
+    """Whether an annotation holds one of an array; a text may, since nobody has read it yet."""
+    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return isinstance(hint, str) or any(map(names_array, get_args(hint)))
 
 
 jaxtyping.jaxtyped = wrap  # what the import hook looks up each time

@@ -21,7 +21,7 @@ MOST_CODES: Final = 2 ** len(MONOMIALS)
 CLOSEST: Final = 1 - 2 * 2 ** (VARIABLES - DEGREE) / N_CODE  # the largest cosine of two codes
 
 
-def codes(n: int, generator: torch.Generator) -> Float[Tensor, "{n} code"]:
+def codes(n: int, generator: torch.Generator) -> Float[Tensor, "n code"]:
     """`n` different unit vectors, drawn from the code without replacement."""
     if n > MOST_CODES:
         raise ValueError(f"{n:,} tokens need a code each; there are {MOST_CODES:,}")

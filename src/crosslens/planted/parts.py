@@ -167,7 +167,7 @@ def busy_neuron(neuron: NeuronWeights, space: Space, generator: torch.Generator)
     neuron.writes[:] = space.write("unread")
 
 
-def _at_random(n: int, space: Space, generator: torch.Generator) -> Float[Tensor, "{n} d_model"]:
+def _at_random(n: int, space: Space, generator: torch.Generator) -> Float[Tensor, "row d_model"]:
     """Directions that read a mixture of all that is read in a planted model."""
     readers = torch.cat([space.code / 2, *(space.read(name)[None] for name in READ)])
     drawn = torch.randn(n, len(readers), generator=generator) / sqrt(n)
