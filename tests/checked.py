@@ -10,7 +10,7 @@ which is checked.
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache, wraps
-from typing import Any, get_args
+from typing import Any, ForwardRef, get_args, get_origin, Literal
 
 import jaxtyping
 
@@ -28,12 +28,15 @@ def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
         return made
     if not callable(made) or "<locals>" in made.__qualname__:
         return made
+    hints = getattr(made, "__annotations__", {}).values()
+    if any(map(is_forward, hints)):  # a name that is there for type checkers alone
+        return WRAP(made, typechecker=typechecker)
     compiled = cache(lambda: typechecker(made))
 
     def function() -> Callable[..., Any]:
         return made if jaxtyping.config.jaxtyping_disable else compiled()
 
-    if not any(map(names_array, getattr(made, "__annotations__", {}).values())):
+    if not any(map(names_array, hints)):
 
         @wraps(made)
         def checked(*args: Any, **kwargs: Any) -> Any:
@@ -49,11 +52,16 @@ def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
     return checked_with_sizes
 
 
+def is_forward(hint: Any) -> bool:
+    """Whether an annotation is a text, or holds one, that nobody has read yet."""
+    is_text = isinstance(hint, str | ForwardRef)
+    return is_text or get_origin(hint) is not Literal and any(map(is_forward, get_args(hint)))
+
+
 def names_array(hint: Any) -> bool:
-    """Whether an annotation holds one of an array; a text may, since nobody has read it yet."""
-    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
-        return True
-    return isinstance(hint, str) or any(map(names_array, get_args(hint)))
+    """Whether an annotation holds one of an array."""
+    is_array = isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+    return is_array or any(map(names_array, get_args(hint)))
 
 
 jaxtyping.jaxtyped = wrap  # what the import hook looks up each time

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import checked  # noqa: F401 - before anything is imported that is to be checked
+import jaxtyping
 import pytest
 import torch
 from tiny import AND_DECODER, exact_norms, tiny
@@ -43,3 +44,11 @@ def double() -> Callable[[CrossEncoder], CrossEncoder]:
 @pytest.fixture
 def pairs(model: CrossEncoder) -> Pairs:
     return model.pair(QUERY, *DOCUMENTS)
+
+
+@pytest.fixture
+def unchecked():
+    """As users run it: annotations are not checked, as they are in this test run."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

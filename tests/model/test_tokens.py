@@ -1,6 +1,5 @@
 """Pairs are what the model's own tokenizer makes, and every token knows where it stands."""
 
-import jaxtyping
 import pandas as pd
 import pytest
 import torch
@@ -177,14 +176,6 @@ def test_a_tokenizer_without_padding_has_no_padding_token():
 def test_an_unknown_truncation_is_refused():
     with pytest.raises(ValueError, match="truncation='only_first'; it is one of"):
         tokens(20, "only_first")
-
-
-@pytest.fixture
-def unchecked():
-    """As users run it: annotations are not checked, as they are in this test run."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unchecked")
