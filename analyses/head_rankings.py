@@ -80,10 +80,11 @@ def attention_of(given: Given, rows: Frame) -> Frame:
     """One row per pair, a column for each reading of each head; 0 where nobody reads."""
     pairs, n_heads = pairs_of(given, rows), given.model.cfg.n_heads
     found = {}
-    for reading, (dst, src) in READINGS.items():
-        shares = attention_shares(given.model, pairs, dst=dst, src=(src,))[src]
-        for i, share in enumerate(shares.double().nan_to_num().numpy(force=True)):
-            found[f"{reading}.{i // n_heads}.{i % n_heads}"] = share
+    for dst in dict.fromkeys(dst for dst, _ in READINGS.values()):
+        names = {src: name for name, (reader, src) in READINGS.items() if reader == dst}
+        for src, shares in attention_shares(given.model, pairs, dst=dst, src=[*names]).items():
+            for i, share in enumerate(shares.double().nan_to_num().numpy(force=True)):
+                found[f"{names[src]}.{i // n_heads}.{i % n_heads}"] = share
     return pd.DataFrame(found)
 
 
