@@ -1,0 +1,80 @@
+"""Early exit and heads as rankers on a planted model, whose layers and heads are known."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crosslens.analyses import early_exit, head_rankings
+from crosslens.analyses.running import Given
+from ir_measures import Qrel
+
+from crosslens import Collection, collection, CrossEncoder, Findings, load, NotMeasurable, plant
+
+
+PLANTED = "planted:bm25?decoys=4&layers=5"
+
+
+@pytest.fixture(scope="module")
+def planted() -> CrossEncoder:
+    return load(PLANTED)
+
+
+@pytest.fixture(scope="module")
+def texts(planted: CrossEncoder) -> Collection:
+    """The two documents that the planted model likes best are the relevant ones."""
+    some = collection("embedded").sample(8, 6)
+    qrels = []
+    for qid, docids in some.candidates.items():
+        scores = planted.score(some.queries[qid], [some.documents[each] for each in docids])
+        best = scores.argsort(descending=True)[:2].tolist()
+        qrels += [Qrel(qid, docid, int(i in best)) for i, docid in enumerate(docids)]
+    return replace(some, qrels=tuple(qrels))
+
+
+def answer(module: Any, planted: CrossEncoder, texts: Collection, path: Path, **options: Any):
+    run = Findings.create(path, {"analysis": module.__name__})
+    given = (planted, (texts,), 48, 0, module.Options(depth=6, **options), run)
+    return module.analyse(Given(*given, lambda *_: None))
+
+
+def test_a_planted_ranking_is_there_from_the_layer_of_its_scoring_head_on(
+    planted: CrossEncoder, texts: Collection, tmp_path: Path
+):
+    found = answer(early_exit, planted, texts, tmp_path / "run", folds=2)
+    scoring, _ = plant(PLANTED).placement.scoring
+    order = found.order.set_index(["reading", "layer"])
+    assert (order.loc["head"][["tau", "first", "from_here_on"]].loc[scoring + 1 :] > 0.99).all(
+        axis=None
+    )
+    earlier = [f"head {layer}" for layer in range(scoring + 1)]
+    assert (found.candidates[earlier].std() < 1e-3 * found.candidates["model"].std()).all()
+    control = order.loc[early_exit.CONTROLS["head"]]
+    assert (control["tau"] < 0.5).all()
+    quality = found.quality.set_index(["measure", "reading", "layer"])["mean"]["nDCG@10"]
+    # of labels by lot a probe learns this one direction too, with either sign: no control here
+    assert quality["probe", scoring + 1] > quality["probe", 0] + 0.1
+    assert not found.quality.isna().any(axis=None) and not found.order.isna().any(axis=None)
+
+
+def test_heads_that_attend_to_matches_rank_and_are_chosen(
+    planted: CrossEncoder, texts: Collection, tmp_path: Path
+):
+    found = answer(head_rankings, planted, texts, tmp_path / "run", best=2)
+    placed = plant(PLANTED).placement
+    attend = {placed.matching, *placed.decoy_heads}  # attention cannot tell these apart
+    best = found.chosen[found.chosen["by"] == head_rankings.BEST]
+    assert {*zip(best["layer"], best["head"], strict=True)} <= attend
+    ndcg = found.rankers.set_index(["measure", "ranker"])["mean"]["nDCG@10"]
+    assert ndcg["model"] == 1 and ndcg["best head"] > ndcg["head chosen by lot"]
+    assert len(found.heads) == 2 * len(head_rankings.READINGS) * len(planted.heads())
+    assert not found.heads.isna().any(axis=None)
+
+
+def test_one_query_has_no_others_to_choose_on(
+    planted: CrossEncoder, texts: Collection, tmp_path: Path
+):
+    one = texts.sample(1, 6)
+    for module in (early_exit, head_rankings):
+        with pytest.raises(NotMeasurable, match="other queries|needs two"):
+            answer(module, planted, one, tmp_path / module.__name__)
