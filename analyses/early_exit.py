@@ -14,10 +14,10 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from crosslens.effectiveness import relevant_from
-from crosslens.engine.batches import scores_of
 from crosslens.frames import Frame, pd
 from crosslens.probing import control_labels, early_scores, features, held_out
 from crosslens.stats import bootstrap_interval
+from crosslens.words import scores_of
 
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality

@@ -17,10 +17,10 @@ import numpy as np
 from crosslens import Bm25Index, NotMeasurable
 from crosslens.attention import attention_shares
 from crosslens.effectiveness import relevant_from
-from crosslens.engine.batches import scores_of
 from crosslens.frames import Column, Frame, pd
 from crosslens.probing import control_labels
 from crosslens.stats import auroc
+from crosslens.words import scores_of
 
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality

@@ -9,6 +9,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
 from torch import nn, Tensor
 from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     DebertaV2Config,
@@ -17,16 +19,24 @@ from transformers import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    EuroBertConfig,
+    EuroBertForSequenceClassification,
     Gemma2Config,
     Gemma2ForSequenceClassification,
     GemmaConfig,
     GemmaForSequenceClassification,
+    GteConfig,
+    GteForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
     MistralConfig,
     MistralForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
+    NomicBertConfig,
+    NomicBertForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -37,6 +47,8 @@ from transformers import (
     RobertaForSequenceClassification,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
+    XLMRobertaXLConfig,
+    XLMRobertaXLForSequenceClassification,
 )
 
 
@@ -56,11 +68,16 @@ SMALL = {
 
 
 def tokenizer(
-    special: tuple[str, str, str, str], separators: int = 1, has_types: bool = True
+    special: tuple[str, str, str, str],
+    separators: int = 1,
+    has_types: bool = True,
+    *,
+    pad_id: int = 0,
 ) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer that frames pairs with this family's special tokens."""
     pad, cls, sep, unk = special
-    pieces = [pad, cls, sep, unk, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    first = [cls, pad] if pad_id else [pad, cls]
+    pieces = [*first, sep, unk, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     made = Tokenizer(WordPiece(vocab, unk_token=unk))
     made.normalizer = Lowercase()
@@ -114,6 +131,39 @@ DECODERS = {
 }
 
 
+# BERT's kin that differ from the families above in one or two places each.
+NO_PAD = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+KIN = {
+    "albert": (
+        AlbertConfig,
+        AlbertForSequenceClassification,
+        {"embedding_size": 16, "num_hidden_groups": 2, "hidden_act": "gelu"},
+    ),
+    "mpnet": (
+        MPNetConfig,
+        MPNetForSequenceClassification,
+        {"relative_attention_num_buckets": 32, "pad_token_id": 1},
+    ),
+    "xlm-roberta-xl": (
+        XLMRobertaXLConfig,
+        XLMRobertaXLForSequenceClassification,
+        {"type_vocab_size": 1, "pad_token_id": 0},
+    ),
+    "nomic_bert": (NomicBertConfig, NomicBertForSequenceClassification, NO_PAD),
+    "gte": (GteConfig, GteForSequenceClassification, NO_PAD),
+    "eurobert": (
+        EuroBertConfig,
+        EuroBertForSequenceClassification,
+        NO_PAD | {"num_key_value_heads": 2, "classifier_pooling": "bos"},
+    ),
+    "eurobert-mean": (
+        EuroBertConfig,
+        EuroBertForSequenceClassification,
+        NO_PAD | {"classifier_pooling": "mean"},
+    ),
+}
+
+
 def config(family: str, **changes):
     """A small configuration of `family`, with the traits that set it apart."""
     size = SMALL | {"vocab_size": N_VOCAB} | changes
@@ -123,6 +173,9 @@ def config(family: str, **changes):
         windows = {"sliding_window": 9, "max_window_layers": 1} if family != "llama" else {}
         grouped = GROUPED if family != "qwen2" else {"num_key_value_heads": 2}
         return of_family(**(special | windows | grouped | traits | size))
+    if family in KIN:
+        of_family, _, traits = KIN[family]
+        return of_family(**(traits | size))
     if family == "bert":
         return BertConfig(**size)
     if family == "electra":
@@ -174,7 +227,7 @@ CLASSES = {
     "modernbert": ModernBertForSequenceClassification,
     "modernbert-mean": ModernBertForSequenceClassification,
     "deberta-v2": DebertaV2ForSequenceClassification,
-    **{family: classifier for family, (_, classifier, _) in DECODERS.items()},
+    **{family: classifier for family, (_, classifier, _) in (DECODERS | KIN).items()},
 }
 
 
@@ -192,7 +245,8 @@ def tiny(family: str, seed: int = 0, **changes) -> tuple[PreTrainedModel, PreTra
     roberta = "roberta" in family
     special = ROBERTA_LIKE if roberta else BERT_LIKE
     has_types = getattr(model.config, "type_vocab_size", 0) > 1
-    return model, tokenizer(special, separators=1 + roberta, has_types=has_types)
+    pad_id = int(family == "mpnet")  # whatever its config.json says
+    return model, tokenizer(special, 1 + roberta, has_types, pad_id=pad_id)
 
 
 def exact_norms(original: nn.Module) -> None:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from einops import rearrange
-from tiny import AND_DECODER, DECODERS, exact_norms, tiny, WORDS
+from tiny import AND_DECODER, DECODERS, exact_norms, KIN, tiny, WORDS
 from torch import nn, Tensor
 from transformers import CamembertConfig, CamembertForSequenceClassification
 
 from crosslens import CrossEncoder, Hook, load, Pairs, Site, Unit
-from crosslens.model.block import SplitGatedMLP
+from crosslens.model.block import GatedMLP, SplitGatedMLP
 
 
 QUERIES = ("why do cats purr", "capital", "how long do cats sleep in the town")
@@ -37,7 +37,7 @@ class Twins(NamedTuple):
         return self.original(**inputs, **options)
 
 
-@pytest.fixture(scope="module", params=dict.fromkeys([*AND_DECODER, *DECODERS]))
+@pytest.fixture(scope="module", params=dict.fromkeys([*AND_DECODER, *DECODERS, *KIN]))
 def twins(request: pytest.FixtureRequest) -> Twins:
     """In float64, where a difference means a difference."""
     wide = (
@@ -138,22 +138,23 @@ def places(model: CrossEncoder) -> Iterator[tuple[Site, Any, str, slice]]:
         down = mlp.w_out[0] if isinstance(mlp.w_out, nn.Sequential) else mlp.w_out
         yield Site("mlp_post", layer), down, "in", whole
         yield Site("mlp_out", layer), mlp.w_out if down is mlp.w_out else mlp.w_out[1], "out", whole
+        is_fused = isinstance(mlp, GatedMLP) and not isinstance(mlp, SplitGatedMLP)
+        yield Site("mlp_pre", layer), mlp.w_in, "out", slice(d_mlp) if is_fused else whole
+        if is_fused:
+            yield Site("mlp_pre_linear", layer), mlp.w_in, "out", slice(d_mlp, None)
+        elif isinstance(mlp, SplitGatedMLP):
+            yield Site("mlp_pre_linear", layer), mlp.linear, "out", whole
         if is_post:
             yield Site("resid_pre", layer), attn.q, "in", whole
-            yield Site("mlp_pre", layer), mlp.w_in, "out", whole
             yield Site("resid_post", layer), block.norm2, "in", whole
             yield Site("normalized_resid_post", layer), block.norm2, "out", whole
         else:
             last = layer == model.cfg.n_layers - 1
             after = model.final_norm if last else model.blocks[layer + 1].norm1
-            is_split = isinstance(mlp, SplitGatedMLP)
-            linear = (mlp.linear, whole) if is_split else (mlp.w_in, slice(d_mlp, None))
-            yield Site("mlp_pre", layer), mlp.w_in, "out", whole if is_split else slice(d_mlp)
-            yield Site("mlp_pre_linear", layer), linear[0], "out", linear[1]
             yield Site("resid_pre", layer), block.norm1, "in", whole
             yield Site("resid_post", layer), after, "in", whole
-            if layer or is_split:  # ModernBERT's first norm is the identity: the stream is read
-                reads = attn.q if is_split else attn.q.whole
+            if layer or not is_fused:  # ModernBERT's first norm is the identity: the stream is read
+                reads = attn.q.whole if is_fused else attn.q
                 yield Site("normalized_resid_pre", layer), reads, "in", whole
     if model.final_norm is not None:
         yield Site("final_norm"), model.final_norm, "out", whole

@@ -6,36 +6,29 @@ and goes to the head as it is; in a pre-LN model it goes through the final norm 
 trained for the last layer alone: what it cannot read of a layer, a probe may.
 """
 
-from functools import partial
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..engine.batches import batches
-from ..model.encoder import CrossEncoder
-from ..model.replay import Replay
+from ..hooks import Hooked
 from ..pairs import Pairs
 
 
 @torch.no_grad()
-def early_scores(model: CrossEncoder, pairs: Pairs) -> Float[Tensor, "layer pair"]:
+def early_scores(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer pair"]:
     """The score that the head reads after each layer, in score units; one pass for all layers.
 
     Row 0 is what it reads of the embeddings, before the first block; the last row is the score.
     """
-    sites = [model.sites("resid_pre")[0], *model.block_outputs()]
+    outputs = model.block_outputs()
+    sites = [model.sites("resid_pre")[0], *outputs]
     found = torch.empty(len(sites), len(pairs))
-
-    def keep(replay: Replay, layer: int, rows: list[int], stream: Tensor) -> None:
-        found[layer, rows] = replay.score(stream).to(found)
-
     for width, members in pairs.like_lengths():
         for rows in batches(members, width, pairs.device.type):
             some = pairs.take(rows, width=width)
-            replay = model.replay(some)
-            with model.tapped(
-                [(site, partial(keep, replay, i, list(rows))) for i, site in enumerate(sites)]
-            ):
+            with model.record(*sites) as cache:
                 model(some)
+            for layer, site in enumerate(sites):
+                found[layer, rows] = model.suffix(some, len(outputs), cache[site]).to(found)
     return found

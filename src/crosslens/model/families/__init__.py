@@ -3,7 +3,20 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import bert, deberta, decoder, distilbert, electra, modernbert, roberta
+from . import (
+    albert,
+    bert,
+    deberta,
+    decoder,
+    distilbert,
+    electra,
+    eurobert,
+    modernbert,
+    mpnet,
+    nomic_bert,
+    roberta,
+    xlm_roberta_xl,
+)
 from .parts import Parts
 
 
@@ -14,6 +27,12 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "roberta": roberta.parts,
     "xlm-roberta": roberta.parts,
     "camembert": roberta.parts,
+    "xlm-roberta-xl": xlm_roberta_xl.parts,
+    "mpnet": mpnet.parts,
+    "albert": albert.parts,
+    "nomic_bert": nomic_bert.parts,
+    "gte": nomic_bert.parts,
+    "eurobert": eurobert.parts,
     "distilbert": distilbert.parts,
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,

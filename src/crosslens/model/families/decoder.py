@@ -71,19 +71,27 @@ def answering(model: Any, answer: Answer) -> Parts:
 
 def check(c: Any) -> None:
     """Refuse what a decoder's config.json may declare and no code here follows."""
-    rope = (c.rope_parameters or {}).get("rope_type", "default")
+    check_rotation(c)
     refused = {
         "is_causal": getattr(c, "is_causal", True) is False,
         "use_bidirectional_attention": getattr(c, "use_bidirectional_attention", False),
-        f"rope_type {rope!r}": rope in ("dynamic", "longrope"),
     }
     for what, is_declared in refused.items():
         if is_declared:
-            why = "attention in both directions" if "rope" not in what else "positions by length"
             raise ValueError(
-                f"the config.json of this {c.model_type} declares {what}: {why}, which CrossLens "
-                "does not follow"
+                f"the config.json of this {c.model_type} declares {what}: attention in both "
+                "directions, which CrossLens does not follow"
             )
+
+
+def check_rotation(c: Any) -> None:
+    """Refuse rotary positions that depend on the length of a batch."""
+    rope = (c.rope_parameters or {}).get("rope_type", "default")
+    if rope in ("dynamic", "longrope"):
+        raise ValueError(
+            f"the config.json of this {c.model_type} declares rope_type {rope!r}: positions by "
+            "length, which CrossLens does not follow"
+        )
 
 
 def kinds(c: Any) -> list[str]:
