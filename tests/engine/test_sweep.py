@@ -49,7 +49,7 @@ def cells_of(model, turn):
     ]
 
 
-@pytest.mark.parametrize("family", AND_DECODER)
+@pytest.mark.parametrize("family", [*AND_DECODER, "mpnet", "albert", "nomic_bert"])
 @pytest.mark.parametrize(
     ("dtype", "turn", "worst"), [(torch.float64, 0, 1e-10), (torch.float32, 1, 1e-6)]
 )

@@ -312,3 +312,26 @@ def test_camembert_is_a_roberta():
     original.load_state_dict(roberta.state_dict())
     scores = load(original, words).score(QUERIES[0], DOCUMENTS)
     torch.testing.assert_close(scores, load(roberta, words).score(QUERIES[0], DOCUMENTS))
+
+
+def test_a_head_on_every_token_and_positions_by_length_are_refused():
+    for family, wrong, why in (
+        ("eurobert", {"classifier_pooling": "late"}, "'late': the mean of the logits"),
+        (
+            "nomic_bert",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+            "rope_type 'dynamic'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=why):
+            load(*tiny(family, **wrong))
+
+
+def test_blocks_that_share_their_weights_have_sites_of_their_own():
+    model = load(*tiny("albert"))
+    blocks = model.blocks
+    assert blocks[0].attn.q is blocks[1].attn.q is not blocks[2].attn.q, "two groups of three"
+    pairs = model.pairs(QUERIES, DOCUMENTS)
+    with model.hooked(Hook(Unit(Site("z", 0)), torch.zeros_like)), model.record("z") as cache:
+        model(pairs)
+    assert (cache[Site("z", 0)] == 0).all() and (cache[Site("z", 1)] != 0).any()

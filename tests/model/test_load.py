@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny import config, FAMILIES, tiny
+from tiny import config, FAMILIES, KIN, tiny
 from tokenizers import processors
 from torch import nn
 
@@ -57,7 +57,7 @@ def reconfigure(folder: Path, **changes) -> None:
 
 
 @pytest.mark.parametrize("n_labels", [1, 2])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *KIN])
 def test_scores_are_the_originals(family, n_labels, tmp_path):
     original, tokenizer = tiny(family, num_labels=n_labels)
     expected = originals_logits(original, tokenizer)
