@@ -12,6 +12,7 @@ from .analyses import analyse, analyses
 from .circuits import circuits
 from .explain import explain
 from .explore import explore
+from .merge import merge
 from .papers import papers, reproduce
 from .report import report
 from .rerank import rerank
@@ -27,6 +28,7 @@ app.command()(report)
 app.command()(explain)
 app.command()(explore)
 app.command()(rerank)
+app.command()(merge)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")

@@ -20,6 +20,7 @@ from .options import (
     Collections,
     Debug,
     FromCollection,
+    InShards,
     Model,
     ModelToo,
     OnDevice,
@@ -80,6 +81,7 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
     }
     last: dict[str, tuple[Any, Any]] = {
         "device": (OnDevice, None),
+        "shard": (InShards, None),
         "resume": (Resume, False),
         "quiet": (Quiet, False),
         "debug": (Debug, False),
@@ -142,6 +144,8 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
             model=model,
             collections=collections,
             device=given.get("device"),
+            shard=given["shard"],
+            unsplit="" if analysis.is_split else f"crosslens analyse {analysis.name}",
             resume=given["resume"],
             say=say,
             also=files,

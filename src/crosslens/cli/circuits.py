@@ -117,6 +117,7 @@ def test(
             model=asked["model"],
             collections=[collection],
             device=device,
+            unsplit="crosslens circuits test",
             resume=resume,
             say=say,
         ) as run:

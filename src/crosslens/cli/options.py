@@ -28,6 +28,16 @@ OnDevice = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+InShards = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Compute the I-th of N shares, as in 2/4; `crosslens merge` puts them together. env: "
+        "what SLURM or torchrun say; env/N: what a Kubernetes job of N says.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the path of the result only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 

@@ -77,6 +77,7 @@ def reproduce(
             model=str(asked["model"]),
             collections=collection,
             device=device,
+            unsplit="crosslens reproduce",
             resume=resume,
             say=say,
         ) as run:

@@ -72,6 +72,7 @@ def report(
             model=question.model,
             collections=[collection],
             device=device,
+            unsplit="crosslens report",
             resume=resume,
             say=say,
         ) as run:
