@@ -269,6 +269,12 @@ class Findings:
             self.note(resumed_with=now)
 
     def _write(self, name: str, content: bytes) -> Path:
+        # a folder that is there no more must not be made again, as a run that asks nothing
+        if name not in (CONFIG, META) and not (self.folder / CONFIG).is_file():
+            raise FileNotFoundError(
+                f"the folder {self.folder} of this run is lost: it has no {CONFIG} any more; bring "
+                "it back and go on with --resume, or begin a new run with --out"
+            )
         return write_checked(self.folder / name, content)
 
 

@@ -148,6 +148,7 @@ def _writing(path: Path, size: Callable[[], int]) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise type(error)(
             error.errno,
-            f"cannot write {path.name} in {path.parent}: {reason}; name a folder that you may "
-            "write to with --out",
+            f"cannot write {path.name} in {path.parent}: {reason}. Everything written before is "
+            "kept: go on with --resume when the folder can be written to, or name another with "
+            "--out",
         ) from error

@@ -40,8 +40,8 @@ app.command()(reproduce)
 def crosslens() -> None:
     """Mechanistic interpretability of cross-encoder rerankers.
 
-    Exit codes: 0 done; 2 something that you can set right, named in one line; 3 a fault of
-    CrossLens, to be reported; 130 interrupted; 143 terminated.
+    Exit codes: 0 done; 2 something that you can set right, named in one line, such as a full disk;
+    3 a fault of CrossLens, to be reported; 130 interrupted; 143 terminated.
     """
 
 

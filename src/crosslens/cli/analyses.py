@@ -21,6 +21,7 @@ from .options import (
     Debug,
     FromCollection,
     InShards,
+    Log,
     Model,
     ModelToo,
     OnDevice,
@@ -83,6 +84,7 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
         "device": (OnDevice, None),
         "shard": (InShards, None),
         "resume": (Resume, False),
+        "log": (Log, "text"),
         "quiet": (Quiet, False),
         "debug": (Debug, False),
         "also_model": (ModelToo, None),
@@ -109,7 +111,7 @@ def declared(name: str, kind: Any) -> Any:
 def put(analysis: Analysis, given: dict[str, Any]) -> None:
     """The question put to its model: a run with the tables of the answer."""
     say = terminal(quiet=given["quiet"])
-    with gate(given["debug"]):
+    with gate(given["debug"], given["log"]):
         quieten()
         from crosslens.analyses.running import answer_into, Given
 

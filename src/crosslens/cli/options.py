@@ -1,7 +1,7 @@
 """The options that commands share, by the same name and with the same help in each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,10 @@ InShards = Annotated[
         "what SLURM or torchrun say; env/N: what a Kubernetes job of N says.",
         show_default=False,
     ),
+]
+Log = Annotated[
+    Literal["text", "json"],
+    typer.Option(help="Progress and errors; json: one object a line, on standard error."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the path of the result only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]

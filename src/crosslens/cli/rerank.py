@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from .gate import gate
-from .options import Debug, FromCollection, InShards, MODEL_HELP, OnDevice, Quiet
+from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Quiet
 from .running import default_model, EMBEDDED, PARTS, running
 from .terminal import grid, quieten, show_path, terminal
 
@@ -84,12 +84,13 @@ def rerank(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the parts that are kept beside --out.")
     ] = False,
+    log: Log = "text",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Rank documents with a model, under interventions or none: a TREC run in, a TREC run out."""
     say = terminal(quiet=quiet, stderr=out is None)
-    with gate(debug):
+    with gate(debug, log):
         quieten()
         from ..interventions.named import named, named_in
         from ..interventions.named_values import needs_idf

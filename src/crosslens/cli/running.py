@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from importlib.resources import files
@@ -93,7 +93,8 @@ def running(
     else:
         findings = Share.of(out, part, asked, provenance=origin, resume=resume, command=command)
     findings.note(commands=[*findings.meta.get("commands", ()), command])
-    with keeping(findings) if kept else nullcontext(), watching(say) as watch:
+    which = {} if part is None else {"shard": str(part)}
+    with keeping(findings) if kept else nullcontext(), watching(say, **which) as watch:
         try:
             yield Running(loaded, texts, findings, watch)
         except ShareDone:
@@ -157,7 +158,8 @@ def keeping(findings: "Findings") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        findings.note(seconds=before + time.monotonic() - begun)
+        with suppress(OSError):  # a full disk, a lost folder: what is kept is kept
+            findings.note(seconds=before + time.monotonic() - begun)
         kept = ", ".join(findings.tables()) or "nothing yet"
         code = interrupted(
             error,
