@@ -14,6 +14,7 @@ from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
 from .neurons import neurons
+from .processes import processes
 from .profile import profiled
 from .searching import in_embedded, searching
 from .states import masks, states
@@ -35,7 +36,7 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory")
+NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "processes")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -87,6 +88,8 @@ def run(chosen: argparse.Namespace):
             pairs = min(chosen.pairs, 2)
             sizes = {"tokens": chosen.tokens, "pairs": pairs, "threads": chosen.threads}
             made = memory(chosen.shape, **sizes)
+        elif name == "processes":
+            made = processes("embedded", pairs=chosen.pairs, rounds=chosen.rounds)
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)
