@@ -56,7 +56,7 @@ def of_texts(texts: Iterable[Collection]) -> dict[str, str]:
     kinds = {
         "queries": [sorted(each.queries.items()) for each in every],
         "query fields": [sorted(each.fields.items()) for each in every],
-        "documents": [sorted(each.documents.items()) for each in every],
+        "documents": [each.documents_digest or sorted(each.documents.items()) for each in every],
         "document types": [sorted(each.types.items()) for each in every],
         "judgements": [
             sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in each.judgements)

@@ -11,7 +11,9 @@ from benchmarks.subject import SHAPES, subject
 from benchmarks.timing import Clock, interleaved
 
 
-SMALL = "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".split()
+SMALL = (
+    "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".split(), "--passages", "300"]
+)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("memory", "processes")])
