@@ -12,8 +12,8 @@ from benchmarks.timing import Clock, interleaved
 
 
 SMALL = (
-    "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1".split(), "--passages", "300"]
-)
+    "--shape tiny --tokens 12 --pairs 2 --rounds 1 --share 0.5 --threads 1 --passages 300"
+).split()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("memory", "processes")])
