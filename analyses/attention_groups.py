@@ -20,6 +20,9 @@ from .running import Given, main
 from .samples import relevant_pairs, slices
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 48
 

@@ -26,6 +26,9 @@ from .running import Given, main
 from .samples import pairs_of, slices
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 120
     depth: Depth = 10

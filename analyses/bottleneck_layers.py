@@ -7,15 +7,14 @@ Jiang et al. (2021), Fig. 1b, 4, 5, 6, 7, 10 and Table 1.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from crosslens import Pairs
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
-from crosslens.words import Degradation, degradation, WordAttribution
+from crosslens.words import Degradation, degradation
 
 from .degradation import with_normalised
 from .option_types import Beta, Important, NoiseLike
@@ -23,6 +22,9 @@ from .passed import Passing
 from .positions import early, histogram, tokens_of
 from .running import Given, main
 from .samples import relevant_pairs, slices
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -52,20 +54,23 @@ def analyse(given: Given) -> Answer:
     everything = sample.of(given, slice(None))
     parts = slices(len(everything), AT_ONCE)
     passing = Passing(given)
-    deleted, tokens = [], []
-    for done, rows in enumerate(parts, start=1):
-        pairs = everything.take(rows)
-        # both parts come from one run of the bottleneck, made when the first of them is missing
-        layers = _Layers(passing, pairs)
-        for kept, name, compute in (
-            (deleted, "deleted", layers.deleted),
-            (tokens, "tokens", layers.tokens),
-        ):
-            part = given.keep(name, f"{rows.start}", compute)
-            kept.append(part.assign(pair=part["pair"] + rows.start))
-        given.watch("squeezing layers", done, len(parts))
-    curves = _curves(pd.concat(deleted, ignore_index=True), given.seed)
-    found = pd.concat(tokens, ignore_index=True)
+
+    def squeezed(rows: slice) -> dict[str, Frame]:
+        """How the predictions of some pairs fall, layer by layer, and what each token passes."""
+        layers = passing.layers(everything.take(rows))
+        tables = [
+            tokens_of(each, given.options.important).assign(layer=layer)
+            for layer, each in enumerate(layers)
+        ]
+        both = {
+            "deleted": degradation(given.model, layers).frame(),
+            "tokens": pd.concat(tables, ignore_index=True),
+        }
+        return {name: part.assign(pair=part["pair"] + rows.start) for name, part in both.items()}
+
+    computes = [partial(squeezed, rows) for rows in parts]
+    both = given.gathered("squeezing layers", ["deleted", "tokens"], computes)
+    curves, found = _curves(both["deleted"], given.seed), both["tokens"]
     first = curves[curves["share"] == curves["share"][curves["share"] > 0].min()]
     return Answer(
         histogram(found, "layer"),
@@ -74,28 +79,6 @@ def analyse(given: Given) -> Answer:
         curves,
         first.reset_index(drop=True),
     )
-
-
-class _Layers:
-    """The attributions of some pairs at every layer, computed when they are asked for."""
-
-    def __init__(self, passing: Passing, pairs: Pairs) -> None:
-        self.passing, self.pairs = passing, pairs
-
-    @cached_property
-    def attributions(self) -> list[WordAttribution]:
-        return self.passing.layers(self.pairs)
-
-    def deleted(self) -> Frame:
-        return degradation(self.passing.given.model, self.attributions).frame()
-
-    def tokens(self) -> Frame:
-        important = self.passing.given.options.important
-        tables = [
-            tokens_of(each, important).assign(layer=layer)
-            for layer, each in enumerate(self.attributions)
-        ]
-        return pd.concat(tables, ignore_index=True)
 
 
 def _curves(frame: Frame, seed: int) -> Frame:

@@ -9,6 +9,8 @@ An analysis is one file of this folder. It has
     Answer             a frozen dataclass of tables; the last one is the answer, and printed
     analyse(given)     the `Answer` for what is `Given`
     draw(answer)       optional: pages by file name
+    IS_SPLIT = True    where what takes long is `given.gathered` or `given.parts`: these are
+                       computed by several processes, if it is asked of several
 
 `Options` uses builtins, typing, Path and `option_types` only: it is all of the file that
 `--help` runs.
@@ -29,6 +31,7 @@ class Analysis(NamedTuple):
     question: str
     text: str  # the rest of the docstring
     options: Any  # the class `Options`
+    is_split: bool = False  # whether several processes can share the work
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -64,8 +67,15 @@ def read(path: Path) -> Analysis | None:
     }
     if "analyse" not in defined or not question.endswith("?"):
         return None
+    is_split = "IS_SPLIT" in {
+        target.id
+        for each in tree.body
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
     if "Options" not in defined:
-        return Analysis(path.stem, question, text.strip(), NoOptions)
+        return Analysis(path.stem, question, text.strip(), NoOptions, is_split)
     names = {
         **vars(option_types),
         "Annotated": Annotated,
@@ -75,4 +85,4 @@ def read(path: Path) -> Analysis | None:
         "__name__": f"{__package__}.{path.stem}",
     }
     exec(compile(ast.Module([defined["Options"]], []), str(path), "exec"), names)
-    return Analysis(path.stem, question, text.strip(), names["Options"])
+    return Analysis(path.stem, question, text.strip(), names["Options"], is_split)

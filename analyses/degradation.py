@@ -7,16 +7,20 @@ Jiang et al. (2021), section 4.1, Fig. 1a.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from crosslens import NotMeasurable, Pairs
-from crosslens.frames import Frame, pd
+from crosslens.frames import Frame
 from crosslens.words import Degradation, degradation, method, WordAttribution
 
 from .option_types import Beta, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import relevant_pairs, slices
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -61,19 +65,15 @@ def analyse(given: Given) -> Answer:
             return replace(passing(pairs), method=name)
         return replace(methods[name](given.model, pairs), method=name)
 
-    parts = slices(len(everything), AT_ONCE)
-    found = []
-    for done, rows in enumerate(parts, start=1):
+    def deleted(rows: slice) -> dict[str, Frame]:
         pairs = everything.take(rows)
+        each = [attributed(name, pairs) for name in names]
+        frame = degradation(given.model, each).frame()
+        return {"degradation": frame.assign(pair=frame["pair"] + rows.start)}
 
-        def compute(rows: slice = rows, pairs: Pairs = pairs) -> Frame:
-            each = [attributed(name, pairs) for name in names]
-            frame = degradation(given.model, each).frame()
-            return frame.assign(pair=frame["pair"] + rows.start)
-
-        found.append(given.keep("degradation", f"{rows.start}", compute))
-        given.watch("attributing and deleting", done, len(parts))
-    whole = Degradation.of(pd.concat(found, ignore_index=True))
+    parts = [partial(deleted, rows) for rows in slices(len(everything), AT_ONCE)]
+    found = given.gathered("attributing and deleting", ["degradation"], parts)
+    whole = Degradation.of(found["degradation"])
     curves = with_normalised(whole, seed=given.seed)
     first = curves[curves["share"] == whole.shares[0]]
     return Answer(whole.frame(), curves, first.sort_values("drop", ascending=False))

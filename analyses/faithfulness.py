@@ -52,6 +52,9 @@ from crosslens.stats import bootstrap_interval
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 COSTLY = "edge patching"  # a pass for each edge
 N_RANDOM = 5  # random rankings, whose areas are averaged pair by pair

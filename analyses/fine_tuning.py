@@ -44,6 +44,9 @@ from .rarity import rarity
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 LOSSES = {"cross-entropy": cross_entropy, "squared error": squared_error}
 
 

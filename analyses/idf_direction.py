@@ -33,6 +33,9 @@ from .rarity import rarity, Stored, stored
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     """Whose attention is observed, and what is edited."""
 

@@ -37,6 +37,9 @@ from .rarity import rarity, stored
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 UNWANTED, OTHER, RELEVANT = -10.0, 1.0, 2.0  # what a document is worth to a reader
 
 Edit = Callable[[Sequence[int]], Hook]

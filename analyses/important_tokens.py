@@ -7,6 +7,7 @@ anew. Jiang et al. (2021), Fig. 2, 8 and 9.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ from .option_types import Beta, Important, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, ranked
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -54,35 +58,34 @@ def analyse(given: Given) -> Answer:
     n = max(1, given.pairs // options.depth)
     ranking = ranked(given, n, options.depth)
     passing = Passing(given)
-    passages, kept = [], []
-    queries = list(ranking.groupby("qid", sort=False))
-    for done, (qid, rows) in enumerate(queries, start=1):
 
-        def compute(rows: Frame = rows) -> Frame:
-            pairs = pairs_of(given, rows)
-            found = passing(pairs)
-            chosen = important_tokens(found, options.important)
-            inside = pairs.where("document")
-            place = inside.long().cumsum(dim=1)
-            positions = [
-                float(place[i][chosen[i] & inside[i]].double().mean()) for i in range(len(pairs))
-            ]
-            table = rows.assign(
-                important=shared_types(found, chosen),
-                all_tokens=shared_types(found, pairs.where("query", "document")),
-                mean_position=positions,
-            )
-            for share in SHARES[1:]:
-                for parts in (("query", "document"), ("document",)):
-                    cut = cut_to(found, share, parts=parts)
-                    name = f"{'+'.join(parts)} {share}"
-                    table[name] = scores_of(given.model, cut).double().numpy(force=True)
-            return table
+    def of_query(rows: Frame) -> Frame:
+        pairs = pairs_of(given, rows)
+        found = passing(pairs)
+        chosen = important_tokens(found, options.important)
+        inside = pairs.where("document")
+        place = inside.long().cumsum(dim=1)
+        positions = [
+            float(place[i][chosen[i] & inside[i]].double().mean()) for i in range(len(pairs))
+        ]
+        table = rows.assign(
+            important=shared_types(found, chosen),
+            all_tokens=shared_types(found, pairs.where("query", "document")),
+            mean_position=positions,
+        )
+        for share in SHARES[1:]:
+            for parts in (("query", "document"), ("document",)):
+                cut = cut_to(found, share, parts=parts)
+                name = f"{'+'.join(parts)} {share}"
+                table[name] = scores_of(given.model, cut).double().numpy(force=True)
+        return table
 
-        part = given.keep("passages", str(qid), compute)
-        passages.append(part)
-        kept.append(_reciprocal_ranks(part))
-        given.watch("attributing and cutting", done, len(queries))
+    passages = given.parts(
+        "attributing and cutting",
+        "passages",
+        {str(q): partial(of_query, rows) for q, rows in ranking.groupby("qid", sort=False)},
+    )
+    kept = [_reciprocal_ranks(part) for part in passages]
     whole = pd.concat(passages, ignore_index=True)
     columns = ["qid", "docid", "rank", "important", "all_tokens", "mean_position"]
     return Answer(

@@ -23,6 +23,9 @@ from .running import Given, main
 from .samples import relevant_pairs, slices
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 16
     steps: Annotated[int, "Points on the way to begin with."] = 4

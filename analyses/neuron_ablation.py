@@ -9,6 +9,7 @@ Vast et al. (2024), RQ3 and Table 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ from crosslens.neurons import (
 from .neuron_flows import enough, facts_of, flows, for_attribution, omissions, pairs_of, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -205,21 +209,21 @@ def gains_of(
     batches = [group for _, group in pairs.like_lengths(at_once=AT_ONCE)]
     scores = np.empty((len(every), len(rows)))
     steps = [(batch, group) for batch in range(len(batches)) for group in range(len(groups))]
-    for done, (batch, group) in enumerate(steps):
-        given.watch(f"rankings without neurons: {name}", done, len(steps))
 
-        def compute(batch=batch, group=group) -> Frame:
-            found = silenced_scores(
-                given.model,
-                pairs.take(batches[batch]),
-                [each.scheme for each in groups[group]],
-            )
-            return pd.DataFrame(found.T, columns=[str(i) for i in range(len(found))])
+    def silenced(batch: int, group: int) -> Frame:
+        found = silenced_scores(
+            given.model, pairs.take(batches[batch]), [each.scheme for each in groups[group]]
+        )
+        return pd.DataFrame(found.T, columns=[str(i) for i in range(len(found))])
 
-        part = given.keep("silenced", f"{ranked.digest[:12]}-{batch}-{group}", compute)
+    computes = {
+        f"{ranked.digest[:12]}-{batch}-{group}": partial(silenced, batch, group)
+        for batch, group in steps
+    }
+    found = given.parts(f"rankings without neurons: {name}", "silenced", computes)
+    for (batch, group), part in zip(steps, found, strict=True):
         first = group * CELLS
         scores[first : first + part.shape[1], batches[batch]] = part.to_numpy().T
-    given.watch(f"rankings without neurons: {name}", len(steps), len(steps))
     return {
         (each.of, each.share, each.draw): gain_by_query(rows, some, ranked)
         for each, some in zip(every, scores, strict=True)

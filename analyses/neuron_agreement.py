@@ -10,6 +10,7 @@ Not in Vast et al. (2024), who rank by conductance alone.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +33,9 @@ from .neuron_flows import agreeing_pairs, CLASS, first_pair, omissions, pairs_of
 from .option_types import Baseline, Steps, Threshold, Tokens
 from .running import Given, main
 from .samples import slices
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -131,30 +135,23 @@ def flows_and_falls(
     begin = baseline(options.baseline)
     toward = target(options.target, is_relevant=kind)
     units, parts = every.units(drawn.tolist()), list(slices(len(rows), AT_ONCE))
-    found = []
-    for done, part in enumerate(parts):
-        given.watch(f"neurons silenced alone: {texts.name} {CLASS[kind]}", done, len(parts))
 
-        def compute(part=part) -> Frame:
-            pairs = pairs_of(given.model, texts, rows.iloc[part], options.tokens)
-            start = begin(given.model, pairs)
-            flow = neuron_flow(given.model, pairs, start, target=toward, steps=options.steps)
-            falls = single_ablation(given.model, pairs, units).double().numpy(force=True)
-            fall = falls_of(
-                options.target,
-                kind,
-                scores_of(given.model, pairs).double().numpy(force=True),
-                falls,
-            )
-            return pd.DataFrame(
-                {
-                    "flow": list(flow.values[:, drawn].astype(float)),
-                    "fall": list(fall.T),
-                }
-            )
+    def silenced(part: slice) -> Frame:
+        pairs = pairs_of(given.model, texts, rows.iloc[part], options.tokens)
+        start = begin(given.model, pairs)
+        flow = neuron_flow(given.model, pairs, start, target=toward, steps=options.steps)
+        falls = single_ablation(given.model, pairs, units).double().numpy(force=True)
+        scores = scores_of(given.model, pairs).double().numpy(force=True)
+        fall = falls_of(options.target, kind, scores, falls)
+        return pd.DataFrame(
+            {"flow": list(flow.values[:, drawn].astype(float)), "fall": list(fall.T)}
+        )
 
-        found.append(given.keep("falls", f"{texts.digest[:12]}-{CLASS[kind]}-{done}", compute))
-    given.watch(f"neurons silenced alone: {texts.name} {CLASS[kind]}", len(parts), len(parts))
+    step, name = f"neurons silenced alone: {texts.name} {CLASS[kind]}", texts.digest[:12]
+    computes = {
+        f"{name}-{CLASS[kind]}-{i}": partial(silenced, part) for i, part in enumerate(parts)
+    }
+    found = given.parts(step, "falls", computes)
     table = pd.concat(found, ignore_index=True)
     return np.stack(table["flow"].to_list()), np.stack(table["fall"].to_list())
 

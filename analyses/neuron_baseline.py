@@ -7,11 +7,12 @@ Vast et al. (2024), Table 1.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from crosslens import NotMeasurable
+from crosslens import Collection, NotMeasurable
 from crosslens.frames import Frame, pd
 from crosslens.neurons import BASELINES, preference
 from crosslens.stats import bootstrap_interval
@@ -20,6 +21,9 @@ from .neuron_flows import pairs_of
 from .option_types import Tokens
 from .running import Given, main
 from .samples import slices
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -50,27 +54,24 @@ def analyse(given: Given) -> Answer:
         order = np.random.default_rng(given.seed).permutation(len(every))[: given.pairs]
         rows = pd.DataFrame([every[i] for i in order], columns=["qid", "docid"])
         drawn += [(texts, rows.iloc[part], part.start) for part in slices(len(rows), AT_ONCE)]
-    found = []
-    for done, (texts, rows, start) in enumerate(drawn):
-        given.watch("preference of baselines", done, len(drawn))
 
-        def compute(texts=texts, rows=rows, start=start) -> Frame:
-            pairs = pairs_of(given.model, texts, rows, given.options.tokens)
-            parts = [
-                pd.DataFrame(
-                    {
-                        "collection": texts.name,
-                        "input": name,
-                        "pair": range(start, start + len(pairs)),
-                        "preference": preference(given.model, pairs, begin).double().tolist(),
-                    }
-                )
-                for name, begin in {ORIGINAL: None, **BASELINES}.items()
-            ]
-            return pd.concat(parts)
+    def preferred(texts: Collection, rows: Frame, start: int) -> Frame:
+        pairs = pairs_of(given.model, texts, rows, given.options.tokens)
+        parts = [
+            pd.DataFrame(
+                {
+                    "collection": texts.name,
+                    "input": name,
+                    "pair": range(start, start + len(pairs)),
+                    "preference": preference(given.model, pairs, begin).double().tolist(),
+                }
+            )
+            for name, begin in {ORIGINAL: None, **BASELINES}.items()
+        ]
+        return pd.concat(parts)
 
-        found.append(given.keep("pairs", str(done), compute))
-    given.watch("preference of baselines", len(drawn), len(drawn))
+    computes = {str(i): partial(preferred, *each) for i, each in enumerate(drawn)}
+    found = given.parts("preference of baselines", "pairs", computes)
     whole = pd.concat(found, ignore_index=True)
     return Answer(whole, means(whole, given.seed))
 

@@ -8,6 +8,7 @@ collection alone whose queries have fields is studied field by field, as if each
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -66,39 +67,32 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     collections = studied([each for each in given.collections if each.name not in but])
     for texts in collections:
         drawn = agreeing_pairs(given, texts)
-        parts: list[Frame] = []
-        steps = [
-            (kind, half, part)
+
+        def flowing(kind: bool, half: int, rows: Frame, texts: Collection = texts) -> Frame:
+            pairs = pairs_of(given.model, texts, rows, options.tokens)
+            start = begin(given.model, pairs)
+            flow = neuron_flow(given.model, pairs, start, target=targets[kind], steps=options.steps)
+            total = flow.values.astype(np.float64).sum(axis=0)
+            return pd.DataFrame(
+                {
+                    "class": [CLASS[kind]],
+                    "half": [half],
+                    "n": [len(rows)],
+                    "error": [float(np.median(flow.error))],
+                    "flow": [total],
+                }
+            )
+
+        computes = {
+            f"{_digest(given, texts)}-{CLASS[kind]}-{half}-{rows.index[0]}": partial(
+                flowing, kind, half, rows
+            )
             for kind in (True, False)
             for half in (0, 1)
-            for part in drawn.parts(kind, half)
-        ]
-        for done, (kind, half, rows) in enumerate(steps):
-            given.watch(f"flow through neurons: {texts.name}", done, len(steps))
-
-            def compute(rows=rows, kind=kind, half=half, texts=texts) -> Frame:
-                pairs = pairs_of(given.model, texts, rows, options.tokens)
-                flow = neuron_flow(
-                    given.model,
-                    pairs,
-                    begin(given.model, pairs),
-                    target=targets[kind],
-                    steps=options.steps,
-                )
-                total = flow.values.astype(np.float64).sum(axis=0)
-                return pd.DataFrame(
-                    {
-                        "class": [CLASS[kind]],
-                        "half": [half],
-                        "n": [len(rows)],
-                        "error": [float(np.median(flow.error))],
-                        "flow": [total],
-                    }
-                )
-
-            key = f"{_digest(given, texts)}-{CLASS[kind]}-{half}-{rows.index[0]}"
-            parts.append(given.keep_for_all("flows", key, compute))
-        given.watch(f"flow through neurons: {texts.name}", len(steps), len(steps))
+            for rows in drawn.parts(kind, half)
+        }
+        step = f"flow through neurons: {texts.name}"
+        parts = given.parts(step, "flows", computes, for_all=True)
         if neurons is None:
             neurons = Neurons.of(given.model, first_pair(given.model, texts, options.tokens))
         found.append(ClassFlow.of(texts.name, neurons, parts))

@@ -19,6 +19,9 @@ from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Thresho
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     collection: list[str] = ["embedded"]  # noqa: RUF012
     pairs: int = 12

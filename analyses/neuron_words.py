@@ -8,6 +8,7 @@ Not in Vast et al. (2024), who count neurons and do not describe them.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ from .neuron_flows import agreeing_pairs, flows, pairs_of
 from .option_types import Baseline, ClassTarget, Steps, Threshold, Tokens
 from .running import Given, main
 from .samples import slices
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -70,13 +74,12 @@ def analyse(given: Given) -> Answer:
         kept = agreeing_pairs(replace(given, pairs=given.options.seen), texts).rows
         rows.append(kept.assign(collection=texts.name))
         parts = list(slices(len(kept), AT_ONCE))
-        for done, part in enumerate(parts):
-            given.watch(f"words of neurons: {texts.name}", done, len(parts))
-
-            def compute(texts=texts, kept=kept, part=part) -> Frame:
-                return at_words(given, texts, kept.iloc[part], units)
-
-            some = given.keep("activations", f"{texts.digest[:12]}-{done}", compute)
+        computes = {
+            f"{texts.digest[:12]}-{i}": partial(at_words, given, texts, kept.iloc[part], units)
+            for i, part in enumerate(parts)
+        }
+        step = f"words of neurons: {texts.name}"
+        for part, some in zip(parts, given.parts(step, "activations", computes), strict=True):
             seen.append(some.assign(pair=some["pair"] + sum(map(len, rows[:-1])) + part.start))
     every, judged = pd.concat(seen, ignore_index=True), pd.concat(rows, ignore_index=True)
     judged["query"] = [given_texts(given, row).queries[row.qid] for row in judged.itertuples()]

@@ -2,9 +2,9 @@
 
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -65,25 +65,39 @@ class Given:
             tables: the tables that each part has rows of.
             parts: what computes them, by table.
         """
-        found: dict[str, list[Frame]] = {table: [] for table in tables}
-        for done, compute in enumerate(parts):
-            self.watch(step, done, len(parts))
-            once = cache(compute)
-            for table, kept in found.items():
-                kept.append(
-                    self.keep(table, str(done), lambda once=once, table=table: once()[table])
-                )
-        self.watch(step, len(parts), len(parts))
-        return {
-            table: pd.concat([each for each in kept if len(each)] or kept[:1], ignore_index=True)
-            for table, kept in found.items()
-        }
+        keyed = {str(i): compute for i, compute in enumerate(parts)}
+        found = [*self.run.parts(tables, keyed, partial(self.watch, step))]
+        return {table: below(each[table] for each in found) for table in tables}
+
+    def parts(
+        self,
+        step: str,
+        table: str,
+        parts: Mapping[str, Callable[[], Frame]],
+        *,
+        for_all: bool = False,
+    ) -> list[Frame]:
+        """The parts of one table, by key; finished ones are not computed.
+
+        Other figures of the same paper read them too, if they are `for_all`: their keys name all
+        that they depend on, beyond model, collections and seed.
+        """
+        run = (self.paper or self.run) if for_all else self.run
+        keyed = {key: lambda compute=compute: {table: compute()} for key, compute in parts.items()}
+        return [each[table] for each in run.parts([table], keyed, partial(self.watch, step))]
+
+
+def below(parts: Iterable[Frame]) -> Frame:
+    """One table below another; an empty one has no say in the types of columns."""
+    every = list(parts)
+    return pd.concat([each for each in every if len(each)] or every[:1], ignore_index=True)
 
 
 def answer_into(name: str, given: Given) -> Frame:
     """The tables, and pages if any, of the analysis called `name` into its run; its last table."""
     module = import_module(f"{__package__}.{name}")
     answer = module.analyse(given)
+    given.run.conclude()
     tables = {each.name: getattr(answer, each.name) for each in fields(answer)}
     for title, table in tables.items():
         given.run.table(title, table, also_json=True)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,10 @@ def ranked(given: Given, n: int, depth: int) -> Frame:
 
     As `rankings`, one below the other.
     """
-    return pd.concat(islice(rankings(given, depth), n), ignore_index=True)
+    qids = drawn_queries(given)[:n]
+    parts = {qid: partial(ranking_of, given, qid) for qid in qids}
+    found = given.parts("ranking", "ranked", parts, for_all=True)
+    return pd.concat([each.head(depth) for each in found], ignore_index=True)
 
 
 def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
@@ -68,9 +71,21 @@ def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
     Raises:
         NotMeasurable: no query has a relevant document among its candidates.
     """
+    qids = drawn_queries(given)
+    for done, qid in enumerate(qids, start=1):
+        ranking = given.keep_for_all("ranked", qid, partial(ranking_of, given, qid))
+        given.watch("ranking", done, len(qids))
+        yield ranking.head(len(ranking) if depth is None else depth)
+
+
+def drawn_queries(given: Given) -> list[str]:
+    """The queries with a relevant document among their candidates, in an order drawn by the seed.
+
+    Raises:
+        NotMeasurable: there is none.
+    """
     texts = given.texts
-    least = relevant_from(texts.qrels)
-    labels = texts.labels
+    least, labels = relevant_from(texts.qrels), texts.labels
     qids = sorted(
         qid
         for qid, docids in texts.candidates.items()
@@ -81,25 +96,26 @@ def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:
             f"no query of collection {texts.name!r} has a relevant document among its candidates"
         )
     random.Random(given.seed).shuffle(qids)
+    return qids
 
-    def one(qid: str) -> Frame:
-        docids = texts.candidates[qid]
-        scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
-        order = np.argsort(-scores.double().numpy(force=True), kind="stable")
-        return pd.DataFrame(
-            {
-                "qid": qid,
-                "docid": [docids[i] for i in order],
-                "rank": range(1, len(order) + 1),
-                "score": scores.double().numpy(force=True)[order],
-                "is_relevant": [labels.get(qid, {}).get(docids[i], 0) >= least for i in order],
-            }
-        )
 
-    for done, qid in enumerate(qids, start=1):
-        ranking = given.keep_for_all("ranked", qid, lambda qid=qid: one(qid))
-        given.watch("ranking", done, len(qids))
-        yield ranking.head(len(ranking) if depth is None else depth)
+def ranking_of(given: Given, qid: str) -> Frame:
+    """All candidates of a query in the order of the model."""
+    texts = given.texts
+    docids, labels = texts.candidates[qid], texts.labels.get(qid, {})
+    least = relevant_from(texts.qrels)
+    scores = given.model.score(texts.queries[qid], [texts.documents[d] for d in docids])
+    scores = scores.double().numpy(force=True)
+    order = np.argsort(-scores, kind="stable")
+    return pd.DataFrame(
+        {
+            "qid": qid,
+            "docid": [docids[i] for i in order],
+            "rank": range(1, len(order) + 1),
+            "score": scores[order],
+            "is_relevant": [labels.get(docids[i], 0) >= least for i in order],
+        }
+    )
 
 
 def pairs_of(given: Given, rows: Frame) -> Pairs:

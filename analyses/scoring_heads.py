@@ -40,6 +40,9 @@ from .running import Given, main
 from .samples import pairs_of
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 320
     depth: Depth = 10

@@ -18,6 +18,9 @@ from .running import Given, main
 from .samples import ranked
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 48
     encoder: Annotated[

@@ -6,6 +6,7 @@ Jiang et al. (2021), section 4.4, Table 3.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval, paired_test
 
 from .running import Given, main
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -48,29 +52,27 @@ def analyse(given: Given) -> Answer:
             n += min(given.options.depth, len(texts.candidates[qid]))
     if not qids:
         raise NotMeasurable(f"collection {texts.name!r} judges none of the queries it ranks")
-    found = []
-    for done, qid in enumerate(qids, start=1):
 
-        def compute(qid: str = qid) -> Frame:
-            docids = texts.candidates[qid][: given.options.depth]
-            documents = [texts.documents[docid] for docid in docids]
-            labels = texts.labels[qid]
-            table = pd.DataFrame(
-                {
-                    "qid": qid,
-                    "docid": docids,
-                    "is_relevant": [labels.get(docid, 0) >= least for docid in docids],
-                    "sentences": [len(sentences(document)) for document in documents],
-                    "original": _scores(given, qid, documents),
-                }
-            )
-            for name, order in ORDERS.items():
-                # one-sentence passages too: white space at their ends goes in all of them
-                table[name] = _scores(given, qid, [order(each, given.seed) for each in documents])
-            return table
+    def of_query(qid: str) -> Frame:
+        docids = texts.candidates[qid][: given.options.depth]
+        documents = [texts.documents[docid] for docid in docids]
+        labels = texts.labels[qid]
+        table = pd.DataFrame(
+            {
+                "qid": qid,
+                "docid": docids,
+                "is_relevant": [labels.get(docid, 0) >= least for docid in docids],
+                "sentences": [len(sentences(document)) for document in documents],
+                "original": _scores(given, qid, documents),
+            }
+        )
+        for name, order in ORDERS.items():
+            # one-sentence passages too: white space at their ends goes in all of them
+            table[name] = _scores(given, qid, [order(each, given.seed) for each in documents])
+        return table
 
-        found.append(given.keep("passages", qid, compute))
-        given.watch("scoring passages in four orders", done, len(qids))
+    parts = {qid: partial(of_query, qid) for qid in qids}
+    found = given.parts("scoring passages in four orders", "passages", parts)
     passages = pd.concat(found, ignore_index=True)
     return Answer(passages, _probability(passages, given.seed), _rankings(given, passages))
 

@@ -5,7 +5,9 @@ shuffled and reversed: where in the passage the important tokens stand, and how 
 still finds it. Jiang et al. (2021), section 4.4, Fig. 10.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,6 +22,9 @@ from .passed import Passing
 from .positions import early, histogram, tokens_of
 from .running import Given, main
 from .samples import relevant_pairs
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -46,18 +51,16 @@ def analyse(given: Given) -> Answer:
     queries = [texts.queries[qid] for qid in sample.qids]
     documents = [texts.documents[docid] for docid in sample.docids]
     passing = Passing(given)
-    found = []
+
+    def in_order(name: str, order: Callable[[str, int], str]) -> Frame:
+        pairs = model.pairs(queries, [order(text, given.seed) for text in documents])
+        p = torch.sigmoid(scores_of(model, pairs).double()).numpy(force=True)
+        tokens = tokens_of(passing(pairs), given.options.important)
+        return tokens.assign(order=name, p=p[tokens["pair"]])
+
     orders = {"original": lambda text, _seed: text, **ORDERS}
-    for done, (name, order) in enumerate(orders.items(), start=1):
-
-        def compute(name: str = name, order=order) -> Frame:
-            pairs = model.pairs(queries, [order(text, given.seed) for text in documents])
-            p = torch.sigmoid(scores_of(model, pairs).double()).numpy(force=True)
-            tokens = tokens_of(passing(pairs), given.options.important)
-            return tokens.assign(order=name, p=p[tokens["pair"]])
-
-        found.append(given.keep("tokens", name, compute))
-        given.watch("squeezing passages in four orders", done, len(orders))
+    parts = {name: partial(in_order, name, order) for name, order in orders.items()}
+    found = given.parts("squeezing passages in four orders", "tokens", parts)
     tokens = pd.concat(found, ignore_index=True)
     return Answer(
         histogram(tokens, "order"),

@@ -5,15 +5,21 @@ as it was in the text with it: one more exact match (TFC1), and one in meaning (
 patches; 1 restores the whole difference. Lu et al. (2025), section 4.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from crosslens import Axioms, Contrast, NotMeasurable, patching, Unit, units_at
+from crosslens.attribution import Effects, recovery, smallest_contrast
 from crosslens.frames import Frame, pd
+from crosslens.words import scores_of
 
 from .running import Given, main
+from .samples import slices
+
+
+IS_SPLIT = True
 
 
 STREAMS: Final = {
@@ -22,6 +28,7 @@ STREAMS: Final = {
     "mlp_out": "what the MLP writes",
 }
 PADDING: Final = "[PAD]"
+AT_ONCE: Final = 4  # pairs; an interruption loses the work of so many at most
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,28 @@ PLACES: Final = {"D_inj": "injected word", "Q+": "query term", "[CLS]": "[CLS]"}
 def analyse(given: Given) -> Answer:
     """Both signals where the texts allow them; what they do not allow is noted."""
     axioms = Axioms(given.model, given.texts, seed=given.seed)
-    found = []
-    for place, (name, build) in enumerate((("TFC1", axioms.tfc1), ("STMC1", axioms.stmc1))):
-        given.watch("Patching", place, 2)
+    contrasts: dict[str, Contrast] = {}
+    for name, build in (("TFC1", axioms.tfc1), ("STMC1", axioms.stmc1)):
         try:
-            found.append(given.keep("units", name, partial(patched, given, name, build)))
+            contrasts[name] = moving(given, build(given.pairs))
         except NotMeasurable as error:
             given.run.note(**{f"no_{name}": str(error)})
-    given.watch("Patching", 2, 2)
-    if not found:
+    if not contrasts:
         raise NotMeasurable("neither an exact match nor one in meaning moves the score here")
-    units = pd.concat(found, ignore_index=True)
+    parts = {
+        f"{name}-{rows.start}": partial(patched, given, contrast, rows)
+        for name, contrast in contrasts.items()
+        for rows in slices(len(contrast), AT_ONCE)
+    }
+    effects = pd.concat(given.parts("Patching", "effects", parts), ignore_index=True)
+    n_layers = given.model.cfg.n_layers
+    tables = [
+        Effects.of_frame(effects[effects["signal"] == name], units_of(given, contrast))
+        .summary(seed=given.seed)
+        .assign(depth=lambda table: (table["layer"] + 1) / n_layers)
+        for name, contrast in contrasts.items()
+    ]
+    units = pd.concat(tables, ignore_index=True)
     return Answer(units, places(units), strongest(units))
 
 
@@ -61,12 +79,22 @@ def units_of(given: Given, contrast: Contrast) -> list[Unit]:
     return streams + given.model.heads()
 
 
-def patched(given: Given, name: str, build: Callable[[int], Contrast]) -> Frame:
-    """What each unit restores of one signal."""
-    contrast = build(given.pairs)
-    summary = patching(given.model, contrast, units_of(given, contrast)).summary(seed=given.seed)
-    depth = (summary["layer"] + 1) / given.model.cfg.n_layers
-    return summary.assign(signal=name, depth=depth)
+def moving(given: Given, contrast: Contrast) -> Contrast:
+    """The pairs whose score the signal moves: of the others nothing can be restored.
+
+    Raises:
+        NotMeasurable: it moves none.
+    """
+    base, more = (scores_of(given.model, each) for each in (contrast.base, contrast.more))
+    is_still = recovery(base, base, more, least=smallest_contrast(base, more)).isnan()
+    return contrast.take((~is_still).nonzero().flatten().tolist())
+
+
+def patched(given: Given, contrast: Contrast, rows: slice) -> Frame:
+    """What each unit restores of some pairs; all units of the whole contrast, by pair."""
+    units = units_of(given, contrast)
+    frame = patching(given.model, contrast.take(rows), units, least=0.0).frame()
+    return frame.assign(pair=frame["pair"] + rows.start)
 
 
 def places(units: Frame) -> Frame:

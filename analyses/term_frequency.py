@@ -23,6 +23,9 @@ from crosslens.stats import bootstrap_interval
 from .running import Given, main
 
 
+IS_SPLIT = True
+
+
 @dataclass(frozen=True)
 class Answer:
     """One row per pair and number of occurrences, and one per further occurrence."""

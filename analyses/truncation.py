@@ -7,6 +7,7 @@ Jiang et al. (2021), section 4.3, Table 2.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from .option_types import Beta, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
 from .samples import pairs_of, rankings
+
+
+IS_SPLIT = True
 
 
 class Options(NamedTuple):
@@ -56,39 +60,34 @@ def analyse(given: Given) -> Answer:
     first = ranking[ranking["rank"] == 1]
     second = ranking[ranking["rank"] == 2].set_index("qid")["score"]
     passing = Passing(given)
-    found = []
-    for done, (_, row) in enumerate(first.iterrows(), start=1):
 
-        def compute(row: Column = row) -> Frame:
-            pairs = pairs_of(given, row.to_frame().T)
-            rival = second[row["qid"]]
-            orders = {
-                "bottleneck": passing(pairs),
-                "random": random_attribution(given.model, pairs, seed=given.seed),
-            }
-            rows = []
-            for order, attribution in orders.items():
-                for parts in (("query", "document"), ("document",)):
-                    cut = truncation(
-                        given.model,
-                        attribution,
-                        pairs.token.new_tensor([rival]).float(),
-                        parts=parts,
-                    )
-                    rows.append(
-                        {
-                            "qid": row["qid"],
-                            "order": order,
-                            "parts": "+".join(parts),
-                            "removable": int(cut.removable),
-                            "of": int(cut.of),
-                            "share": float(cut.share),
-                        }
-                    )
-            return pd.DataFrame(rows)
+    def cut_down(row: Column) -> Frame:
+        pairs = pairs_of(given, row.to_frame().T)
+        rival = second[row["qid"]]
+        orders = {
+            "bottleneck": passing(pairs),
+            "random": random_attribution(given.model, pairs, seed=given.seed),
+        }
+        rows = []
+        for order, attribution in orders.items():
+            for parts in (("query", "document"), ("document",)):
+                cut = truncation(
+                    given.model, attribution, pairs.token.new_tensor([rival]).float(), parts=parts
+                )
+                rows.append(
+                    {
+                        "qid": row["qid"],
+                        "order": order,
+                        "parts": "+".join(parts),
+                        "removable": int(cut.removable),
+                        "of": int(cut.of),
+                        "share": float(cut.share),
+                    }
+                )
+        return pd.DataFrame(rows)
 
-        found.append(given.keep("queries", str(row["qid"]), compute))
-        given.watch("cutting first passages", done, len(first))
+    computes = {str(row["qid"]): partial(cut_down, row) for _, row in first.iterrows()}
+    found = given.parts("cutting first passages", "queries", computes)
     queries = pd.concat(found, ignore_index=True)
     return Answer(queries, _means(queries, given.seed))
 

@@ -24,6 +24,9 @@ from .running import Given, main
 from .samples import pairs_of
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 160
     depth: Depth = 10

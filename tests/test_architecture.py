@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "versions": set(),
     "findings": {"plain_data", "versions", "writing"},
     "provenance": {"corpora", "model"},
+    "shards": {"findings", "plain_data", "writing"},
     "ranking": {"corpora", "stats", "signals", "writing"},
     "effectiveness": {"ranking", "corpora", *LEAVES},
     "contrasts": {"sites", "pairs", "corpora", *LEAVES},

@@ -1,10 +1,12 @@
 """The command line: quick to answer, clear when something is wrong, nothing lost."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,38 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch
     assert "ranking" in result.stderr and "--resume" in result.stderr
     assert len(Findings.open(tmp_path / "run").read("ranking")) > 20
     assert report(*arguments, "--resume").exit_code == 0
+
+
+def test_a_log_of_json_is_one_object_a_line(folder, tmp_path, monkeypatch):
+    asked = ["analyse", "term_frequency", PLANTED, "--collection", str(folder), "--pairs", "4"]
+    asked += ["--log", "json", "--out", str(tmp_path / "run")]
+    found = [json.loads(line) for line in RUNNER.invoke(app, asked).stderr.splitlines()]
+    assert {"time", "event", "done", "total", "seconds_left"} == found[0].keys()
+    assert found[0]["done"] == 0 and found[-1]["done"] == found[-1]["total"] > 0
+    assert found[-1]["seconds_left"] == 0 and datetime.fromisoformat(found[0]["time"]).tzinfo
+    (wrong,) = RUNNER.invoke(app, asked).stderr.splitlines()
+    assert json.loads(wrong)["event"] == "error" and "--resume" in json.loads(wrong)["message"]
+
+
+def test_a_full_disk_ends_with_one_line_and_the_run_goes_on(folder, tmp_path, monkeypatch):
+    asked = ["rerank", "--model", PLANTED, "--collection", str(folder), "--out"]
+    asked.append(str(tmp_path / "new.run"))
+    monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 5)
+    whole, n_written = os.replace, iter(range(8))
+
+    def full(source, target):
+        if next(n_written) == 7:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", full)
+        result = RUNNER.invoke(app, asked)
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert "no disk space left" in result.stderr and "--resume" in result.stderr
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores/*.parquet")}
+    assert kept and RUNNER.invoke(app, [*asked, "--resume"]).exit_code == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
 def test_the_default_is_the_embedded_reranker_where_there_is_one(tmp_path, monkeypatch):

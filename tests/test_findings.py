@@ -1,5 +1,6 @@
 import json
 import platform
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,15 @@ def test_a_damaged_table_is_named(findings: Findings) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"effects.parquet is damaged .*--resume"):
         findings.read("effects")
+
+
+def test_a_run_whose_folder_is_lost_is_not_made_again(findings: Findings) -> None:
+    findings.chunk("effects", "0", lambda: TABLE)
+    shutil.rmtree(findings.folder)
+    for write in (
+        lambda: findings.chunk("effects", "1", lambda: TABLE),
+        lambda: findings.table("effects", TABLE),
+    ):
+        with pytest.raises(FileNotFoundError, match=r"is lost.*--resume"):
+            write()
+    assert not findings.folder.exists()

@@ -1,5 +1,9 @@
 """A run resumes on the same model and texts: every change of either has a digest that differs."""
 
+import json
+import os
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 
@@ -9,7 +13,10 @@ from tiny import tiny
 
 from crosslens import collection, load
 from crosslens.plain_data import differences
-from crosslens.provenance import provenance
+from crosslens.provenance import of_model, provenance
+
+
+SOME = ("bert", "modernbert", "qwen2")
 
 
 def changed(one, other) -> str:
@@ -19,6 +26,19 @@ def changed(one, other) -> str:
 def test_the_same_model_has_the_same_digests_and_another_seed_other_weights():
     one, same, other = (load(*tiny("bert", seed)) for seed in (0, 0, 1))
     assert changed(one, same) == "" and changed(one, other) == "weights"
+
+
+def test_another_process_finds_the_same_digests():
+    code = (
+        "import json; from tiny import tiny; from crosslens import load; "
+        "from crosslens.provenance import of_model as of; "
+        f"print(json.dumps([of(load(*tiny(name, 0))) for name in {SOME}]))"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
+    run = [sys.executable, "-c", code]
+    found = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(found) == [of_model(load(*tiny(name, 0))) for name in SOME]
 
 
 @pytest.mark.parametrize("key", [{"num_attention_heads": 1}, {"hidden_act": "relu"}])

@@ -5,6 +5,7 @@
     *.parquet, *.json     tables, one row per pair and unit
     *.safetensors         tensors
     chunks/NAME/*.parquet finished parts of a table, so that a run can be resumed
+    shards/I-of-N         runs of single processes, of a run that is split; see `crosslens.shards`
     checksums.sha256      of every file, in each folder; what is read is what was written
 
 Every file appears whole or not at all, so that an interruption loses only the chunk in hand. One
@@ -16,8 +17,9 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -46,11 +48,13 @@ from .writing import (
 CONFIG: Final = "config.yaml"
 META: Final = "meta.json"
 CHUNKS: Final = "chunks"
+SHARDS: Final = "shards"
 LOCK: Final = ".lock"
 HOLDER: Final = ".lock-holder"  # who holds the lock
 AGAIN: Final = "delete it and go on with --resume"
 ELSEWHERE: Final = "put back a copy of it, or begin a new run in another folder with --out"
 NUMBER: Final = re.compile(r"(\d+)")
+Part = Callable[[], Mapping[str, pd.DataFrame]]  # computes the rows of a part, by table
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Findings:
                 "with --out"
             )
         findings = cls(place, _locked(place))
-        remove_unfinished(place)
+        remove_unfinished(place, but=SHARDS)
         if (place / CONFIG).is_file():
             findings._continue(asked, origin, resume)
         else:
@@ -160,6 +164,33 @@ class Findings:
             self._write(place, parquet(compute()))
         # read back even when just computed, so that a resumed run sees the very same frame
         return read_parquet(self.folder / place)
+
+    def parts(
+        self,
+        tables: Sequence[str],
+        computes: Mapping[str, Part],
+        watch: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[dict[str, pd.DataFrame]]:
+        """The parts of some tables, by key and in order: each is read if it is finished.
+
+        Parts do not depend on each other, so that several processes may compute them
+        (`crosslens.shards`). `watch(done, total)` is called as they are finished.
+        """
+        for done, (key, compute) in enumerate(computes.items()):
+            watch(done, len(computes))
+            once = cache(compute)
+            yield {
+                table: self.chunk(table, key, lambda once=once, table=table: once()[table])
+                for table in tables
+            }
+        watch(len(computes), len(computes))
+
+    def shown(self, keys: Iterable[str]) -> list[str]:
+        """The parts that count in this process's progress, by key."""
+        return list(keys)
+
+    def conclude(self) -> None:
+        """To be called when all parts are finished, before the tables are made of them."""
 
     def finished(self, name: str) -> list[str]:
         """The keys of the finished chunks of a table, in order: chunk 9 before chunk 10."""
@@ -238,6 +269,12 @@ class Findings:
             self.note(resumed_with=now)
 
     def _write(self, name: str, content: bytes) -> Path:
+        # a folder that is there no more must not be made again, as a run that asks nothing
+        if name not in (CONFIG, META) and not (self.folder / CONFIG).is_file():
+            raise FileNotFoundError(
+                f"the folder {self.folder} of this run is lost: it has no {CONFIG} any more; bring "
+                "it back and go on with --resume, or begin a new run with --out"
+            )
         return write_checked(self.folder / name, content)
 
 
@@ -273,7 +310,9 @@ def _make(folder: Path) -> None:
 
 def _foreign(folder: Path) -> str:
     """A file that no run wrote there; nothing if there is none."""
-    ours = {META, LOCK, HOLDER, CHECKSUMS} if META in checksums(folder) else {LOCK, HOLDER}
+    ours = {LOCK, HOLDER, SHARDS}
+    if META in checksums(folder):
+        ours |= {META, CHECKSUMS}
     names = sorted(each.name for each in folder.iterdir())
     cut = ours if META in ours else ours | _begun(folder)
     return next((each for each in names if each not in cut and not each.startswith(UNFINISHED)), "")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from .corpora.collection import Collection
 from .model.encoder import CrossEncoder
 
 
+ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")  # of a function: another in every process
 PROBES: Final = torch.tensor([-2.0, -0.7, 0.3, 1.5])  # where activation functions differ
 
 
@@ -38,10 +40,11 @@ def of_model(model: CrossEncoder) -> dict[str, str]:
     sizes = {key: value for key, value in asdict(model.cfg).items() if key not in elsewhere}
     tokens = {each.name: getattr(model.tokens, each.name) for each in fields(model.tokens)}
     tokenizer = tokens.pop("tokenizer")
+    described = {key: ADDRESS.sub("", repr(value)) for key, value in tokens.items()}
     return {
         "weights": weights.hexdigest(),
         "architecture": digest([sizes, str(model.relevance), *_modules(model)]),
-        "tokenizer": digest([{key: repr(value) for key, value in tokens.items()}, *_of(tokenizer)]),
+        "tokenizer": digest([described, *_of(tokenizer)]),
     }
 
 
@@ -53,7 +56,7 @@ def of_texts(texts: Iterable[Collection]) -> dict[str, str]:
     kinds = {
         "queries": [sorted(each.queries.items()) for each in every],
         "query fields": [sorted(each.fields.items()) for each in every],
-        "documents": [sorted(each.documents.items()) for each in every],
+        "documents": [each.documents_digest or sorted(each.documents.items()) for each in every],
         "document types": [sorted(each.types.items()) for each in every],
         "judgements": [
             sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in each.judgements)

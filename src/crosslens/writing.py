@@ -111,10 +111,16 @@ def checksums(folder: Path) -> dict[str, set[str]]:
     return known
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes what a killed process left unfinished; no other may be writing there."""
-    for left_over in folder.rglob(f"{UNFINISHED}*"):
-        left_over.unlink(missing_ok=True)
+def remove_unfinished(folder: Path, but: str = "") -> None:
+    """Removes what a killed process left unfinished; no other may be writing there.
+
+    What others write stands in the folder called `but`.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != but]
+        for name in files:
+            if name.startswith(UNFINISHED):
+                (Path(place) / name).unlink(missing_ok=True)
 
 
 def file_name(name: str) -> str:
@@ -142,6 +148,7 @@ def _writing(path: Path, size: Callable[[], int]) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise type(error)(
             error.errno,
-            f"cannot write {path.name} in {path.parent}: {reason}; name a folder that you may "
-            "write to with --out",
+            f"cannot write {path.name} in {path.parent}: {reason}. Everything written before is "
+            "kept: go on with --resume when the folder can be written to, or name another with "
+            "--out",
         ) from error

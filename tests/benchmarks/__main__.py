@@ -14,6 +14,8 @@ from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
 from .neurons import neurons
+from .passages import passages
+from .processes import processes
 from .profile import profiled
 from .searching import in_embedded, searching
 from .states import masks, states
@@ -35,7 +37,7 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory")
+NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "passages", "processes")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -46,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> list[Table]:
     parser.add_argument("--shape", choices=SHAPES, default="minilm")
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.125, help="part of long arms that is run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -87,6 +90,10 @@ def run(chosen: argparse.Namespace):
             pairs = min(chosen.pairs, 2)
             sizes = {"tokens": chosen.tokens, "pairs": pairs, "threads": chosen.threads}
             made = memory(chosen.shape, **sizes)
+        elif name == "passages":
+            made = passages(chosen.passages)
+        elif name == "processes":
+            made = processes("embedded", pairs=chosen.pairs, rounds=chosen.rounds)
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)

@@ -12,6 +12,7 @@ from .analyses import analyse, analyses
 from .circuits import circuits
 from .explain import explain
 from .explore import explore
+from .merge import merge
 from .papers import papers, reproduce
 from .report import report
 from .rerank import rerank
@@ -27,6 +28,7 @@ app.command()(report)
 app.command()(explain)
 app.command()(explore)
 app.command()(rerank)
+app.command()(merge)
 app.add_typer(circuits, name="circuits")
 app.command()(analyses)
 app.add_typer(analyse, name="analyse")
@@ -38,8 +40,8 @@ app.command()(reproduce)
 def crosslens() -> None:
     """Mechanistic interpretability of cross-encoder rerankers.
 
-    Exit codes: 0 done; 2 something that you can set right, named in one line; 3 a fault of
-    CrossLens, to be reported; 130 interrupted; 143 terminated.
+    Exit codes: 0 done; 2 something that you can set right, named in one line, such as a full disk;
+    3 a fault of CrossLens, to be reported; 130 interrupted; 143 terminated.
     """
 
 

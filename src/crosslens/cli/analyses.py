@@ -20,6 +20,8 @@ from .options import (
     Collections,
     Debug,
     FromCollection,
+    InShards,
+    Log,
     Model,
     ModelToo,
     OnDevice,
@@ -80,7 +82,9 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
     }
     last: dict[str, tuple[Any, Any]] = {
         "device": (OnDevice, None),
+        "shard": (InShards, None),
         "resume": (Resume, False),
+        "log": (Log, "text"),
         "quiet": (Quiet, False),
         "debug": (Debug, False),
         "also_model": (ModelToo, None),
@@ -107,7 +111,7 @@ def declared(name: str, kind: Any) -> Any:
 def put(analysis: Analysis, given: dict[str, Any]) -> None:
     """The question put to its model: a run with the tables of the answer."""
     say = terminal(quiet=given["quiet"])
-    with gate(given["debug"]):
+    with gate(given["debug"], given["log"]):
         quieten()
         from crosslens.analyses.running import answer_into, Given
 
@@ -142,6 +146,8 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
             model=model,
             collections=collections,
             device=given.get("device"),
+            shard=given["shard"],
+            unsplit="" if analysis.is_split else f"crosslens analyse {analysis.name}",
             resume=given["resume"],
             say=say,
             also=files,

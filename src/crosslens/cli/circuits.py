@@ -13,6 +13,7 @@ from .options import (
     chosen_model,
     Debug,
     FromCollection,
+    Log,
     Model,
     ModelToo,
     OnDevice,
@@ -87,13 +88,14 @@ def test(
     tokens: Tokens = 64,
     device: OnDevice = None,
     resume: Resume = False,
+    log: Log = "text",
     quiet: Quiet = False,
     debug: Debug = False,
     also_model: ModelToo = None,
 ) -> None:
     """Confirm or refute a claim for a model, with figures and their controls."""
     say = terminal(quiet=quiet)
-    with gate(debug):
+    with gate(debug, log):
         quieten()
         from crosslens.circuits.catalogue import named
         from crosslens.circuits.examine import examine
@@ -117,6 +119,7 @@ def test(
             model=asked["model"],
             collections=[collection],
             device=device,
+            unsplit="crosslens circuits test",
             resume=resume,
             say=say,
         ) as run:

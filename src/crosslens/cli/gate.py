@@ -1,7 +1,8 @@
 """How a command ends: exit codes, one clear line for what is wrong, signals.
 
 0    done
-2    something that the user can set right: one line names it and the way out
+2    something that the user can set right: one line names it and the way out; a full disk and a
+     lost folder too, and what is finished is kept
 3    a fault of CrossLens: one line to report; --debug shows the traceback
 130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
 """
@@ -21,6 +22,7 @@ from typing import Final
 import typer
 
 from ..not_measurable import NotMeasurable
+from .terminal import is_json, log_line, logging_as
 
 
 WRONG: Final = 2
@@ -38,9 +40,12 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def gate(debug: bool) -> Iterator[None]:
-    """Every error of a command as one line and an exit code; with `debug`, its traceback too."""
-    with _terminable():
+def gate(debug: bool, log: str = "text") -> Iterator[None]:
+    """Every error of a command as one line and an exit code; with `debug`, its traceback too.
+
+    Where `log` is json, the line is an object, as those of progress are (`terminal.json_lines`).
+    """
+    with logging_as(log), _terminable():
         try:
             yield
         except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -51,12 +56,13 @@ def gate(debug: bool) -> Iterator[None]:
             if debug:
                 traceback.print_exc()
             if is_users(error):
-                _say(f"Error: {gist(error)}")
+                _say("error", f"Error: {gist(error)}")
                 raise typer.Exit(WRONG) from None
             more = "" if debug else " The same command with --debug shows the whole traceback."
             _say(
+                "fault",
                 f"Error: this is a fault of CrossLens, please report it: {type(error).__name__}: "
-                f"{gist(error)} ({_place(error)}).{more}"
+                f"{gist(error)} ({_place(error)}).{more}",
             )
             raise typer.Exit(FAULT) from None
 
@@ -64,7 +70,8 @@ def gate(debug: bool) -> Iterator[None]:
 def interrupted(error: KeyboardInterrupt, kept: str = "") -> int:
     """Says so, and what is kept; the exit code."""
     terminated = isinstance(error, Terminated)
-    _say(f"\n{'Terminated' if terminated else 'Interrupted'}.{kept and ' ' + kept}")
+    word = "Terminated" if terminated else "Interrupted"
+    _say(word.lower(), f"\n{word}.{kept and ' ' + kept}")
     return TERMINATED if terminated else INTERRUPTED
 
 
@@ -114,8 +121,11 @@ def _is_ours(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "crosslens"
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _say(event: str, line: str) -> None:
+    if is_json():
+        log_line(event, message=line.strip())
+    else:
+        print(line, file=sys.stderr)
 
 
 @contextmanager

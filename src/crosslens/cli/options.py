@@ -1,7 +1,7 @@
 """The options that commands share, by the same name and with the same help in each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,20 @@ OnDevice = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+InShards = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Compute the I-th of N shares, as in 2/4; `crosslens merge` puts them together. env: "
+        "what SLURM or torchrun say; env/N: what a Kubernetes job of N says.",
+        show_default=False,
+    ),
+]
+Log = Annotated[
+    Literal["text", "json"],
+    typer.Option(help="Progress and errors; json: one object a line, on standard error."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the path of the result only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 

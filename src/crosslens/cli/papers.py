@@ -9,7 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from .gate import gate
-from .options import chosen_model, Collections, Debug, Model, OnDevice, Out, Quiet, Resume, Seed
+from .options import (
+    chosen_model,
+    Collections,
+    Debug,
+    Log,
+    Model,
+    OnDevice,
+    Out,
+    Quiet,
+    Resume,
+    Seed,
+)
 from .running import default_model, EMBEDDED, running
 from .terminal import quieten, show_path, terminal
 
@@ -46,12 +57,13 @@ def reproduce(
     seed: Seed = 0,
     device: OnDevice = None,
     resume: Resume = False,
+    log: Log = "text",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Measure every figure of a paper on a model and collections, beside what was published."""
     say = terminal(quiet=quiet)
-    with gate(debug):
+    with gate(debug, log):
         quieten()
         from ..papers.page import page
         from ..papers.paper import paper as named
@@ -77,6 +89,7 @@ def reproduce(
             model=str(asked["model"]),
             collections=collection,
             device=device,
+            unsplit="crosslens reproduce",
             resume=resume,
             say=say,
         ) as run:

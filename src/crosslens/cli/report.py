@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .gate import gate
-from .options import Debug, FromCollection, Model, OnDevice, Out, Quiet, Resume, Seed, Tokens
+from .options import Debug, FromCollection, Log, Model, OnDevice, Out, Quiet, Resume, Seed, Tokens
 from .running import default_model, EMBEDDED, running
 from .terminal import quieten, show_path, terminal
 
@@ -44,12 +44,13 @@ def report(
     ] = False,
     device: OnDevice = None,
     resume: Resume = False,
+    log: Log = "text",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Measure a cross-encoder layer by layer and write it up as one HTML page."""
     say = terminal(quiet=quiet)
-    with gate(debug):
+    with gate(debug, log):
         quieten()
         from ..report.measure import measure
         from ..report.page import page
@@ -72,6 +73,7 @@ def report(
             model=question.model,
             collections=[collection],
             device=device,
+            unsplit="crosslens report",
             resume=resume,
             say=say,
         ) as run:

@@ -1,6 +1,7 @@
 """`crosslens rerank`: a ranking by a model, as it is or under interventions, as a TREC run."""
 
 import gzip
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ import typer
 from rich.console import Console
 
 from .gate import gate
-from .options import Debug, FromCollection, MODEL_HELP, OnDevice, Quiet
-from .running import default_model, EMBEDDED, running
+from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Quiet
+from .running import default_model, EMBEDDED, PARTS, running
 from .terminal import grid, quieten, show_path, terminal
 
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ..corpora.collection import Collection
     from ..interventions.named_values import Intervention
     from ..reranking.parts import Comparison
-
-PARTS = ".parts"  # of the name of the folder beside FILE
 
 
 def rerank(
@@ -81,25 +80,30 @@ def rerank(
         ),
     ] = None,
     device: OnDevice = None,
+    shard: InShards = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the parts that are kept beside --out.")
     ] = False,
+    log: Log = "text",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Rank documents with a model, under interventions or none: a TREC run in, a TREC run out."""
     say = terminal(quiet=quiet, stderr=out is None)
-    with gate(debug):
+    with gate(debug, log):
         quieten()
         from ..interventions.named import named, named_in
         from ..interventions.named_values import needs_idf
         from ..provenance import of_file
         from ..ranking import require_fields, Run
+        from ..shards import shard_named
 
         edits = [named(each) for each in intervention or ()]
         edits += named_in(interventions) if interventions is not None else ()
         if resume and out is None:
             raise ValueError("--resume goes on with the parts beside --out FILE; name the file")
+        if out is None and shard_named(shard, os.environ) is not None:
+            raise ValueError("a shard is kept beside --out FILE; name the file")
         if depth is not None and run is None:
             raise ValueError(f"--depth is {depth}, of a RUN; none was given")
         if depth is not None and depth < 1:
@@ -125,6 +129,7 @@ def rerank(
                 model=asked["model"],
                 collections=[collection],
                 device=device,
+                shard=shard,
                 resume=resume,
                 say=say,
                 also={} if run is None else {"run file": of_file(run)},
@@ -150,6 +155,7 @@ def rerank(
             parts = Parts(texts, scorers, given=given is not None)
             found = Comparison(parts)
             for table in parts.tables(state.findings, state.watch):
+                state.findings.conclude()  # the first parts are all finished, or read
                 found.add(table)
                 if out is None:
                     sys.stdout.write(run_of(table).lines())

@@ -1,10 +1,11 @@
 """A run, from what was asked to its folder: the same steps for every command."""
 
+import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from importlib.resources import files
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from ..corpora.collection import Collection
     from ..findings import Findings
     from ..model.encoder import CrossEncoder
+    from ..shards import Shard
     from .terminal import Watch
 
 PLANTED: Final = "planted:bm25"
+PARTS: Final = ".parts"  # of the name of the folder beside the FILE of a ranking
 EMBEDDED: Final = "embedded"
 
 
@@ -54,31 +57,76 @@ def running(
     device: str | None,
     resume: bool,
     say: Console,
+    shard: str | None = None,
+    unsplit: str = "",
     also: Mapping[str, Any] | None = None,
     kept: bool = True,
     only: Set[str] | None = None,
 ) -> Iterator[Running]:
     """Model and texts, and a run in `out` that was asked for the same, new or resumed.
 
-    `also` is further provenance. An interruption says what is kept and how to go on, where the
-    run is `kept`. Where there is `only`, no other documents are read.
+    `shard` says which share of the run is this process's, as `shard_named` reads it; a command
+    that is `unsplit` refuses, by this name, to be one of several. `also` is further provenance.
+    An interruption says what is kept and how to go on, where the run is `kept`. Where there is
+    `only`, no other documents are read.
     """
     from ..corpora.reading import collection
     from ..findings import Findings
     from ..model.load import load
     from ..provenance import provenance
+    from ..shards import is_restarted, Share, ShareDone
 
+    part = share_of(shard, unsplit)
+    if part is not None:
+        device = device_of(device, os.environ)
+        say.quiet = say.quiet or not part.is_lead and part.waits
+        resume = resume or is_restarted(os.environ)
     check_device(device)
     what = "" if model is None else f"{model} and "
     say.print(f"Loading {what}collection {', '.join(collections)}", soft_wrap=True)
     texts = tuple(collection(name, only=only) for name in collections)
     loaded = None if model is None else load(model, device=device)
     origin = {**provenance(*texts, model=loaded), **(also or {})}
-    findings = Findings.create(out, asked, provenance=origin, resume=resume)
     command = shlex.join(["crosslens", *sys.argv[1:]])
+    if part is None:
+        findings = Findings.create(out, asked, provenance=origin, resume=resume)
+    else:
+        findings = Share.of(out, part, asked, provenance=origin, resume=resume, command=command)
     findings.note(commands=[*findings.meta.get("commands", ()), command])
-    with keeping(findings) if kept else nullcontext(), watching(say) as watch:
-        yield Running(loaded, texts, findings, watch)
+    which = {} if part is None else {"shard": str(part)}
+    with keeping(findings) if kept else nullcontext(), watching(say, **which) as watch:
+        try:
+            yield Running(loaded, texts, findings, watch)
+        except ShareDone:
+            say.print(
+                f"Shard {part} has finished its parts, in {findings.folder}. When all have ended: "
+                f"{shlex.join(['crosslens', 'merge', str(out).removesuffix(PARTS)])}",
+                soft_wrap=True,
+            )
+            raise typer.Exit(0) from None
+
+
+def share_of(text: str | None, unsplit: str) -> "Shard | None":
+    """The share that is this process's, if there are several.
+
+    Raises:
+        ValueError: the command is `unsplit`.
+    """
+    from ..shards import shard_named
+
+    part = shard_named(text, os.environ)
+    if part is not None and unsplit:
+        raise ValueError(
+            f"{unsplit} is not split over processes, and this is {part}: run it in one process, "
+            "without --shard or a launcher"
+        )
+    return part
+
+
+def device_of(name: str | None, environment: Mapping[str, str]) -> str | None:
+    """The device; each process of a launcher has its own where `cuda` is asked for."""
+    own = environment.get("LOCAL_RANK")
+    return name if name != "cuda" or own is None else f"cuda:{own}"
 
 
 def check_device(name: str | None) -> None:
@@ -110,7 +158,8 @@ def keeping(findings: "Findings") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        findings.note(seconds=before + time.monotonic() - begun)
+        with suppress(OSError):  # a full disk, a lost folder: what is kept is kept
+            findings.note(seconds=before + time.monotonic() - begun)
         kept = ", ".join(findings.tables()) or "nothing yet"
         code = interrupted(
             error,

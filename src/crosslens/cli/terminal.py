@@ -1,13 +1,16 @@
 """What commands print: text as it is, whatever it holds, and one way to show progress."""
 
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, UTC
 from logging import CRITICAL
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +18,7 @@ from rich.table import Table
 
 
 EVERY = 60  # seconds between two lines of one step
+OFTEN: Final = 1  # seconds between two of them where a program reads them
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 
@@ -53,8 +57,14 @@ def quieten() -> None:
 
 
 @contextmanager
-def watching(say: Console) -> Iterator[Watch]:
-    """Progress bars on a terminal, a line per step and minute elsewhere, nothing where quiet."""
+def watching(say: Console, **about: str) -> Iterator[Watch]:
+    """Progress bars on a terminal, a line per step and minute elsewhere, nothing where quiet.
+
+    Where the log is of JSON, `about` stands in every object.
+    """
+    if is_json():
+        yield json_lines(**about)
+        return
     if say.quiet or not say.is_terminal:
         yield lines(say)
         return
@@ -91,5 +101,47 @@ def lines(say: Console) -> Watch:
             shown[step] = now
             left = (now - start) * (total - done) / (done - before)
             say.print(f"{step}: {done / total:.0%}, about {max(1, round(left / 60))} min left")
+
+    return watch
+
+
+_LOG: ContextVar[str] = ContextVar("log", default="text")
+
+
+@contextmanager
+def logging_as(log: str) -> Iterator[None]:
+    """Progress and errors are "text" for people, or "json" for programs."""
+    before = _LOG.set(log)
+    try:
+        yield
+    finally:
+        _LOG.reset(before)
+
+
+def is_json() -> bool:
+    """Whether programs read what is logged."""
+    return _LOG.get() == "json"
+
+
+def log_line(event: str, **facts: Any) -> None:
+    """One object on one line of standard error: the time, in UTC, what happened, and facts."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    print(json.dumps({"time": now, "event": event, **facts}), file=sys.stderr, flush=True)
+
+
+def json_lines(**about: str) -> Watch:
+    """`done`, `total` and `seconds_left` of a step: as it begins and ends, and once in a second."""
+    begun: dict[str, tuple[float, int]] = {}
+    shown: dict[str, float] = {}
+
+    def watch(step: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        is_first = step not in begun
+        start, before = begun.setdefault(step, (now, done))
+        if is_first or done == total or now - shown[step] >= OFTEN:
+            shown[step] = now
+            left = (now - start) * (total - done) / (done - before) if done > before else None
+            facts = {"done": done, "total": total, "seconds_left": left and round(left, 1)}
+            log_line(step, **facts, **about)
 
     return watch

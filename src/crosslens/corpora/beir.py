@@ -10,6 +10,7 @@ from .candidates import pooled
 from .collection import Collection
 from .files import Line, lines, the_one
 from .records import Judgement, Text
+from .stored import documents_of
 
 
 HEADER: Final = ["query-id", "corpus-id", "score"]
@@ -36,7 +37,7 @@ def read_beir(folder: Path, only: Ids[str] | None = None) -> Collection:
         raise FileNotFoundError(
             f"{folder} lacks corpus.jsonl or queries.jsonl of a BEIR collection; it holds {there}"
         )
-    documents = records.documents(texts(corpus), only)
+    documents = documents_of(corpus, texts(corpus), "beir", only)
     every_query, _ = records.queries(texts(asked))
     found = records.judgements(judged(split(folder)), every_query, documents)
     judges = {qrel.query_id for qrel in (*found.qrels, *found.without_text)}

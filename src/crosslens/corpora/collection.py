@@ -11,6 +11,7 @@ from functools import cached_property
 from ir_measures import Qrel, ScoredDoc
 
 from ..not_measurable import NotMeasurable
+from .stored import StoredTexts
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +55,8 @@ class Collection:
         for kind, texts in (("query", self.queries), ("document", self.documents)):
             if not texts:
                 raise ValueError(f"collection {self.name!r} has no {kind}")
+            if isinstance(texts, StoredTexts):  # which were read through when they were stored
+                continue
             for key, text in texts.items():
                 if not text.strip():
                     raise ValueError(f"{kind} {key!r} of collection {self.name!r} has no text")
@@ -109,6 +112,11 @@ class Collection:
             labels[qrel.query_id][qrel.doc_id] = qrel.relevance
         return dict(labels)
 
+    @property
+    def documents_digest(self) -> str:
+        """The checksum of documents that stay on disk; nothing of those in memory."""
+        return self.documents.digest if isinstance(self.documents, StoredTexts) else ""
+
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of everything that can change a result.
@@ -119,7 +127,7 @@ class Collection:
         seen = hashlib.sha256()
         everything = (
             sorted(self.queries.items()),
-            sorted(self.documents.items()),
+            self.documents_digest or sorted(self.documents.items()),
             sorted((qrel.query_id, qrel.doc_id, qrel.relevance) for qrel in self.judgements),
             sorted((qid, sorted(docids)) for qid, docids in self.candidates.items()),
         )

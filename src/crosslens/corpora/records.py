@@ -5,7 +5,7 @@ a document that is not there or a label that is no number is one error, worded o
 """
 
 import re
-from collections.abc import Collection as Ids, Iterable
+from collections.abc import Collection as Ids, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from ir_measures import Qrel
@@ -44,7 +44,7 @@ class Documents(NamedTuple):
     `partial`: the file holds others too, which were not asked for.
     """
 
-    texts: dict[str, str]
+    texts: Mapping[str, str]
     kinds: dict[str, str]
     dropped: tuple[str, ...]
     partial: bool = False

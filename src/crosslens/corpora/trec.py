@@ -20,6 +20,7 @@ from .candidates import pooled
 from .collection import Collection
 from .files import Line, lines, the_one
 from .records import Candidate, Judgement, Text
+from .stored import documents_of
 
 
 QUERIES: Final = ("queries.tsv", "queries.tsv.gz")
@@ -49,7 +50,8 @@ def read_trec(folder: Path, only: Ids[str] | None = None) -> Collection:
         ValueError: a broken file, with its name and line.
     """
     query_texts, fields = records.queries(texts(the_file(folder, QUERIES), at_most=None))
-    documents = records.documents(texts(the_file(folder, DOCUMENTS), at_most=3), only)
+    corpus = the_file(folder, DOCUMENTS)
+    documents = documents_of(corpus, texts(corpus, at_most=3), "trec", only)
     qrels = the_one(folder, QRELS)
     chosen = the_one(folder, CANDIDATES) if only is None else None
     judged_pairs = (

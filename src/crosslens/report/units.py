@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import torch
 
 from crosslens.circuits.evidence import Evidence
@@ -110,25 +109,11 @@ def summarised(effects: Frame, units: list[Unit], findings: Findings, seed: int)
                 continue
             change = frame["recovered"] * (frame["target"] - frame["base"])
             frame = frame.assign(recovered=change / strongest)
-        tables.append(restored(str(signal), frame, units).summary(seed=seed))
+        tables.append(Effects.of_frame(frame, units).summary(seed=seed))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
 COLUMNS: Final = ["signal", "unit", "site", "layer", "part", "mean", "low", "high", "n", "p", "q"]
-
-
-def restored(signal: str, frame: Frame, units: list[Unit]) -> Effects:
-    """The effects that a table of them came from: an interrupted run has only the table."""
-    wide = frame.pivot(index="unit", columns="pair", values="recovered")
-    scores = frame.drop_duplicates("pair").set_index("pair").loc[wide.columns]
-    return Effects(
-        signal,
-        tuple(units),
-        torch.tensor(wide.loc[[str(unit) for unit in units]].to_numpy(dtype=np.float32)),
-        torch.tensor(scores["base"].to_numpy(dtype=np.float32)),
-        torch.tensor(scores["target"].to_numpy(dtype=np.float32)),
-        (False,) * wide.shape[1],
-    )
 
 
 def control(

@@ -9,6 +9,7 @@ rank).
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -61,22 +62,26 @@ class Parts:
 
     def tables(self, findings: Findings, watch: Callable[[str, int, int], None]) -> Iterator[Frame]:
         """The table of every part: read where it is finished, else scored and kept."""
-        done, total = 0, self.texts.n_pairs
-        watch("Reranking", done, total)
-        for key, qids in self.keys().items():
+        parts = self.keys()
+        sizes = {key: sum(len(self.texts.candidates[q]) for q in parts[key]) for key in parts}
+        scored, passed, total = 0, 0, sum(sizes[key] for key in findings.shown(parts))
+        watch("Reranking", 0, total)
 
-            def table(qids: list[str] = qids, done: int = done) -> Frame:
-                rows = []
-                for qid in qids:
-                    rows.append(self.of_query(qid))
-                    done += len(rows[-1])
-                    watch("Reranking", done, total)
-                return pd.concat(rows, ignore_index=True)
+        def table(qids: list[str]) -> dict[str, Frame]:
+            nonlocal scored
+            rows = []
+            for qid in qids:
+                rows.append(self.of_query(qid))
+                scored += len(rows[-1])
+                watch("Reranking", scored, total)
+            return {TABLE: pd.concat(rows, ignore_index=True)}
 
-            found = findings.chunk(TABLE, key, table)
-            done += len(found)
-            watch("Reranking", done, total)
-            yield found
+        keyed = {key: partial(table, qids) for key, qids in parts.items()}
+        for key, found in zip(keyed, findings.parts([TABLE], keyed), strict=True):
+            passed += sizes[key]
+            scored = max(scored, passed)
+            watch("Reranking", scored, total)
+            yield found[TABLE]
 
     def of_query(self, qid: str) -> Frame:
         """The rows of one query."""

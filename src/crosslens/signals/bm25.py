@@ -7,14 +7,22 @@ ln(1 + (N − df + ½) / (df + ½)) and the factor k1 + 1, which changes no rank
 term that occurs twice in the query counts twice.
 """
 
+import hashlib
+import json
 import math
+import os
+import shutil
+import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import Final, Protocol, runtime_checkable
 
 import bm25s
 import numpy as np
 from jaxtyping import Float
 
-from .frequency import Frequencies, Idf, idf_lucene, Number, term_counts, tokenize
+from .frequency import Frequencies, Idf, idf_lucene, Number, term_counts, tokenize, UNSEEN, WORD
 
 
 def saturation(
@@ -60,8 +68,24 @@ def bm25(
     return math.fsum(parts.values())
 
 
+# what `tokenize` makes of a text: part of the name of what is kept
+TOKENS: Final = hashlib.sha256(
+    f"{WORD.pattern} {sorted(UNSEEN)} {unicodedata.unidata_version}".encode()
+).hexdigest()[:8]
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """Documents that stay in a folder of their own; what is made of them is kept there too."""
+
+    folder: Path
+
+
 class Bm25Index:
     """BM25 over a fixed set of documents; equal to `bm25`, and fast.
+
+    The index of documents that stay on disk is made once and kept beside them; it is mapped into
+    memory, not read.
 
     Args:
         documents: document id to text.
@@ -78,14 +102,30 @@ class Bm25Index:
         terms: Callable[[str], Sequence[Hashable]] = tokenize,
     ):
         self.k1, self.b, self.terms = k1, b, terms
-        cut = [terms(text) for text in documents.values()]
-        self.frequencies = Frequencies.of(cut)
-        self._row = {docid: row for row, docid in enumerate(documents)}
         self._docids = list(documents)
+        self._row = {docid: row for row, docid in enumerate(self._docids)}
+        if isinstance(documents, OnDisk) and terms is tokenize:
+            place = documents.folder / f"bm25-{k1:g}-{b:g}-{TOKENS}"
+            if not place.is_dir():
+                save(*self._counted(documents), place)
+            self._index, self.frequencies = saved(place)
+        else:
+            self._index, self.frequencies = self._counted(documents)
         self._column = {term: column for column, term in enumerate(self.frequencies.df)}
-        self._index = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64")
-        columns = [[self._column[term] for term in each] for each in cut]
-        self._index.index((columns, self._column), create_empty_token=False, show_progress=False)
+
+    def _counted(self, documents: Mapping[str, str]) -> "tuple[bm25s.BM25, Frequencies]":
+        """The index and the frequencies of the documents, whose terms are numbers at once."""
+        column: dict[Hashable, int] = {}
+        rows = [
+            np.array([column.setdefault(term, len(column)) for term in self.terms(text)], np.int32)
+            for text in documents.values()
+        ]
+        index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene", dtype="float64")
+        known = {f"{i}": i for i in column.values()}  # bm25s wants numbers or texts: ours are any
+        index.index((rows, known), create_empty_token=False, show_progress=False)
+        df = np.diff(index.scores["indptr"]).tolist()
+        mean = sum(map(len, rows)) / len(rows) if rows else 0.0
+        return index, Frequencies(len(rows), dict(zip(column, df, strict=True)), mean)
 
     def __call__(self, query: str, documents: Sequence[str]) -> Float[np.ndarray, " document"]:
         """The scores of any texts, by the statistics of the indexed ones."""
@@ -116,7 +156,11 @@ class Bm25Index:
     def top(self, query: str, depth: int = 100) -> list[tuple[str, float]]:
         """The best documents and their scores, ties by id; only those that share a term."""
         scores = self._scores(query)
-        found = [(self._docids[row], float(scores[row])) for row in np.flatnonzero(scores > 0)]
+        rows = np.flatnonzero(scores > 0)
+        if 0 < depth < len(rows):  # all that score as the last of the best does
+            place = len(rows) - depth
+            rows = rows[scores[rows] >= np.partition(scores[rows], place)[place]]
+        found = [(self._docids[row], float(scores[row])) for row in rows]
         return sorted(found, key=lambda each: (-each[1], each[0]))[:depth]
 
     def _scores(self, query: str) -> Float[np.ndarray, " document"]:
@@ -124,3 +168,31 @@ class Bm25Index:
         if not columns:
             return np.zeros(len(self._row))
         return self._index.get_scores_from_ids(columns)
+
+
+def save(index: bm25s.BM25, frequencies: Frequencies, place: Path) -> None:
+    """Keeps an index over terms that are texts in a folder, which appears whole or not at all."""
+    begun = place.with_name(f".unfinished-{token_hex(8)}")
+    try:
+        index.save(str(begun), show_progress=False)
+        facts = {
+            "documents": frequencies.n_documents,
+            "mean length": frequencies.mean_length,
+            "terms": list(frequencies.df),
+        }
+        (begun / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        os.replace(begun, place)
+    except OSError:
+        if not place.is_dir():  # which another process may have made just now
+            raise
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def saved(place: Path) -> tuple[bm25s.BM25, Frequencies]:
+    """The index that `save` kept, mapped into memory, and its frequencies."""
+    index = bm25s.BM25.load(str(place), mmap=True)
+    facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
+    df = np.diff(index.scores["indptr"]).tolist()
+    known = dict(zip(facts["terms"], df, strict=True))
+    return index, Frequencies(facts["documents"], known, facts["mean length"])

@@ -55,6 +55,20 @@ class Effects:
                 recovered[i, missing] = torch.nan
         return cls(contrast.signal, tuple(units), recovered, base, target, is_flat)
 
+    @classmethod
+    def of_frame(cls, frame: pd.DataFrame, units: Sequence[Unit]) -> "Effects":
+        """The effects that a table of one signal came from, its parts one below another.
+
+        Pairs in which all units have no effect are skipped ones.
+        """
+        (signal,) = frame["signal"].unique()
+        wide = frame.pivot(index="unit", columns="pair", values="recovered")
+        scores = frame.drop_duplicates("pair").set_index("pair").loc[wide.columns]
+        recovered = torch.tensor(wide.loc[[str(unit) for unit in units]].to_numpy())
+        is_flat = tuple(recovered.isnan().all(dim=0).tolist())
+        base, target = (torch.tensor(scores[name].to_numpy()) for name in ("base", "target"))
+        return cls(str(signal), tuple(units), recovered, base, target, is_flat)
+
     @property
     def n_skipped(self) -> int:
         """How many pairs have no contrast to recover."""
