@@ -28,6 +28,9 @@ from .running import Given, main
 from .samples import pairs_of, slices
 
 
+IS_SPLIT = True
+
+
 class Options(NamedTuple):
     pairs: int = 480
     depth: Depth = 10
