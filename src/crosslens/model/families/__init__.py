@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import bert, deberta, decoder, distilbert, electra, modernbert, roberta
+from ..layouts import Answer
+from . import bert, deberta, decoder, distilbert, electra, modernbert, roberta, t5
 from .parts import Parts
 
 
@@ -18,4 +19,9 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,
     **dict.fromkeys(decoder.DECODERS, decoder.parts),
+}
+# Language models, scored by the logits of an answer.
+ANSWERING: Final[dict[str, Callable[[Any, Answer], Parts]]] = {
+    **dict.fromkeys(decoder.DECODERS, decoder.answering),
+    **dict.fromkeys(t5.ENCODER_DECODERS, t5.answering),
 }
