@@ -58,4 +58,4 @@ def encoder_decoder(kind: str = "t5", seed: int = 0, **changes) -> PreTrainedMod
                 value += 0.2 * torch.randn_like(value)
             elif "attention_bias" in name:
                 value.copy_(torch.randn_like(value))
-    return model.requires_grad_(False)
+    return model
