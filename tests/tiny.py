@@ -250,7 +250,7 @@ def tiny(family: str, seed: int = 0, **changes) -> tuple[PreTrainedModel, PreTra
 
 
 def exact_norms(original: nn.Module) -> None:
-    """Let the norms of a decoder, which round to float32, keep float64."""
+    """Let the norms of decoders and T5, which round to float32, keep float64."""
 
     def forward(self: Any, x: Tensor) -> Tensor:
         eps = getattr(self, "variance_epsilon", None) or self.eps
@@ -258,5 +258,5 @@ def exact_norms(original: nn.Module) -> None:
         return normed * (self.weight + ("Gemma" in type(self).__name__))
 
     for module in original.modules():
-        if "RMSNorm" in type(module).__name__:
+        if type(module).__name__.endswith(("RMSNorm", "T5LayerNorm")):
             module.forward = MethodType(forward, module)

@@ -35,6 +35,11 @@ Names = str | Sequence[str]
 OR: Final = "|"  # joins them in a unit; not a plus, which ends the name of a role such as "Q+"
 
 STREAM = ("pair", "pos", "d_model")
+STEP = ("pair", "step", "d_model")  # the one token of a decoder step
+STEP_PER_HEAD = ("pair", "step", "head", "d_head")
+STEP_READS = ("pair", "head", "step", "src")
+STEP_RESULT = ("pair", "step", "head", "d_model")
+STEP_NEURONS = ("pair", "step", "neuron")
 PER_HEAD = ("pair", "pos", "head", "d_head")
 ATTENTION = ("pair", "head", "dst", "src")
 NEURONS = ("pair", "pos", "neuron")
@@ -89,6 +94,50 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "final_norm": Kind(
             "hook_final_norm", STREAM, "pre-LN only: the LayerNorm after the last block"
         ),
+        # Encoder-decoders only (T5): one step of the decoder, which reads the encoder's output.
+        "decoder_resid_pre": Kind(
+            "decoder.{}.hook_resid_pre", STEP, "the input of the decoder's block"
+        ),
+        "decoder_z": Kind(
+            "decoder.{}.attn.hook_z", STEP_PER_HEAD, "its value: the step reads itself alone"
+        ),
+        "decoder_result": Kind(
+            "decoder.{}.attn.hook_result", STEP_RESULT, "what each of its heads writes"
+        ),
+        "decoder_attn_out": Kind("decoder.{}.hook_attn_out", STEP, "what they add"),
+        "decoder_resid_mid": Kind("decoder.{}.hook_resid_mid", STEP, "the stream + that"),
+        "cross_q": Kind(
+            "decoder.{}.cross_attn.hook_q", STEP_PER_HEAD, "what each head looks for in the pair"
+        ),
+        "cross_k": Kind("decoder.{}.cross_attn.hook_k", PER_HEAD, "what tokens are found by"),
+        "cross_v": Kind("decoder.{}.cross_attn.hook_v", PER_HEAD, "what tokens pass on"),
+        "cross_attn_scores": Kind(
+            "decoder.{}.cross_attn.hook_attn_scores", STEP_READS, "masked, before the softmax"
+        ),
+        "cross_pattern": Kind(
+            "decoder.{}.cross_attn.hook_pattern", STEP_READS, "after the softmax"
+        ),
+        "cross_z": Kind(
+            "decoder.{}.cross_attn.hook_z", STEP_PER_HEAD, "what each head read, before W_O"
+        ),
+        "cross_result": Kind(
+            "decoder.{}.cross_attn.hook_result", STEP_RESULT, "what each head writes"
+        ),
+        "cross_attn_out": Kind("decoder.{}.hook_cross_attn_out", STEP, "what they add"),
+        "decoder_resid_mid_cross": Kind(
+            "decoder.{}.hook_resid_mid_cross", STEP, "the stream + that: what the MLP's norm reads"
+        ),
+        "decoder_mlp_pre": Kind(
+            "decoder.{}.mlp.hook_pre", STEP_NEURONS, "neurons before the activation"
+        ),
+        "decoder_mlp_pre_linear": Kind(
+            "decoder.{}.mlp.hook_pre_linear", STEP_NEURONS, "gated MLP only: what multiplies them"
+        ),
+        "decoder_mlp_post": Kind(
+            "decoder.{}.mlp.hook_post", STEP_NEURONS, "neurons after the activation"
+        ),
+        "decoder_mlp_out": Kind("decoder.{}.hook_mlp_out", STEP, "what the MLP adds"),
+        "decoder_resid_post": Kind("decoder.{}.hook_resid_post", STEP, "the stream + that"),
         "pooled": Kind(
             "head.hook_pooled", ("pair", "d_model"), "the hidden layer of the relevance head"
         ),
@@ -96,6 +145,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     }
 )
 
+BEHIND: Final = 10_000  # more than a model has blocks
 ORDER: Final = {name: place for place, name in enumerate(KINDS)}
 
 
@@ -156,8 +206,8 @@ class Site(NamedTuple):
         Raises:
             LookupError: no site has that hook name.
         """
-        layer = re.match(r"blocks\.(\d+)\.", hook)
-        general = re.sub(r"^blocks\.\d+\.", "blocks.{}.", hook)
+        layer = re.match(r"(?:blocks|decoder)\.(\d+)\.", hook)
+        general = re.sub(r"^(blocks|decoder)\.\d+\.", r"\1.{}.", hook)
         for name, kind in KINDS.items():
             if kind.hook == general:
                 return cls(name, int(layer[1]) if layer else None)
@@ -167,12 +217,19 @@ class Site(NamedTuple):
     def depth(self) -> tuple[int, int]:
         """Sorts sites by when they are computed."""
         inside = self.layer if self.layer is not None else self.outside
-        return inside, ORDER[self.name]
+        return inside + BEHIND * self.is_of_decoder, ORDER[self.name]
+
+    @property
+    def is_of_decoder(self) -> bool:
+        """Whether a decoder step computes it, after all blocks of the encoder."""
+        return self.kind.hook.startswith("decoder.")
 
     @property
     def outside(self) -> int:
-        """Before the first block, or after any last one."""
-        return -1 if ORDER[self.name] < ORDER["resid_pre"] else 10_000
+        """Before the first block, after any last one, or after any last one of a decoder."""
+        if ORDER[self.name] < ORDER["resid_pre"]:
+            return -1
+        return BEHIND - 1 if self.name == "final_norm" else 2 * BEHIND
 
     def at(self, **coordinates: int | Names) -> "Unit":
         """The part of this site with the given named coordinates.

@@ -21,7 +21,13 @@ from .batches import require_one
 from .memory import Footprint
 
 
-TABLES: Final = ("embed", "token_type_embed", "pos_embed")  # where a forward pass begins
+# Where a forward pass begins; a decoder step (T5) has a beginning of its own.
+BEGINNINGS: Final = (
+    Site("embed"),
+    Site("token_type_embed"),
+    Site("pos_embed"),
+    Site("decoder_resid_pre", 0),
+)
 
 
 class Slopes(NamedTuple):
@@ -47,12 +53,12 @@ def slopes(
     ask it for more. The model's weights need no gradient: the graph begins at the embeddings.
     """
 
-    def begin(name: str) -> Tap:
-        given = words if name == "embed" else None
+    def begin(site: Site) -> Tap:
+        given = words if site == Site("embed") else None
         return lambda own: (own if given is None else given).detach().requires_grad_()
 
-    known = {site.name for site in model.sites()}
-    enter = [(Site(name), begin(name)) for name in TABLES if name in known]
+    known = set(model.sites())
+    enter = [(site, begin(site)) for site in BEGINNINGS if site in known]
     watched = dict.fromkeys([*sites, *also])
     with (
         torch.enable_grad(),

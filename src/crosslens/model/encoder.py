@@ -1,5 +1,6 @@
 """The hooked cross-encoder: scores pairs, and lets hooks watch or edit every step."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
@@ -73,7 +74,7 @@ class CrossEncoder(HookedRootModule):
         del self.mod_dict[""]
         for name, module in self.mod_dict.items():
             if isinstance(module, HookPoint):
-                module.name = name.removeprefix("embedding.")
+                module.name = re.sub(r"^(embedding|head(?=\.decoder))\.", "", name)
                 self.hook_dict[module.name] = module
         self.mod_dict |= self.hook_dict
         self.points = {Site.of(name): point for name, point in self.hook_dict.items()}
@@ -231,6 +232,7 @@ class CrossEncoder(HookedRootModule):
             "kv_head": c.n_key_value_heads or c.n_heads,
             "d_head": c.d_head,
             "neuron": c.d_mlp,
+            "step": 1,
         }
 
     @property
@@ -411,7 +413,7 @@ class CrossEncoder(HookedRootModule):
             layers = {s.layer for s in self.points if s.name == site.name}
             if layers and site.layer is not None:
                 raise LookupError(
-                    f"{site} is outside the model, which has layers 0 to {self.cfg.n_layers - 1}"
+                    f"{site} is outside the model, which has layers 0 to {max(layers)}"
                 )
             self.sites(site.name)  # says what this family has instead
             raise LookupError(f"{site.name!r} stands in every block: give it a layer")

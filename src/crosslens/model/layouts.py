@@ -218,10 +218,34 @@ class Answer:
         return cls(*(token_of(tokenizer, word) for word in words))
 
 
+SPACES: Final = ("▁", "Ġ")  # how tokenizers write the space before a word, in the token's name
+
+
+def framed(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]:
+    """A template between the special tokens that the tokenizer puts around every text."""
+    whole, plain = (
+        tokenizer("0", add_special_tokens=is_whole)["input_ids"] for is_whole in (True, False)
+    )
+    first = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+    names: list[str] = tokenizer.convert_ids_to_tokens(whole)
+    before, after = "".join(names[:first]), "".join(names[first + len(plain) :])
+    return tuple(
+        piece
+        for piece in (
+            "" if template.startswith(before) else before,
+            template,
+            "" if template.endswith(after) else after,
+        )
+        if piece
+    )
+
+
 def token_of(tokenizer: PreTrainedTokenizerBase, word: str | int) -> int:
     """The number of the one token that `word` is."""
     if isinstance(word, int):
         return word
+    if word.startswith(SPACES) and word in tokenizer.get_vocab():
+        return tokenizer.get_vocab()[word]
     ids = tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         pieces = tokenizer.convert_ids_to_tokens(ids)

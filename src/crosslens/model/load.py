@@ -19,8 +19,7 @@ from ..planted.names import PREFIX
 from .checkpoint_files import gist
 from .config import Config
 from .encoder import CrossEncoder
-from .families import FAMILIES
-from .families.decoder import answering
+from .families import ANSWERING, FAMILIES
 from .families.parts import Parts
 from .head import Head, relevance
 from .original import from_files, in_memory, of_sentence_transformers, Original, Wish
@@ -136,8 +135,8 @@ def resolve(checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None, wish: Wi
         return of_sentence_transformers(checkpoint, tokenizer, wish)
     raise TypeError(
         f"cannot load a {type(checkpoint).__name__}: give a hub id, a folder, a Hugging Face "
-        "...ForSequenceClassification or ...ForCausalLM with its tokenizer, or a "
-        "sentence-transformers CrossEncoder"
+        "...ForSequenceClassification, ...ForCausalLM or T5ForConditionalGeneration with its "
+        "tokenizer, or a sentence-transformers CrossEncoder"
     )
 
 
@@ -165,9 +164,10 @@ def move(original: Original, device: str | torch.device) -> None:
 
 def adopted(original: Original) -> Parts:
     """The original's own modules in their places."""
-    family = FAMILIES[original.model.config.model_type]
+    family_name = original.model.config.model_type
     if original.answer is not None:
-        return answering(original.model, original.answer)
+        return ANSWERING[family_name](original.model, original.answer)
+    family = FAMILIES[family_name]
     if original.tail is None:
         return family(original.model)
     # A classifier around the bare encoder, whose head of no weights gives way to the tail.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn, Tensor
@@ -11,6 +11,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -31,12 +32,17 @@ from .declared import (
     processing_options,
     refuse_prompt,
 )
-from .families import FAMILIES
+from .families import ANSWERING, FAMILIES
 from .families.decoder import DECODERS
-from .layouts import Answer, ChatTemplate, Layout, TextTemplate
+from .families.t5 import ENCODER_DECODERS
+from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
-from .templates import prompt_of
+from .templates import MONO, prompt_of
 from .weights import check_sizes, check_tensors, stored_tensors
+
+
+LANGUAGE_MODELS: Final = ("ForCausalLM", "ForConditionalGeneration")
+SUPPORTED: Final = ", ".join(dict.fromkeys([*FAMILIES, *ANSWERING]))
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,13 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
             is_modular=bool(says.modules),
             is_answer=says.answer is not None,
         )
-    is_causal = str(architectures[0]).endswith("ForCausalLM")
+    kind = str(architectures[0])
     stored = stored_tensors(files)
     check_sizes(name, raw, stored)
     reader: Any = AutoModel if says.modules else AutoModelForSequenceClassification
-    reader = AutoModelForCausalLM if is_causal else reader
+    if kind.endswith(LANGUAGE_MODELS):
+        is_pair = raw["model_type"] in ENCODER_DECODERS
+        reader = AutoModelForSeq2SeqLM if is_pair else AutoModelForCausalLM
     with blamed(f"{name}/config.json makes no {raw['model_type']} model"):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):
@@ -139,11 +147,13 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
         end = tail(name, stages_in_files(files, says.modules), config.hidden_size)
     tokenizer = tokenizer or its_tokenizer(files, len(model.get_input_embeddings().weight))
     found = Original(name, model.requires_grad_(False), tokenizer, says, end)
-    return laid_out(found, wish, is_causal=is_causal)
+    return laid_out(found, wish, answers=kind.endswith(LANGUAGE_MODELS))
 
 
-def laid_out(original: Original, wish: Wish, *, is_causal: bool) -> Original:
+def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
     """The original with its prompt and its answer: the caller's, its files', or its name's.
+
+    `answers` says that it is a language model.
 
     Raises:
         ValueError: a language model of which neither says how a pair is laid out or which tokens
@@ -159,17 +169,20 @@ def laid_out(original: Original, wish: Wish, *, is_causal: bool) -> Original:
             ("template", wish.template or says.is_laid_out or known),
             ("relevant", wish.relevant is not None or says.answer or known),
         )
-        if is_causal and not is_said
+        if answers and not is_said
     ]
     if silent:
         raise ValueError(
             f"{name} is a language model that does not say how it judges a pair; load(..., "
-            'template="... {query} ... {document} ...", relevant=("yes", "no")) gives what it was '
-            f"trained with; {' and '.join(silent)} missing"
+            f"{usual_wish(original.model.config.is_encoder_decoder)}) gives what it was trained "
+            f"with; {' and '.join(silent)} missing"
         )
     layout: Layout | None = None
     if wish.template is not None:
-        layout = TextTemplate((wish.template,), wish.instruction)
+        # An encoder reads a text as its tokenizer frames it; a language model's prompt is whole.
+        is_framed = answers and original.model.config.is_encoder_decoder
+        pieces = framed(tokenizer, wish.template) if is_framed else (wish.template,)
+        layout = TextTemplate(pieces, wish.instruction)
     elif says.chat is not None:
         prompt = says.chat.prompt if wish.instruction is None else wish.instruction
         layout = ChatTemplate(tokenizer, prompt, says.chat.is_flat, says.chat.options)
@@ -183,7 +196,7 @@ def laid_out(original: Original, wish: Wish, *, is_causal: bool) -> Original:
     if layout is None and getattr(tokenizer, "chat_template", None) and not says.is_laid_out:
         refuse_template(name)
     answer, n_vocabulary = None, len(original.model.get_input_embeddings().weight)
-    if is_causal:
+    if answers:
         answer = says.answer
         words = wish.relevant if wish.relevant is not None else known and known.answer
         if words is not None and (wish.relevant is not None or answer is None):
@@ -193,6 +206,13 @@ def laid_out(original: Original, wish: Wish, *, is_causal: bool) -> Original:
         answer = answer.check(n_vocabulary, name)
     longest = known.max_length if known is not None and wish.template is None else None
     return replace(original, layout=layout, answer=answer, max_length=longest)
+
+
+def usual_wish(is_encoder_decoder: bool) -> str:
+    """What the caller has to say of a prompt, in the words of a published reranker."""
+    if is_encoder_decoder:
+        return f'template="{MONO}", relevant=("true", "false") as monoT5'
+    return 'template="... {query} ... {document} ...", relevant=("yes", "no")'
 
 
 @contextmanager
@@ -212,10 +232,8 @@ def without_reports() -> Iterator[None]:
 def check_kind(where: str, config: Mapping[str, Any]) -> None:
     """Refuse a config.json of no supported family, or of what no family file follows."""
     family = config.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise ValueError(
-            f"{where}: its model_type is {family!r}; supported are {', '.join(FAMILIES)}"
-        )
+    if not isinstance(family, str) or family not in FAMILIES | ANSWERING:
+        raise ValueError(f"{where}: its model_type is {family!r}; supported are {SUPPORTED}")
     for key, why in (
         ("quantization_config", "its weights are quantized; give them in 16 or 32 bit"),
         ("auto_map", "it asks for code of its own, which CrossLens never runs"),
@@ -238,6 +256,14 @@ def check_architecture(
         raise ValueError(
             f"{where}: {architecture} is no language model, which the LogitScore of modules.json "
             "expects"
+        )
+    if family in ENCODER_DECODERS:
+        if architecture.endswith("ForConditionalGeneration") and not is_modular:
+            return
+        raise ValueError(
+            f"{where}: CrossLens follows {family} as ...ForConditionalGeneration alone, scored by "
+            f"one decoder step as monoT5 and RankT5 are; {architecture} "
+            f"{'pools an encoder' if is_modular else 'computes its score otherwise'}"
         )
     if architecture.endswith("Model" if is_modular else "ForSequenceClassification"):
         return
@@ -293,15 +319,13 @@ def in_memory(
     if tokenizer is None:
         raise ValueError("a model in memory needs its tokenizer: load(model, tokenizer)")
     kind, c = type(model).__name__, model.config
-    if c.model_type not in FAMILIES:
-        raise ValueError(
-            f"{kind} is of the family {c.model_type!r}; supported are {', '.join(FAMILIES)}"
-        )
+    if c.model_type not in FAMILIES | ANSWERING:
+        raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {SUPPORTED}")
     name = c._name_or_path or f"{kind} in memory"
     check_architecture(name, kind, c.model_type)
     says = Declared(declared_activation(name, c.to_dict(), {}))
     found = Original(name, unadapted(name, model), tokenizer, says)
-    return laid_out(found, wish, is_causal=kind.endswith("ForCausalLM"))
+    return laid_out(found, wish, answers=kind.endswith(LANGUAGE_MODELS))
 
 
 def of_sentence_transformers(
@@ -330,20 +354,19 @@ def of_sentence_transformers(
     else:
         chat = Chat(message.get("format") == "flat", chat_options(name, given), prompt)
     length, truncation = processing_options(name, options, first.tokenizer.model_max_length)
-    is_causal = [type(module).__name__ for module in others] == [LOGIT_SCORE]
-    if is_causal:
+    answers = [type(module).__name__ for module in others] == [LOGIT_SCORE]
+    if answers:
         module: Any = others[0]
         answer, others = declared_answer(name, module.get_config_dict()), []
     says = Declared(encoder.activation_fn, (), length, truncation, answer, chat, True)
     end = tail(name, stages_of(name, others), model.config.hidden_size) if others else None
-    if model.config.model_type not in FAMILIES:
+    if model.config.model_type not in FAMILIES | ANSWERING:
         raise ValueError(
-            f"{name} is of the family {model.config.model_type!r}; supported are "
-            f"{', '.join(FAMILIES)}"
+            f"{name} is of the family {model.config.model_type!r}; supported are {SUPPORTED}"
         )
     kind = type(model).__name__
     check_architecture(
-        name, kind, model.config.model_type, is_modular=bool(others), is_answer=is_causal
+        name, kind, model.config.model_type, is_modular=bool(others), is_answer=answers
     )
 
     def predict(pairs: list[tuple[str, str]]) -> Tensor:
@@ -356,7 +379,7 @@ def of_sentence_transformers(
     is_own = (tokenizer is None or tokenizer is first.tokenizer) and wish == Wish()
     words = tokenizer or first.tokenizer
     found = Original(name, unadapted(name, model), words, says, end, predict if is_own else None)
-    return laid_out(found, wish, is_causal=is_causal)
+    return laid_out(found, wish, answers=answers)
 
 
 def unadapted(name: str, model: PreTrainedModel) -> PreTrainedModel:

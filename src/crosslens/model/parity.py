@@ -111,13 +111,22 @@ def read_out(original: Original, inputs: Mapping[str, Tensor]) -> Float[Tensor, 
     known = inspect.signature(type(original.model).forward).parameters
     given = {key: value for key, value in inputs.items() if key in known}
     if original.answer is not None:
-        logits = original.model(**given, logits_to_keep=1).logits[:, -1]
+        ids = inputs["input_ids"]
+        logits = original.model(**given, **last_step(original.model, len(ids))).logits[:, -1]
         true, false = original.answer.true, original.answer.false
         return logits[:, [true]] - (0 if false is None else logits[:, [false]])
     outputs = original.model(**given)
     if original.tail is None:
         return outputs.logits
     return original.tail.logits(outputs.last_hidden_state, inputs["attention_mask"])
+
+
+def last_step(model: Any, n: int) -> dict[str, Any]:
+    """What makes a language model give the logits that are scored, of `n` pairs."""
+    if not model.config.is_encoder_decoder:
+        return {"logits_to_keep": 1}
+    start = model.config.decoder_start_token_id
+    return {"decoder_input_ids": torch.full((n, 1), start, device=model.device)}
 
 
 def compare(

@@ -60,6 +60,9 @@ _CONTEXTUAL: Final = (
     "<Document> {document}\n<Query> {query}"
 )
 
+# monoT5's, which its multilingual kin answer with other tokens; the tokenizer ends every text so.
+MONO: Final = "Query: {query} Document: {document} Relevant:"
+
 PROMPTS: Final = (
     Prompt(
         name=r"qwen3-reranker",
@@ -105,6 +108,16 @@ PROMPTS: Final = (
         instructed=(_CONTEXTUAL + " {instruction} ??",),
         answer=(0,),
         max_length=32768,
+    ),
+    *(
+        Prompt(name, family, (text, "</s>"), answer, 512)
+        for name, family, text, answer in (
+            (r"monot5|inranker", "t5", MONO, ("▁true", "▁false")),
+            (r"rankt5", "t5", "Query: {query} Document: {document}", ("<extra_id_10>",)),
+            (r"^ptt5-.*msmarco", "t5", MONO, ("▁sim", "▁não")),
+            (r"^mt5-base-.*marco", "mt5", MONO, ("▁yes", "▁no")),
+            (r"^mt5-(3b|13b)-mmarco", "mt5", MONO, ("▁true", "▁")),
+        )
     ),
     Prompt(
         name=r"bge-reranker-v2-gemma",

@@ -24,7 +24,7 @@ class Stored(NamedTuple):
 # In the order in which transformers looks for them.
 WHOLE: Final = ("model.safetensors", "pytorch_model.bin")
 SHARDED: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-LAYERS: Final = ("num_hidden_layers", "n_layers", "num_layers")
+LAYERS: Final = ("num_hidden_layers", "n_layers", "num_layers", "num_decoder_layers")
 SIZES: Final = (
     "vocab_size",
     "hidden_size",
@@ -39,6 +39,11 @@ SIZES: Final = (
     "num_labels",
     "max_position_embeddings",
     "type_vocab_size",
+    "d_model",
+    "d_ff",
+    "d_kv",
+    "num_heads",
+    "relative_attention_num_buckets",
 )
 
 

@@ -183,8 +183,12 @@ def _flow(
             model.record(*sites, logits) as y,
         ):
             total = target(model(pairs.repeat(n)), y[logits]).sum()
-        slopes = torch.autograd.grad(total, [y[site] for site in sites])
-        for site, slope in zip(sites, slopes, strict=True):
+        moving = [site for site in sites if y[site].requires_grad]
+        slopes = torch.autograd.grad(total, [y[site] for site in moving])
+        slope_at = dict(zip(moving, slopes, strict=True))
+        for site in sites:
+            # nothing flows through what the embeddings do not move: where a decoder step begins
+            slope = slope_at.get(site, torch.zeros_like(y[site]))
             g, value = (
                 rearrange(x.detach().to(weight.dtype), "(n pair) ... -> n pair ...", n=n)
                 for x in (slope, y[site])

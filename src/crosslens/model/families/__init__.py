@@ -15,6 +15,7 @@ from . import (
     mpnet,
     nomic_bert,
     roberta,
+    t5,
     xlm_roberta_xl,
 )
 from .parts import Parts
@@ -37,4 +38,9 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,
     **dict.fromkeys(decoder.DECODERS, decoder.parts),
+}
+# Language models, scored by the logits of an answer.
+ANSWERING: Final[dict[str, Callable[[Any, Answer], Parts]]] = {
+    **dict.fromkeys(decoder.DECODERS, decoder.answering),
+    **dict.fromkeys(t5.ENCODER_DECODERS, t5.answering),
 }

@@ -21,7 +21,7 @@ from ..head import Head
 from ..layouts import Answer
 from ..tokens import LastToken
 from .modernbert import RotaryAttention
-from .parts import Parts
+from .parts import answer_map, Parts
 
 
 DECODERS: Final = ("qwen2", "qwen3", "llama", "mistral", "gemma", "gemma2")
@@ -50,21 +50,16 @@ def parts(model: Any) -> Parts:
 def answering(model: Any, answer: Answer) -> Parts:
     """The modules of a decoder's `...ForCausalLM`, which is scored by the logits of an answer.
 
-    Of the vocabulary only the rows of the answer are kept: the logit is W_U[true] - W_U[false].
+    Raises:
+        ValueError: its config.json declares what no family here follows.
     """
-    weight = model.get_output_embeddings().weight.detach()
-    row = weight[answer.true]
-    if answer.false is not None:
-        row = row - weight[answer.false]
-    with torch.device("meta"):
-        score = nn.Linear(len(row), 1, bias=False)
-    score.weight = nn.Parameter(row[None].clone(), requires_grad=False)
     cap = getattr(model.config, "final_logit_softcapping", None)
     if cap is not None:
         raise ValueError(
             f"the config.json of this {model.config.model_type} declares final_logit_softcapping "
             f"{cap}: its score is no linear map of the last state, and CrossLens does not follow it"
         )
+    score = answer_map(model, answer)
     shell = SimpleNamespace(model=model.model, config=model.config, score=score)
     return replace(parts(shell), scored=LastToken(None))
 

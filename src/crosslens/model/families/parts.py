@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn, Tensor
 
 from ...pairs import Pairs
@@ -11,6 +12,7 @@ from ..attention import Attention, Context, padding_mask
 from ..block import Block, MLP, PostNormBlock
 from ..embedding import Embedding
 from ..head import Head
+from ..layouts import Answer
 from ..tokens import first
 
 
@@ -32,6 +34,21 @@ class Parts:
     context: nn.Module = field(default_factory=Masked)  # (pairs, resid) to a `Context`
     final_norm: nn.Module | None = None
     scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
+
+
+def answer_map(model: Any, answer: Answer, scale: float = 1.0) -> nn.Linear:
+    """From a language model's last state to the score: `scale` times W_U[true] - W_U[false].
+
+    Of the vocabulary only the rows of the answer are kept.
+    """
+    weight = model.get_output_embeddings().weight.detach()
+    row = weight[answer.true]
+    if answer.false is not None:
+        row = row - weight[answer.false]
+    with torch.device("meta"):
+        score = nn.Linear(len(row), 1, bias=False)
+    score.weight = nn.Parameter(scale * row[None].clone(), requires_grad=False)
+    return score
 
 
 def bert_block(layer: Any, n_heads: int) -> Block:
