@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..layouts import Answer
 from . import (
     albert,
     bert,
