@@ -91,6 +91,32 @@ def test_processes_of_a_launcher_wait_for_each_other_and_the_first_makes_the_tab
     assert (tmp_path / "t.parquet").read_bytes() == (alone / "t.parquet").read_bytes()
 
 
+def two_stages(findings: Findings) -> None:
+    """Parts that need the table of earlier ones."""
+    early = {f"{i}": lambda i=i: {"a": part(i)} for i in range(3)}
+    shift = pd.concat([each["a"] for each in findings.parts(["a"], early)])["value"].sum()
+    later = {f"{i}": lambda i=i: {"b": part(i) + shift} for i in range(4)}
+    found = pd.concat([each["b"] for each in findings.parts(["b"], later)])
+    findings.conclude()
+    findings.table("b-all", found)
+
+
+def test_parts_that_need_earlier_ones_take_a_second_round(tmp_path):
+    two_stages(Findings.create(tmp_path / "one", CONFIG, provenance=ORIGIN))
+    out = tmp_path / "two"
+    for time in (1, 2):
+        for i in (2, 1):
+            with pytest.raises(ShareDone):
+                two_stages(share(out, f"{i}/2"))
+        Findings.open(out / "shards" / "1-of-2").note(commands=[COMMAND])
+        if time == 1:
+            with pytest.raises(FileNotFoundError, match="shard 2/2 lacks 2 of its 2 parts of b"):
+                two_stages(share(out, "merge/2"))
+    two_stages(share(out, "merge/2"))
+    same = [(each / "b-all.parquet").read_bytes() for each in (tmp_path / "one", out)]
+    assert same[0] == same[1]
+
+
 def test_a_missing_shard_is_named_with_its_command(tmp_path):
     for i in (1, 3):
         with pytest.raises(ShareDone):

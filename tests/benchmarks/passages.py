@@ -38,7 +38,7 @@ def passages(n: int) -> Table:
         queries = "".join(f"{i}\t{text}\n" for i, text in enumerate(asked))
         (folder / "queries.tsv").write_text(queries, encoding="utf-8")
         run = "".join(f"0 Q0 {i % n} {i + 1} {-i} made\n" for i in range(min(n, 100_000)))
-        (folder / "run.txt").write_text(run, encoding="utf-8")
+        (folder / "made.run").write_text(run, encoding="utf-8")
         cache = mock.patch.dict(os.environ, {stored.CACHE: str(folder / "cache")})
         Path("/proc/self/clear_refs").write_text("5")
         with cache:
@@ -59,7 +59,7 @@ def passages(n: int) -> Table:
             got = [documents[docid] for each in found for docid, _ in each]
             lookup = (perf_counter() - before) / max(1, len(got))
             before = perf_counter()
-            lines = sum(map(len, Run.load(folder / "run.txt").values()))
+            lines = sum(map(len, Run.load(folder / "made.run").values()))
             loaded = perf_counter() - before
         one = median(seconds)
         arms = {"first stage": Measured(one, 1.0, min(seconds) / one, max(seconds) / one)}

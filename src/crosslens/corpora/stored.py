@@ -62,15 +62,29 @@ class StoredTexts(Mapping[str, str]):
     def _rows(self) -> np.ndarray:
         return np.load(self.folder / "rows.npy", mmap_mode="r")
 
-    def __getitem__(self, docid: str) -> str:
-        wanted = hash_of(docid)
+    @cached_property
+    def _ids(self) -> pa.ChunkedArray:
+        return self._table["id"]
+
+    def _row(self, docid: str) -> int | None:
+        """The row of a document that has a text."""
+        wanted = np.uint64(hash_of(docid))  # an int would be compared as a float
         place = int(np.searchsorted(self._hashes, wanted))
         while place < len(self._hashes) and self._hashes[place] == wanted:
             row = int(self._rows[place])
-            if self._table["id"][row].as_py() == docid:
-                return self._table["text"][row].as_py()
+            if self._ids[row].as_py() == docid:
+                return row
             place += 1
-        raise KeyError(docid)
+        return None
+
+    def __getitem__(self, docid: str) -> str:
+        row = self._row(docid)
+        if row is None:
+            raise KeyError(docid)
+        return self._table["text"][row].as_py()
+
+    def __contains__(self, docid: object) -> bool:
+        return isinstance(docid, str) and self._row(docid) is not None
 
     def __len__(self) -> int:
         return len(self._hashes)
