@@ -19,7 +19,7 @@ from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
-from .attention import Context, quiet
+from .attention import Attention, Context, quiet
 from .block import Block
 from .config import Config
 from .families.decoder import CausalContext
@@ -266,7 +266,7 @@ class CrossEncoder(HookedRootModule):
         if head.site.layer is None or not isinstance(index := at.get("head"), int):
             raise ValueError(f"{head} is no attention head, as head(3, 7) is")
         self.point(head.site)  # says which layers there are
-        a = self._block(head.site.layer).attn
+        a = self._attention(head.site)
         if not -a.n_heads <= index < a.n_heads:
             raise LookupError(f"{head} is outside the model: head has {a.n_heads}")
         index %= a.n_heads
@@ -278,6 +278,14 @@ class CrossEncoder(HookedRootModule):
         return HeadWeights(
             a.W_Q[index], a.W_K[shared], a.W_V[shared], a.W_O[index], bias[index], a.is_linear
         )
+
+    def _attention(self, site: Site) -> Attention:
+        """The attention that a site of one layer is of: a block's, or one of a decoder step's."""
+        assert site.layer is not None
+        if not site.is_of_decoder:
+            return self._block(site.layer).attn
+        step: Any = self.head.get_submodule(f"decoder.{site.layer}")
+        return step.cross_attn if site.name.startswith("cross_") else step.attn
 
     # --- pairs -------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...engine.resume_points import block_outputs, resume_points, ResumePoint
 from ...hooks import Hook, Hooked
 from ...interventions.path import BEHIND
+from ...not_measurable import NotMeasurable
 from ...pairs import Pairs
 from ...sites import HEAD_READS, Site, Unit
 
@@ -129,6 +130,11 @@ def places(unit: Unit, pairs: Pairs) -> Bool[Tensor, "pair pos"]:
 
 def _refuse_sender(sender: Unit, held: Sequence[str], last: Site, *, is_post: bool) -> None:
     """An error for a sender that nothing can hear, or that is no sender."""
+    if sender.site.is_of_decoder:
+        raise NotMeasurable(
+            f"{sender} is of the decoder step, which is the head of this model: paths lead through "
+            "the encoder's blocks; patch it instead (`patching`)"
+        )
     for name in held:
         # read by the MLP alone; after a post-LN block's first norm the stream goes on as well
         alone = ("normalized_resid_mid",) if name == "mlp_out" and not is_post else ()

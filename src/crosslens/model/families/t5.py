@@ -77,11 +77,17 @@ def block(layer: Any) -> PreNormBlock:
     """One layer of the encoder."""
     reads, thinks = layer.layer
     return PreNormBlock(
-        attention(reads.SelfAttention),
+        attention(reads.SelfAttention, RelativeAttention),
         mlp(thinks.DenseReluDense),
         reads.layer_norm,
         thinks.layer_norm,
     )
+
+
+class RelativeAttention(Attention):
+    """Scores are products and a bias for the distance of two tokens, which the mask holds."""
+
+    is_linear = False
 
 
 def attention(original: Any, kind: type[Attention] = Attention) -> Attention:
