@@ -109,8 +109,8 @@ def orders(scores: Frame) -> Frame:
         best = some[MODEL].to_numpy().argmax()
         for name in names:
             own = some[name].to_numpy()
-            tau = kendalltau(own, some[MODEL].to_numpy()).statistic
-            taus[name].append(0.0 if np.isnan(tau) else float(tau))  # all alike: no order
+            tau, _ = kendalltau(own, some[MODEL].to_numpy())
+            taus[name].append(float(np.nan_to_num(tau)))  # all alike: no order
             firsts[name].append(own.argmax() == best)
     table = []
     for name in names:
