@@ -418,7 +418,8 @@ class CrossEncoder(HookedRootModule):
             LookupError: this model has no such site.
         """
         if site not in self.points:
-            layers = {s.layer for s in self.points if s.name == site.name}
+            same = [s.layer for s in self.points if s.name == site.name]
+            layers = [layer for layer in same if layer is not None]
             if layers and site.layer is not None:
                 raise LookupError(
                     f"{site} is outside the model, which has layers 0 to {max(layers)}"
