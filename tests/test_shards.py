@@ -275,6 +275,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("crosslens.analyses.signal_patching.AT_ONCE", 1)
     one, two = tmp_path / "one", tmp_path / "two"
     asked = [
         "analyse",
@@ -283,7 +284,7 @@ def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeyp
         "--collection",
         str(folder),
         "--pairs",
-        "6",
+        "2",
         "--out",
     ]
     assert ask(monkeypatch, *asked, str(one)).exit_code == 0
