@@ -1,5 +1,7 @@
 """Tiny random T5 and mT5 with the tokenizer of their family."""
 
+from collections.abc import Iterable
+
 import torch
 from tiny import LETTERS, WORDS
 from transformers import (
@@ -28,15 +30,15 @@ KINDS = {
 N_VOCAB = 112
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A unigram tokenizer that ends every text with </s>, as T5's does."""
+def tokenizer(words: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """A unigram tokenizer that ends every text with </s>, as T5's does; it knows `words` too."""
     letters = LETTERS + "QDR:?0123456789ã"
     pieces = [
         ("<pad>", 0.0),
         ("</s>", 0.0),
         ("<unk>", 0.0),
         ("▁", -2.0),
-        *((f"▁{word}", -3.0) for word in dict.fromkeys([*WORDS, *ANSWERS, "Query"])),
+        *((f"▁{word}", -3.0) for word in dict.fromkeys([*WORDS, *ANSWERS, "Query", *words])),
         *((letter, -6.0) for letter in letters),
     ]
     return T5Tokenizer(vocab=pieces, extra_ids=20, model_max_length=96)
@@ -51,7 +53,8 @@ def encoder_decoder(kind: str = "t5", seed: int = 0, **changes) -> PreTrainedMod
     torch.manual_seed(seed)
     model = model_class(of_kind(**(size | traits | changes))).eval()
     if kind != "t5":
-        model.lm_head.weight = torch.nn.Parameter(0.05 * torch.randn(N_VOCAB, 24))
+        drawn = 0.05 * torch.randn(model.config.vocab_size, 24)
+        model.lm_head.weight = torch.nn.Parameter(drawn)
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.dim() == 1:

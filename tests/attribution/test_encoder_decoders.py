@@ -12,12 +12,14 @@ from crosslens import (
     conductance,
     Contrast,
     direct_attribution,
+    direct_path,
     edge_attribution,
     head,
     Hook,
     load,
     patch,
     patching,
+    path,
     path_patching,
     Site,
     sweep,
@@ -148,6 +150,26 @@ def test_the_edges_of_a_sender_add_up_to_its_node(model, contrast):
     torch.testing.assert_close(
         effects.recovered[..., 1].nansum(dim=1), nodes.recovered[:, 1], rtol=1e-9, atol=1e-9
     )
+
+
+def test_path_patching_is_what_hooks_find_that_hold_everything(model, contrast):
+    senders, receivers = [head(0, 1), Site("mlp_out", 0).at(), head(1, 2)], [head(1, 3, "v")]
+    with torch.no_grad(), model.record(*model.sites()) as base:
+        plain = model(contrast.base)
+    with torch.no_grad(), model.record(*model.sites()) as source:
+        target = model(contrast.more)
+    for group in ([], receivers):
+        chosen = senders[:2] if group else senders
+        effects = path_patching(model, contrast, chosen, group, least=1e-6)
+        for sender, found in zip(chosen, effects.recovered, strict=True):
+            hooks = (
+                path(model, contrast.base, base, source, [sender], group)
+                if group
+                else direct_path(model, base, source, [sender])
+            )
+            expected = (hooked(model, contrast.base, *hooks) - plain) / (target - plain)
+            assert expected.abs().max() > 1e-6
+            torch.testing.assert_close(found, expected)
 
 
 def test_what_a_decoder_step_holds_is_no_sender_nor_receiver_of_a_path(model, contrast):
