@@ -37,6 +37,7 @@ from .families.decoder import DECODERS
 from .families.t5 import ENCODER_DECODERS
 from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
+from .refused import refuse_adapter, refuse_known, refuse_several
 from .templates import MONO, prompt_of
 from .weights import check_sizes, check_tensors, stored_tensors
 
@@ -93,12 +94,14 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
             or a file declares what CrossLens does not follow. The message names the file.
     """
     files = CheckpointFiles(name)
+    refuse_adapter(files)
     if files.find("config.json") is None:
         raise ValueError(
             f"no checkpoint at {name!r}: neither a local folder with a config.json nor a model "
             "the hub would give"
         )
     raw = files.json("config.json")
+    refuse_known(f"{name}/config.json", raw)
     check_kind(f"{name}/config.json", raw)
     says = declared(files, raw)
     architectures = raw.get("architectures") or ["...ForSequenceClassification"]
@@ -172,6 +175,7 @@ def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
         if answers and not is_said
     ]
     if silent:
+        refuse_several(name)
         raise ValueError(
             f"{name} is a language model that does not say how it judges a pair; load(..., "
             f"{usual_wish(original.model.config.is_encoder_decoder)}) gives what it was trained "
@@ -319,6 +323,7 @@ def in_memory(
     if tokenizer is None:
         raise ValueError("a model in memory needs its tokenizer: load(model, tokenizer)")
     kind, c = type(model).__name__, model.config
+    refuse_known(kind, {"architectures": [kind], "model_type": c.model_type})
     if c.model_type not in FAMILIES | ANSWERING:
         raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {SUPPORTED}")
     name = c._name_or_path or f"{kind} in memory"

@@ -1,0 +1,91 @@
+"""Rerankers that are known and not loaded: the error says what each is."""
+
+import json
+
+import pytest
+from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
+from language_models import language_model, tokenizer
+from tiny import tiny
+
+from crosslens import load
+
+
+LISTWISE = "no pair has a score of its own"
+DECLARED = {
+    "jina-v3": ({"architectures": ["JinaForRanking"], "model_type": "qwen3"}, LISTWISE),
+    "set-encoder": (
+        {"architectures": ["SetEncoderElectraModel"], "model_type": "set-encoder"},
+        f"Set-Encoder of lightning-ir.*{LISTWISE}",
+    ),
+    "monoelectra": (
+        {"architectures": ["CrossEncoderElectraModel"], "model_type": "cross-encoder"},
+        "a cross-encoder of lightning-ir, whose head is a linear map on the encoder",
+    ),
+    "jina-v2": (
+        {
+            "architectures": ["XLMRobertaForSequenceClassification"],
+            "model_type": "xlm-roberta",
+            "auto_map": {"AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig"},
+        },
+        r"fused layers \(jina-reranker-v2\)",
+    ),
+    "gte": (
+        {
+            "architectures": ["NewForSequenceClassification"],
+            "model_type": "new",
+            "auto_map": {"AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig"},
+        },
+        r"\(gte-multilingual-reranker\): its layers are computed by code of its own",
+    ),
+    "nemotron": (
+        {
+            "architectures": ["LlamaBidirectionalForSequenceClassification"],
+            "model_type": "llama_bidirec",
+        },
+        "a Llama without a causal mask that scores the mean of its tokens",
+    ),
+    "layerwise": (
+        {"architectures": ["LayerWiseMiniCPMForCausalLM"], "model_type": "minicpm"},
+        "a head for every layer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_a_config_declares_is_named(tmp_path, name):
+    declared, what = DECLARED[name]
+    original, words = tiny("bert")
+    original.save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **declared}))
+    with pytest.raises(ValueError, match=f"config.json declares '.*{what}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rank_zephyr_7b_v1_full", "RankVicuna", "first_mistral"])
+def test_a_language_model_that_orders_documents_is_refused_by_name(tmp_path, name):
+    folder = tmp_path / name
+    language_model("qwen3").save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    with pytest.raises(ValueError, match=f"compares or orders documents: .*{LISTWISE}"):
+        load(folder)
+    load(folder, template="{query} ? {document}", relevant="yes")  # which says how it judges one
+
+
+def test_an_encoder_decoder_that_compares_two_documents_is_refused_by_name(tmp_path):
+    encoder_decoder().save_pretrained(tmp_path / "duot5-base-msmarco")
+    t5_tokenizer().save_pretrained(tmp_path / "duot5-base-msmarco")
+    with pytest.raises(ValueError, match="compares or orders documents"):
+        load(tmp_path / "duot5-base-msmarco")
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_an_adapter_is_refused_with_the_way_to_merge_it(tmp_path, is_whole):
+    if is_whole:  # beside its base model, which is not what was trained
+        for part in tiny("bert"):
+            part.save_pretrained(tmp_path)
+    given = {"peft_type": "LORA", "base_model_name_or_path": "some/base"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(given))
+    with pytest.raises(ValueError, match="adapter of PEFT to 'some/base'; merge it"):
+        load(tmp_path)
