@@ -109,7 +109,7 @@ def orders(scores: Frame) -> Frame:
         best = some[MODEL].to_numpy().argmax()
         for name in names:
             own = some[name].to_numpy()
-            tau, _ = kendalltau(own, some[MODEL].to_numpy())
+            tau: Any = kendalltau(own, some[MODEL].to_numpy())[0]
             taus[name].append(float(np.nan_to_num(tau)))  # all alike: no order
             firsts[name].append(own.argmax() == best)
     table = []
