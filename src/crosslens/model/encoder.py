@@ -418,7 +418,7 @@ class CrossEncoder(HookedRootModule):
             LookupError: this model has no such site.
         """
         if site not in self.points:
-            layers = {s.layer for s in self.points if s.name == site.name}
+            layers = {s.layer or 0 for s in self.points if s.name == site.name}
             if layers and site.layer is not None:
                 raise LookupError(
                     f"{site} is outside the model, which has layers 0 to {max(layers)}"

@@ -227,7 +227,7 @@ def framed(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]
         tokenizer("0", add_special_tokens=is_whole)["input_ids"] for is_whole in (True, False)
     )
     first = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
-    names: list[str] = tokenizer.convert_ids_to_tokens(whole)
+    names: Any = tokenizer.convert_ids_to_tokens(whole)
     before, after = "".join(names[:first]), "".join(names[first + len(plain) :])
     return tuple(
         piece
