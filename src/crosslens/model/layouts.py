@@ -226,7 +226,13 @@ def framed(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]
     whole, plain = (
         tokenizer("0", add_special_tokens=is_whole)["input_ids"] for is_whole in (True, False)
     )
-    first = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+    places = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
+    if not places:
+        raise ValueError(
+            "the tokenizer changes a text between its special tokens, so that a template has no "
+            "place there; give load(..., template=...) with those tokens written out"
+        )
+    first = places[0]
     names = [str(tokenizer.convert_ids_to_tokens(token)) for token in whole]
     before, after = "".join(names[:first]), "".join(names[first + len(plain) :])
     return tuple(

@@ -43,7 +43,6 @@ from .weights import check_sizes, check_tensors, stored_tensors
 
 
 LANGUAGE_MODELS: Final = ("ForCausalLM", "ForConditionalGeneration")
-SUPPORTED: Final = ", ".join(dict.fromkeys([*FAMILIES, *ANSWERING]))
 
 
 @dataclass(frozen=True)
@@ -219,6 +218,11 @@ def usual_wish(is_encoder_decoder: bool) -> str:
     return 'template="... {query} ... {document} ...", relevant=("yes", "no")'
 
 
+def supported() -> str:
+    """The families, by the `model_type` of a config.json."""
+    return ", ".join(FAMILIES | ANSWERING)
+
+
 @contextmanager
 def without_reports() -> Iterator[None]:
     """Keep transformers from printing a progress bar and a table: what is wrong is an error."""
@@ -237,7 +241,7 @@ def check_kind(where: str, config: Mapping[str, Any]) -> None:
     """Refuse a config.json of no supported family, or of what no family file follows."""
     family = config.get("model_type")
     if not isinstance(family, str) or family not in FAMILIES | ANSWERING:
-        raise ValueError(f"{where}: its model_type is {family!r}; supported are {SUPPORTED}")
+        raise ValueError(f"{where}: its model_type is {family!r}; supported are {supported()}")
     for key, why in (
         ("quantization_config", "its weights are quantized; give them in 16 or 32 bit"),
         ("auto_map", "it asks for code of its own, which CrossLens never runs"),
@@ -325,7 +329,7 @@ def in_memory(
     kind, c = type(model).__name__, model.config
     refuse_known(kind, {"architectures": [kind], "model_type": c.model_type})
     if c.model_type not in FAMILIES | ANSWERING:
-        raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {SUPPORTED}")
+        raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {supported()}")
     name = c._name_or_path or f"{kind} in memory"
     check_architecture(name, kind, c.model_type)
     says = Declared(declared_activation(name, c.to_dict(), {}))
@@ -367,7 +371,7 @@ def of_sentence_transformers(
     end = tail(name, stages_of(name, others), model.config.hidden_size) if others else None
     if model.config.model_type not in FAMILIES | ANSWERING:
         raise ValueError(
-            f"{name} is of the family {model.config.model_type!r}; supported are {SUPPORTED}"
+            f"{name} is of the family {model.config.model_type!r}; supported are {supported()}"
         )
     kind = type(model).__name__
     check_architecture(

@@ -96,6 +96,6 @@ def refuse_several(name: str) -> None:
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     if OF_SEVERAL.search(last):
         raise ValueError(
-            f"{name} is by its name a language model that compares or orders documents: {LISTWISE}; "
-            "if this one judges pairs, load(..., template=..., relevant=...) says how"
+            f"{name} is by its name a language model that compares or orders documents: "
+            f"{LISTWISE}; if this one judges pairs, load(..., template=..., relevant=...) says how"
         )
