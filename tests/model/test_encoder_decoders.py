@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from encoder_decoders import encoder_decoder, KINDS, MONO, tokenizer
+from safetensors.torch import load_file, save_file
 from tiny import exact_norms
 from torch import nn
 from transformers import T5EncoderModel, T5ForSequenceClassification
@@ -203,3 +204,37 @@ def test_a_layer_that_config_json_leaves_out_is_refused(tmp_path):
 def test_nothing_is_adopted_but_linear_maps():
     model = load(encoder_decoder(), tokenizer(), **WISH)
     assert isinstance(model.head.out, nn.Linear) and model.head.out.out_features == 1
+
+
+def test_tables_that_should_be_one_and_differ_are_refused():
+    for name, kind in (("encoder.embed_tokens", "t5"), ("lm_head", "t5")):
+        original = encoder_decoder(kind, scale_decoder_outputs=True)
+        load(original, tokenizer(), **WISH)
+        module = original.get_submodule(name)
+        module.weight = torch.nn.Parameter(module.weight * 1.1)
+        with pytest.raises(ValueError, match=f"{name}, and the two hold different numbers"):
+            load(original, tokenizer(), **WISH)
+
+
+def test_an_output_map_that_is_declared_and_missing_is_refused(tmp_path):
+    original = encoder_decoder("t5-1.1")
+    original.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    load(str(tmp_path), **WISH)
+    weights = tmp_path / "model.safetensors"
+    kept = {key: value for key, value in load_file(weights).items() if key != "lm_head.weight"}
+    save_file(kept, weights, metadata={"format": "pt"})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    with pytest.raises(ValueError, match="no file holds the output map lm_head.weight"):
+        load(str(tmp_path), **WISH)
+
+
+def test_two_start_tokens_are_refused():
+    original = encoder_decoder()
+    original.generation_config.decoder_start_token_id = 5
+    with pytest.raises(ValueError, match="declares decoder_start_token_id 0, its gener"):
+        load(original, tokenizer(), **WISH)
+    del original.config.decoder_start_token_id
+    with pytest.raises(ValueError, match="decoder_start_token_id None; expected"):
+        load(original, tokenizer(), **WISH)

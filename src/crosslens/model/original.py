@@ -34,7 +34,7 @@ from .declared import (
 )
 from .families import ANSWERING, FAMILIES
 from .families.decoder import DECODERS
-from .families.t5 import ENCODER_DECODERS
+from .families.t5 import check_output_map, ENCODER_DECODERS
 from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
 from .refused import refuse_adapter, refuse_known, refuse_several
@@ -121,6 +121,8 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
     if kind.endswith(LANGUAGE_MODELS):
         is_pair = raw["model_type"] in ENCODER_DECODERS
         reader = AutoModelForSeq2SeqLM if is_pair else AutoModelForCausalLM
+        if is_pair:
+            check_output_map(name, raw, stored)
     with blamed(f"{name}/config.json makes no {raw['model_type']} model"):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):

@@ -7,8 +7,10 @@ Positions are relative (Raffel et al., 2020): each attention score has a bias fo
 tokens are apart, the same in every block, and the products are not scaled.
 """
 
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
@@ -34,8 +36,9 @@ def answering(model: Any, answer: Answer) -> Parts:
         ValueError: its config.json or weights are what no code here follows.
     """
     encoder, c = model.encoder, model.config
-    start = start_token(c)
+    start = start_token(model)
     check_dtypes(model)
+    check_tables(model)
     scale = c.d_model**-0.5 if getattr(c, "scale_decoder_outputs", False) else 1.0
     return Parts(
         embedding=Embedding(encoder.embed_tokens, nn.Identity()),
@@ -47,20 +50,59 @@ def answering(model: Any, answer: Answer) -> Parts:
     )
 
 
-def start_token(c: Any) -> int:
+def start_token(model: Any) -> int:
     """The token that the decoder is given.
 
     Raises:
-        ValueError: config.json names none, or none of the vocabulary.
+        ValueError: config.json names none, or none of the vocabulary, or not the one that
+            generation_config.json does.
     """
-    start = c.decoder_start_token_id
+    c = model.config
+    start = getattr(c, "decoder_start_token_id", None)
     if type(start) is not int or not 0 <= start < c.vocab_size:
         raise ValueError(
             f"the config.json of this {c.model_type} declares decoder_start_token_id {start!r}; "
             f"expected the number of one of its {c.vocab_size} tokens, with which the decoder "
             "begins (0 in every published T5)"
         )
+    generates = getattr(model.generation_config, "decoder_start_token_id", None)
+    if generates not in (None, start):
+        raise ValueError(
+            f"the config.json of this {c.model_type} declares decoder_start_token_id {start}, its "
+            f"generation_config.json {generates}; which does the decoder begin with?"
+        )
     return start
+
+
+def check_tables(model: Any) -> None:
+    """Refuse tables that a checkpoint declares to be one and stores with different numbers."""
+    c, shared = model.config, model.shared.weight
+    tables = {
+        "encoder.embed_tokens": model.encoder.embed_tokens.weight,
+        "decoder.embed_tokens": model.decoder.embed_tokens.weight,
+    }
+    if getattr(c, "scale_decoder_outputs", False):  # as the scores of a tied map are
+        tables["lm_head"] = model.lm_head.weight
+    for name, table in tables.items():
+        if table is not shared and not torch.equal(table, shared):
+            raise ValueError(
+                f"this {c.model_type} shares its word embeddings with {name}, and the two hold "
+                "different numbers; which of them scores? Save it with one table, or, if its "
+                "output map is its own, with tie_word_embeddings and scale_decoder_outputs false"
+            )
+
+
+def check_output_map(name: str, raw: Mapping[str, Any], stored: Container[str]) -> None:
+    """Refuse a checkpoint that declares an output map of its own and holds none.
+
+    Raises:
+        ValueError: so it is; the word embeddings would stand in for it.
+    """
+    if raw.get("tie_word_embeddings") is False and "lm_head.weight" not in stored:
+        raise ValueError(
+            f"{name}/config.json declares tie_word_embeddings false, and no file holds the output "
+            "map lm_head.weight: the word embeddings would score in its place"
+        )
 
 
 def check_dtypes(model: Any) -> None:
