@@ -301,6 +301,29 @@ def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeyp
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in tables)
 
 
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [("term_frequency", 8), ("hidden_periods", 60)],
+)
+def test_analyses_compute_every_part_once_and_merge_to_the_same_tables(
+    name, pairs, tmp_path, monkeypatch
+):
+    one, two = tmp_path / "one", tmp_path / "two"
+    asked = ["analyse", name, SMALL, "--pairs", str(pairs), "--out"]
+    assert ask(monkeypatch, *asked, str(one)).exit_code == 0
+    for i in (1, 2):
+        assert ask(monkeypatch, *asked, str(two), "--shard", f"{i}/2").exit_code == 0
+    chunks = [
+        {path.name for path in two.glob(f"shards/{i}-of-2/chunks/*/*.parquet")} for i in (1, 2)
+    ]
+    assert all(chunks) and not chunks[0] & chunks[1], "shares of both, and none of them twice"
+    assert ask(monkeypatch, "merge", str(two)).exit_code == 0
+    tables = [path.name for path in one.glob("*.parquet")]
+    assert tables
+    for table in tables:
+        assert (one / table).read_bytes() == (two / table).read_bytes(), table
+
+
 def test_a_merged_ranking_is_that_of_one_process(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 12)
     one, two = tmp_path / "one.run", tmp_path / "two.run"
