@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "by_pair": {"arrays"},
     "frames": set(),
     "markup": set(),
-    "pairs": {"sites"},
+    "pairs": {"sites", "not_measurable"},
     "hooks": {"sites", "pairs"},
     "circuit": {"sites"},
     "stats": {"not_measurable"},

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from .not_measurable import NotMeasurable
 from .sites import near, OR
 
 
@@ -28,6 +29,7 @@ class Segment(IntEnum):
 
 SEGMENTS: Final = {segment.name.lower(): segment for segment in Segment}
 NOT_A_WORD: Final = -1
+NOWHERE: Final = -1  # the scored row of a model whose score is read from no row of the pair
 PADDED: Final = 1.15  # of pairs of like length the longest is at most so much longer
 
 
@@ -47,7 +49,8 @@ class Pairs:
     word: Int[Tensor, "pair pos"]
     span: Int[Tensor, "pair pos 2"]
     cut: Int[Tensor, " pair"]  # how many tokens truncation removed
-    scored: Int[Tensor, " pair"]  # the scored row: the position from which the score is read
+    # The scored row, the position from which the score is read; NOWHERE before a decoder step.
+    scored: Int[Tensor, " pair"]
     query: tuple[str, ...]
     document: tuple[str, ...]
     role: Int[Tensor, "pair pos"] | None = None
@@ -160,7 +163,8 @@ class Pairs:
         """
         kept = kept & self.attended
         rows = torch.arange(len(self), device=self.device)
-        if not kept[rows, self.scored].all():
+        is_somewhere = self.scored != NOWHERE
+        if not kept[rows, self.scored][is_somewhere].all():
             raise ValueError("the scored row would go: nothing could be scored")
         order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
         n = kept.sum(dim=1)
@@ -173,7 +177,8 @@ class Pairs:
         changed = {name: moved(value) for name, value in self._tensors() if value.dim() > 1}
         changed["segment"] = changed["segment"].masked_fill(beyond, int(Segment.PAD))
         changed["word"] = changed["word"].masked_fill(beyond, NOT_A_WORD)
-        changed["scored"] = kept.long().cumsum(dim=1)[rows, self.scored] - 1
+        moved_to = kept.long().cumsum(dim=1)[rows, self.scored] - 1
+        changed["scored"] = torch.where(is_somewhere, moved_to, NOWHERE)
         return replace(self, **changed).take(range(len(self)))
 
     def repeat(self, times: int) -> "Pairs":
@@ -210,12 +215,31 @@ class Pairs:
 
     @property
     def is_scored(self) -> Bool[Tensor, "pair pos"]:
-        """True at the scored row of each pair."""
+        """True at the scored row of each pair.
+
+        Raises:
+            NotMeasurable: the score is read from no row (`require_rows`).
+        """
+        require_rows(self.scored)
         place = torch.arange(self.token.shape[1], device=self.device)
         return place == self.scored[:, None]
 
     def __repr__(self) -> str:
         return f"Pairs({len(self)} pairs, up to {self.token.shape[1]} tokens)"
+
+
+def require_rows(scored: Int[Tensor, " pair"]) -> None:
+    """Refuse to look for the scored row where there is none.
+
+    Raises:
+        NotMeasurable: the score is that of a decoder step, which reads every token.
+    """
+    if (scored == NOWHERE).any():
+        raise NotMeasurable(
+            "this model's score is read from a step of its decoder, not from a row of the pair: "
+            "there is no scored row; name the tokens that are meant (dst=, pos=), or record what "
+            "the step reads (`cross_pattern`)"
+        )
 
 
 def scored_row(
@@ -228,4 +252,5 @@ def scored_row(
     """
     if x.shape[1] == 1:
         return x
+    require_rows(scored)
     return x[torch.arange(len(x), device=x.device), scored.to(x.device)][:, None]

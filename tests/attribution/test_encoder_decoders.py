@@ -17,6 +17,7 @@ from crosslens import (
     head,
     Hook,
     load,
+    NotMeasurable,
     patch,
     patching,
     path,
@@ -25,8 +26,9 @@ from crosslens import (
     sweep,
     Unit,
 )
-from crosslens.attention import qk_map
+from crosslens.attention import attention_follows, attention_shares, qk_map
 from crosslens.attribution import Noise, padding_baseline
+from crosslens.words import attention_rollout
 
 
 QUERY = "why do cats purr"
@@ -178,6 +180,22 @@ def test_what_a_decoder_step_holds_is_no_sender_nor_receiver_of_a_path(model, co
             path_patching(model, contrast, [unit])
     with pytest.raises(ValueError, match="is not what a part reads"):
         path_patching(model, contrast, [head(0, 0)], [head(1, 2, "cross_q")])
+
+
+def test_what_asks_for_the_scored_row_says_that_there_is_none(model, contrast):
+    pairs = contrast.base
+    for ask in (
+        lambda: pairs.is_scored,
+        lambda: attention_rollout(model, pairs),
+        lambda: attention_shares(model, pairs),
+        lambda: attention_follows(model, pairs, pairs.token.double()),
+    ):
+        with pytest.raises(NotMeasurable, match="read from a step of its decoder"):
+            ask()
+    shares = attention_shares(model, pairs, dst="document", src=["query"])
+    assert shares["query"].shape == (8, 2) and not shares["query"].isnan().any()
+    some = pairs.only(~pairs.where("query"))
+    assert model(some).shape == (2,) and torch.equal(some.scored, pairs.scored)
 
 
 def test_weights_are_those_of_the_head_that_is_named(model):

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ..attribution.edges.edge_names import written
 from ..circuit import Circuit, Edge
-from ..pairs import Pairs, Segment
+from ..pairs import NOWHERE, Pairs, Segment
 from ..sites import Unit
 from ..writing import write_whole
 from .files import SavedCircuit
@@ -183,7 +183,8 @@ def position(unit: Unit, pair: Pairs) -> int:
         if not found:
             raise LookupError(f"{unit}: the pair has no token called {where!r}")
         return found[0]
-    return int(pair.scored[0])
+    scored = int(pair.scored[0])
+    return scored if scored != NOWHERE else int(pair.lengths[0]) - 1
 
 
 def tokens_of(pair: Pairs) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from ..pairs import NOT_A_WORD, Pairs, Segment
+from ..pairs import NOT_A_WORD, NOWHERE, Pairs, Segment
 from .checkpoint_files import blamed
 from .laid_out import LaidOut, Row, trimmed
 from .layouts import Layout
@@ -21,6 +21,11 @@ TRUNCATIONS: Final = ("longest_first", "only_second")
 def first(ids: Sequence[int]) -> int:
     """The scored row of an encoder: its first token, [CLS]."""
     return 0
+
+
+def nowhere(ids: Sequence[int]) -> int:
+    """The scored row of an encoder that a decoder step reads: none."""
+    return NOWHERE
 
 
 @dataclass(frozen=True)

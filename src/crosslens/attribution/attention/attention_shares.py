@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...hooks import Hooked
-from ...pairs import Pairs, SEGMENTS
+from ...pairs import Pairs, require_rows, SEGMENTS
 
 
 PARTS = tuple(name for name in SEGMENTS if name != "pad")
@@ -45,7 +45,11 @@ def attention_follows(
     Over the tokens of `among`, pair by pair: the IDF of every token (`idf[pairs.token]`), or
     how often it is matched (`soft_tf`, summed over heads). Nan where one of the two is constant
     or there are fewer than three tokens.
+
+    Raises:
+        NotMeasurable: no row is scored.
     """
+    require_rows(pairs.scored)
     kept = pairs.where(among).to(value)
     n = kept.sum(dim=1)
     found: list[Tensor] = []

@@ -21,6 +21,7 @@ from ..block import MLP, PreNormBlock, SplitGatedMLP
 from ..embedding import Embedding
 from ..head import Head
 from ..layouts import Answer
+from ..tokens import nowhere
 from .parts import answer_map, Parts
 
 
@@ -47,6 +48,7 @@ def answering(model: Any, answer: Answer) -> Parts:
         n_positions=getattr(c, "n_positions", None) or LONGEST,
         context=RelativeContext(encoder.block[0].layer[0].SelfAttention),
         final_norm=encoder.final_layer_norm,
+        scored=nowhere,
     )
 
 
