@@ -17,7 +17,6 @@ from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.probing import control_labels, early_scores, features, held_out
 from crosslens.stats import bootstrap_interval
-from crosslens.words import scores_of
 
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
@@ -67,7 +66,7 @@ def readings(given: Given, rows: Frame) -> Frame:
     options, seed, pairs = given.options, given.seed, pairs_of(given, rows)
     given.watch("reading layers", 0, 3)
     early = early_scores(given.model, pairs).double().numpy(force=True)
-    found: dict[str, Any] = {MODEL: scores_of(given.model, pairs).double().numpy(force=True)}
+    found: dict[str, Any] = {MODEL: early[-1]}
     qids, labels = rows["qid"].to_numpy().astype(str), rows["is_relevant"].to_numpy()
     other = another_of_query(qids, np.random.default_rng(seed))
     for layer, scores in enumerate(early):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 
-from crosslens import Bm25Index, NotMeasurable
+from crosslens import NotMeasurable
 from crosslens.attention import attention_shares
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Column, Frame, pd
@@ -23,7 +23,7 @@ from crosslens.stats import auroc
 from crosslens.words import scores_of
 
 from .option_types import Depth
-from .ranking_quality import judged_sample, ranking_quality
+from .ranking_quality import bm25_scores, judged_sample, ranking_quality
 from .running import Given, main
 from .samples import pairs_of, slices
 
@@ -100,13 +100,9 @@ def place(name: str) -> tuple[str, int, int]:
 def beside(given: Given, rows: Frame) -> dict[str, Any]:
     """The scores of what heads are compared with: the model, BM25, and the document's length."""
     pairs = pairs_of(given, rows)
-    index = Bm25Index(given.texts.documents)
-    bm25 = pd.Series(0.0, index=rows.index)
-    for qid, some in rows.groupby("qid", sort=False):
-        bm25[some.index] = list(index.scores(given.texts.queries[str(qid)], list(some["docid"])))
     return {
         "model": scores_of(given.model, pairs).double().numpy(force=True),
-        "BM25": bm25,
+        "BM25": bm25_scores(given, rows),
         "length": pairs.where("document").sum(dim=1).numpy(force=True),
     }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, NamedTuple
 
 import torch
+from crosslens.circuits.document_states import READS
 from jaxtyping import Float
 from torch import Tensor
 
@@ -46,10 +47,6 @@ class Answer:
     rankings: Frame  # hidden_from, layers, depth, measure, mean, low, high, difference, ..., n
 
 
-READS: Final = {  # the tokens that read, and those that are hidden from them
-    "document": (("document", "sep2"), ("cls", "query", "sep1")),
-    "query": (("query",), ("cls", "sep1", "document", "sep2")),
-}
 MASKS: Final = {"document": ("document",), "query": ("query",), "both": ("document", "query")}
 AT_ONCE: Final = 8  # pairs
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from ir_measures import nDCG, RR, ScoredDoc
 
-from crosslens import Collection, NotMeasurable, Run
+from crosslens import Bm25Index, Collection, NotMeasurable, Run
 from crosslens.effectiveness import evaluate, relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
@@ -53,6 +53,17 @@ def judged_sample(
     ]
     # labels of the sample may stop below the grade that counts in the whole
     return sample, pd.DataFrame(rows, columns=["qid", "docid", "is_relevant"])
+
+
+def bm25_scores(given: Given, rows: Frame) -> list[float]:
+    """The BM25 score of every row's document for its query, IDF counted in the collection."""
+    index = Bm25Index(given.texts.documents)
+    queries = given.texts.queries
+    return [
+        score
+        for qid, some in rows.groupby("qid", sort=False)
+        for score in index.scores(queries[str(qid)], list(some["docid"]))
+    ]
 
 
 def quality_by_query(

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
-from crosslens import Bm25Index, Collection, NotMeasurable
+from crosslens import Collection, NotMeasurable
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.stats import permutation_test
@@ -35,7 +35,7 @@ from crosslens.tuning import (
 from crosslens.words import scores_of
 
 from .option_types import Depth
-from .ranking_quality import judged_sample, quality_by_query, ranking_quality
+from .ranking_quality import bm25_scores, judged_sample, quality_by_query, ranking_quality
 from .running import Given, main
 from .samples import pairs_of
 
@@ -74,12 +74,6 @@ def analyse(given: Given) -> Answer:
     """All rankers on the same candidates; those that are trained, fold by fold."""
     texts, rows = judged_sample(given, given.options.depth)
     folds = dealt(rows, given.options.folds, given.seed)
-    bm25 = Bm25Index(given.texts.documents)
-    lexical = [
-        score
-        for qid, some in rows.groupby("qid", sort=False)
-        for score in bm25.scores(texts.queries[qid], list(some["docid"]))
-    ]
     own = scores_of(given.model, pairs_of(given, rows)).double().numpy(force=True)
     kept: dict = {}  # states of the frozen layers, which all heads read
     parts = [
@@ -91,7 +85,8 @@ def analyse(given: Given) -> Answer:
     found = given.gathered("training heads", ["epochs", "scores"], parts)
     wide = found["scores"].pivot(index=["qid", "docid"], columns="ranker", values="score")
     wide = wide[list(dict.fromkeys(found["scores"]["ranker"]))].reset_index()
-    candidates = rows.assign(**{BM25: lexical, MODEL: own}).merge(wide, on=["qid", "docid"])
+    scored = rows.assign(**{BM25: bm25_scores(given, rows), MODEL: own})
+    candidates = scored.merge(wide, on=["qid", "docid"])
     epochs = found["epochs"].dropna(subset="epoch")
     return Answer(epochs, candidates, compared(given, texts, candidates))
 
