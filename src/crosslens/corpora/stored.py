@@ -15,7 +15,15 @@ import json
 import os
 import shutil
 from array import array
-from collections.abc import Collection as Ids, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import (
+    Callable,
+    Collection as Ids,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    ValuesView,
+)
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -65,6 +73,10 @@ class StoredTexts(Mapping[str, str]):
     @cached_property
     def _ids(self) -> pa.ChunkedArray:
         return self._table["id"]
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> Path:
+        """The folder with what `write` makes of these documents, made once."""
+        return whole_folder(self.folder / name, write)
 
     def _row(self, docid: str) -> int | None:
         """The row of a document that has a text."""
@@ -149,24 +161,34 @@ def documents_on_disk(path: Path, read: Iterable[Text], kind: str) -> Documents:
         OSError: the cache cannot be written to; names it.
     """
     folder = cache() / key_of(path, kind)
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        begun = folder.parent / f"{UNFINISHED}{token_hex(8)}"
-        begun.mkdir()
-        try:
-            store(read, begun)
-            os.replace(begun, folder)
-        except OSError as error:
-            if not folder.is_dir():  # which another process may have made just now
-                raise OSError(
-                    error.errno,
-                    f"cannot keep the documents of {path} in {folder}: {error.strerror}; name "
-                    f"another folder by the environment variable {CACHE}",
-                ) from error
-        finally:
-            shutil.rmtree(begun, ignore_errors=True)
+    try:
+        whole_folder(folder, lambda begun: store(read, begun))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot keep the documents of {path} in {folder}: {error.strerror}; name "
+            f"another folder by the environment variable {CACHE}",
+        ) from error
     facts: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return Documents(StoredTexts(folder), facts["kinds"], tuple(facts["dropped"]))
+
+
+def whole_folder(folder: Path, write: Callable[[Path], None]) -> Path:
+    """The folder, which appears whole or not at all; `write` fills it, if it is not there."""
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    begun = folder.parent / f"{UNFINISHED}{token_hex(8)}"
+    begun.mkdir()
+    try:
+        write(begun)
+        os.replace(begun, folder)
+    except OSError:
+        if not folder.is_dir():  # which another process may have made just now
+            raise
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+    return folder
 
 
 def store(read: Iterable[Text], folder: Path) -> None:

@@ -10,12 +10,9 @@ term that occurs twice in the query counts twice.
 import hashlib
 import json
 import math
-import os
-import shutil
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from secrets import token_hex
 from typing import Final, Protocol, runtime_checkable
 
 import bm25s
@@ -76,9 +73,11 @@ TOKENS: Final = hashlib.sha256(
 
 @runtime_checkable
 class OnDisk(Protocol):
-    """Documents that stay in a folder of their own; what is made of them is kept there too."""
+    """Documents that stay on disk; what is made of them is kept there too."""
 
-    folder: Path
+    def keep(self, name: str, write: Callable[[Path], None]) -> Path:
+        """The folder with what `write` makes of these documents, made once."""
+        ...
 
 
 class Bm25Index:
@@ -105,9 +104,10 @@ class Bm25Index:
         self._docids = list(documents)
         self._row = {docid: row for row, docid in enumerate(self._docids)}
         if isinstance(documents, OnDisk) and terms is tokenize:
-            place = documents.folder / f"bm25-{k1:g}-{b:g}-{TOKENS}"
-            if not place.is_dir():
-                save(*self._counted(documents), place)
+            place = documents.keep(
+                f"bm25-{k1:g}-{b:g}-{TOKENS}",
+                lambda folder: save(*self._counted(documents), folder),
+            )
             self._index, self.frequencies = saved(place)
         else:
             self._index, self.frequencies = self._counted(documents)
@@ -170,23 +170,15 @@ class Bm25Index:
         return self._index.get_scores_from_ids(columns)
 
 
-def save(index: bm25s.BM25, frequencies: Frequencies, place: Path) -> None:
-    """Keeps an index over terms that are texts in a folder, which appears whole or not at all."""
-    begun = place.with_name(f".unfinished-{token_hex(8)}")
-    try:
-        index.save(str(begun), show_progress=False)
-        facts = {
-            "documents": frequencies.n_documents,
-            "mean length": frequencies.mean_length,
-            "terms": list(frequencies.df),
-        }
-        (begun / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(begun, place)
-    except OSError:
-        if not place.is_dir():  # which another process may have made just now
-            raise
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
+def save(index: bm25s.BM25, frequencies: Frequencies, folder: Path) -> None:
+    """Writes an index over terms that are texts into a folder."""
+    index.save(str(folder), show_progress=False)
+    facts = {
+        "documents": frequencies.n_documents,
+        "mean length": frequencies.mean_length,
+        "terms": list(frequencies.df),
+    }
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def saved(place: Path) -> tuple[bm25s.BM25, Frequencies]:
