@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -107,6 +108,14 @@ def test_a_broken_collection_file_is_named_with_its_line(folder, tmp_path):
     result = report(PLANTED, "--collection", broken, "--out", tmp_path / "run", *SMALL)
     line = len((broken / "qrels.txt").read_text().splitlines())
     assert result.exit_code == 2 and f"qrels.txt:{line}" in result.stderr
+
+
+def test_two_collections_of_one_name_are_refused_before_their_tables_mix(folder, tmp_path):
+    other = tmp_path / folder.name
+    shutil.copytree(folder, other)
+    asked = ["analyse", "linear_bm25", PLANTED, "--collection", folder, "--collection", other]
+    result = RUNNER.invoke(app, [*map(str, asked), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2 and f"two collections are called {folder.name}" in result.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path):

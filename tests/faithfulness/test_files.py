@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,17 @@ def test_the_file_is_what_eap_ig_reads(saved):
     name = next(n for n in file["edges"] if edge(n) == strongest)
     assert file["edges"][name]["in_graph"] is True and "score" in file["edges"][name]
     assert sum(each["in_graph"] for each in file["edges"].values()) == 9
+
+
+def test_an_effect_that_no_pair_could_measure_is_left_out_and_an_infinite_one_refused(saved):
+    """In a contrast of flat pairs alone every effect is nan."""
+    effects, circuit, _ = saved
+    flat = replace(effects, recovered=torch.full_like(effects.recovered, torch.nan))
+    unknown = SavedCircuit.of(flat, effects.strongest(9), d_model=24)
+    assert unknown.effects == {} and unknown.edges == circuit.edges
+    infinite = replace(effects, recovered=effects.recovered + torch.inf)
+    with pytest.raises(ValueError, match="is inf, expected a finite number"):
+        SavedCircuit.of(infinite, d_model=24)
 
 
 def test_what_was_not_measured_is_written_as_0_and_nodes_keep_their_effects(tmp_path):

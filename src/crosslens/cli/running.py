@@ -85,6 +85,7 @@ def running(
     what = "" if model is None else f"{model} and "
     say.print(f"Loading {what}collection {', '.join(collections)}", soft_wrap=True)
     texts = tuple(collection(name, only=only) for name in collections)
+    check_names(texts)
     loaded = None if model is None else load(model, device=device)
     origin = {**provenance(*texts, model=loaded), **(also or {})}
     command = shlex.join(["crosslens", *sys.argv[1:]])
@@ -104,6 +105,20 @@ def running(
                 soft_wrap=True,
             )
             raise typer.Exit(0) from None
+
+
+def check_names(texts: "Sequence[Collection]") -> None:
+    """Refuses two collections of one name, by which tables tell them apart.
+
+    Raises:
+        ValueError: names them.
+    """
+    names = [each.name for each in texts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"two collections are called {' and '.join(twice)}, and tables tell collections apart "
+            "by name: give each once, from a folder with a name of its own"
+        )
 
 
 def share_of(text: str | None, unsplit: str) -> "Shard | None":

@@ -55,17 +55,21 @@ class SavedCircuit:
     def of(
         cls, effects: EdgeEffects, circuit: Iterable[Edge | str] = (), *, d_model: int
     ) -> "SavedCircuit":
-        """The mean effect of every edge, and which of them are the circuit."""
+        """The mean effect of every edge that was measured, and which of them are the circuit.
+
+        Raises:
+            ValueError: an effect is infinite, or a circuit's edge is none of the model's.
+        """
         heads = sum("head" in dict(unit.coordinates) for unit in effects.senders)
         n_layers = len(effects.senders) - 1 - heads  # an MLP each
-        mean = effects.mean[effects.exists].nan_to_num().tolist()
+        mean = zip(effects.edges, effects.mean[effects.exists].tolist(), strict=True)
         edges = frozenset(map(edge, circuit))
         return cls(
             n_layers,
             heads // n_layers,
             d_model,
             edges,
-            dict(zip(effects.edges, mean, strict=True)),
+            {part: effect for part, effect in mean if not math.isnan(effect)},
             frozenset(each.sender for each in edges),
         )
 
