@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from ...contrasts.contrast import Contrast
 from ...hooks import Hooked, read_of
@@ -26,6 +27,9 @@ from .pooled_contrasts import pooled
 
 
 MLP = "mlp"
+# A batch of another size rounds otherwise: a head that writes nothing had a share of 34 eps, alike
+# in both pairs and so significant.
+ROUNDED = 1_000
 
 
 def trace(
@@ -149,6 +153,8 @@ def decided(
     for step, adjusted in zip(new, q[len(earlier) :], strict=True):
         table = step.summary.assign(q=adjusted)
         apart = (table["low"] > 0) | (table["high"] < 0)
-        chosen = apart & (table["q"] <= alpha) & (table["mean"].abs() >= share)
+        rounding = ROUNDED * torch.finfo(step.effects.recovered.dtype).eps
+        is_large = table["mean"].abs() >= max(share, rounding)
+        chosen = apart & (table["q"] <= alpha) & is_large
         steps.append(replace(step, summary=table.assign(chosen=chosen)))
     return steps
