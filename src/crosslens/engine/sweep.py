@@ -21,7 +21,8 @@ from torch import Tensor
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .memory import BatchSize, Footprint
+from .batch_size import BatchSize
+from .memory import Footprint
 from .resume_points import resume_points, ResumePoint
 
 
@@ -72,6 +73,9 @@ def sweep(
     every = list(dict.fromkeys(site for point in groups for site in point.recorded))
     base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
 
+    def sized(items: int) -> BatchSize:
+        return BatchSize(max(1, items), tokens=size.tokens)
+
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
     for point in sorted(groups, key=lambda point: point.depth):
@@ -83,13 +87,8 @@ def sweep(
         if others and len(pairs) * size.block > size.budget - kept[point]:
             raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
         for chosen, found in (
-            (alone, start.by_row([listed[i] for i in alone], BatchSize(at_once))),
-            (
-                others,
-                start.by_slab(
-                    [listed[i] for i in others], BatchSize(max(1, at_once // len(pairs)))
-                ),
-            ),
+            (alone, start.by_row([listed[i] for i in alone], sized(at_once))),
+            (others, start.by_slab([listed[i] for i in others], sized(at_once // len(pairs)))),
         ):
             for places, values in found:
                 cell, pair = zip(*places, strict=True)
@@ -223,15 +222,23 @@ def recorded(
 ) -> tuple[Cache, Float[Tensor, " pair"]]:
     """What `sites` hold without hooks, and the scores, `at_once` pairs at a time."""
     width = pairs.token.shape[1]
+
+    def run(rows: Sequence[int]) -> tuple[Cache, Tensor]:
+        with model.record(*sites) as cache:
+            scores = model(pairs.take(rows, width=width))
+        return cache, scores
+
     whole: dict[Site, Tensor] = {}
     scores = []
-    for rows in torch.arange(len(pairs)).split(at_once):
-        with model.record(*sites) as cache:
-            scores.append(model(pairs.take(rows.tolist(), width=width)))
+    size = BatchSize(at_once, tokens=width)
+    for rows, (cache, found) in size.batches(run, range(len(pairs))):
+        scores.append(found)
+        if len(rows) == len(pairs):
+            return cache, found
         for site, value in cache.items():
             if site not in whole:
                 whole[site] = value.new_empty(len(pairs), *value.shape[1:])
-            whole[site][rows] = value
+            whole[site][rows[0] : rows[-1] + 1] = value
     return Cache(whole), torch.cat(scores)
 
 

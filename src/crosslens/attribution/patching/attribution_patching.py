@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
+from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.gradients import graphs_at_once, on_the_way, slopes
 from ...engine.sweep import Progress
@@ -90,8 +91,9 @@ def attribution_patching(
         runs = ContrastRuns(model, contrast, units, at_once=fit, budget=0)
 
     is_plain = steps == 0 and not grad_drop  # one pass then gives both values and slopes
-    changes, done = [], 0
-    for rows in runs.bundles:
+
+    def of(some: Sequence[int]) -> torch.Tensor:
+        rows = tuple(some)
         pairs = runs.pairs("base", rows)
         source, target = runs.run("more", rows, kept)
         with runs.narrowed():
@@ -112,10 +114,16 @@ def attribution_patching(
                 ]
                 size = torch.stack(dropped).abs().sum(dim=0) / (len(blocks) - 1)
                 change = size * (target - plain).sign()  # so that no pair's recovery is negative
-        changes.append(change)
-        done += len(rows)
-        if progress is not None:
-            progress(done, len(contrast))
+        return change
+
+    changes, done = [], 0
+    for bundle in runs.bundles:
+        size = BatchSize(len(bundle), tokens=int(contrast.base.lengths[list(bundle)].max()))
+        for rows, change in size.batches(of, bundle):
+            changes.append(change)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(contrast))
     change = runs.gathered(changes)
     return Effects.of_change(contrast, units, change, runs.scores("base"), runs.scores("more"))
 

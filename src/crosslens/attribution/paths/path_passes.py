@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.memory import BatchSize
+from ...engine.batch_size import BatchSize
 from ...hooks import Cache, Hook, Tap
 from ...pairs import Pairs, scored_row
 from ...sites import HEAD_READS, Site, Unit
