@@ -50,16 +50,16 @@ def load(
     (with its tokenizer), a sentence-transformers `CrossEncoder`, a planted model
     (`plant(...)`, or its name: "planted:bm25"), or by default the reranker that comes with
     the package. Weights are shared with a model in memory, never copied or changed; those
-    read from files are float32, whatever the files hold, or of the precision `dtype`: float32,
-    bfloat16 or float16, of which the last map makes float32 scores. `relevant` is the label that means
-    relevant, where two or more labels leave a doubt; of a language model the token that means
-    yes, or that and the one that means no: ("yes", "no"). `template` is a text with places for
-    {query}, {document} and {instruction}, for checkpoints that do not say how they lay out a
-    pair; `instruction` takes the place of their own. `truncation` ("longest_first" or
-    "only_second"; with a template the document alone is cut) and `max_length` (tokens of a pair,
-    at most what the position table allows) are the checkpoint's own unless given. What the
-    checkpoint declares of its score is followed or refused, and on load the logits are compared
-    with the original's.
+    read from files are float32, whatever the files hold, or of the precision `dtype`: "bfloat16"
+    ("bf16"), "float16" ("fp16") or "float32" ("fp32"), of which the last map makes float32 scores.
+    `relevant` is the label that means relevant, where two or more labels leave a doubt; of a
+    language model the token that means yes, or that and the one that means no: ("yes", "no").
+    `template` is a text with places for {query}, {document} and {instruction}, for checkpoints
+    that do not say how they lay out a pair; `instruction` takes the place of their own.
+    `truncation` ("longest_first" or "only_second"; with a template the document alone is cut) and
+    `max_length` (tokens of a pair, at most what the position table allows) are the checkpoint's
+    own unless given. What the checkpoint declares of its score is followed or refused, and on
+    load the logits are compared with the original's.
 
     Raises:
         TypeError: `checkpoint` is none of these.
