@@ -89,6 +89,8 @@ class CrossEncoder(HookedRootModule):
     def forward(self, pairs: Any) -> Float[Tensor, " pair"]:
         """The relevance score of each of `Pairs`: a logit or a difference of two, no sigmoid.
 
+        In float32 where weights are of 16 bit, in the precision of the weights elsewhere.
+
         Raises:
             TypeError: a text, or token ids, in place of pairs.
         """
@@ -304,7 +306,7 @@ class CrossEncoder(HookedRootModule):
         """The scores of many documents: batches of like length, in the order given."""
         several = texts_of("document", documents)
         pairs = self.pairs([query] * len(several), several)
-        scores = torch.empty(len(pairs), dtype=self.dtype)
+        scores = torch.empty(len(pairs), dtype=torch.promote_types(self.dtype, torch.float32))
         for rows in pairs.lengths.argsort().split(batch):
             scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
         return scores
