@@ -159,6 +159,7 @@ class CrossEncoder(HookedRootModule):
 
     def replay(self, pairs: Pairs) -> Replay:
         """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
+        refuse_autocast(self.device.type)
         pairs = pairs.to(self.device)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
         context = self._context(pairs, self.embedding(pairs))
@@ -170,7 +171,12 @@ class CrossEncoder(HookedRootModule):
 
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:
-        """Let hooks know whose activations they see; of no pairs, where tokens run apart."""
+        """Let hooks know whose activations they see; of no pairs, where tokens run apart.
+
+        Raises:
+            RuntimeError: under `torch.autocast`, which would change scores and say nothing.
+        """
+        refuse_autocast(self.device.type)
         thread = get_ident()
         before = self.current.get(thread)
         self.current[thread] = pairs
@@ -566,6 +572,20 @@ class CrossEncoder(HookedRootModule):
         return (
             f"CrossEncoder({c.checkpoint}: {c.family}, {c.n_layers} layers x {c.n_heads} heads, "
             f"d_model {c.d_model}, score = {self.relevance})"
+        )
+
+
+def refuse_autocast(device: str) -> None:
+    """Refuse to compute where torch would replace float32 by 16 bit unasked.
+
+    Raises:
+        RuntimeError: `torch.autocast` is on; says what to do.
+    """
+    if torch.is_autocast_enabled(device):
+        raise RuntimeError(
+            f"torch.autocast({device!r}) is on, and would change scores and say nothing: call the "
+            "model outside of it, or within torch.autocast(..., enabled=False); for 16 bit load it "
+            "with dtype='bfloat16'"
         )
 
 
