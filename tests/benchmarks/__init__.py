@@ -26,6 +26,7 @@ random part of their work, and seconds are per part.
     processes     a patching run by two processes under torchrun, beside one (start it alone)
     passages      a first stage over a million passages: memory, and time per query (--passages)
     memory        what a sweep holds, beside what it was foreseen to (--shape large --tokens 512)
+    soak          whether a process grows over a long run (--pairs 2000)
 
 Random weights in the shape of MiniLM (6 x 384) or of a base model (12 x 768) suffice: no arm's time
 depends on them. Run them on an idle machine; `--threads` sets torch's. On a busy one,

@@ -18,6 +18,7 @@ from .passages import passages
 from .processes import processes
 from .profile import profiled
 from .searching import in_embedded, searching
+from .soak import soak
 from .states import masks, states
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
@@ -37,7 +38,7 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "passages", "processes")
+NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "passages", "processes", "soak")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -94,6 +95,8 @@ def run(chosen: argparse.Namespace):
             made = passages(chosen.passages)
         elif name == "processes":
             made = processes("embedded", pairs=chosen.pairs, rounds=chosen.rounds)
+        elif name == "soak":
+            made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64))
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)
