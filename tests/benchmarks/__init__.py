@@ -19,6 +19,7 @@ random part of their work, and seconds are per part.
     conductance   all linear maps, against captum called once per module
     bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
     answers       how long a person waits for an explanation, and for an edit of the page
+    causal        heads of a decoder, from the first edited token on, against whole pairs
     search        two stages against patching every head, and what they find
     embedded      the same in the embedded reranker, by three axioms with a seed for every round
     profile       where the time of a head sweep goes

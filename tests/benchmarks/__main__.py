@@ -10,6 +10,7 @@ import torch
 
 from . import __doc__ as usage
 from .answering import answering
+from .causal import causal
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
@@ -38,7 +39,17 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "passages", "processes", "soak")
+NAMES = (
+    *ONE_SUBJECT,
+    "answers",
+    "causal",
+    "embedded",
+    "law",
+    "memory",
+    "passages",
+    "processes",
+    "soak",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -84,6 +95,9 @@ def run(chosen: argparse.Namespace):
             made = in_embedded(min(chosen.pairs, 16), chosen.rounds)
         elif name == "answers":
             made = answering(chosen.rounds)
+        elif name == "causal":
+            sizes = {"tokens": chosen.tokens, "pairs": chosen.pairs}
+            made = causal(shape, **sizes, rounds=chosen.rounds, share=chosen.share)
         elif name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
