@@ -1,6 +1,6 @@
 """How: hooks that edit, caches that keep, and all that a method may ask of a model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -44,7 +44,7 @@ class Hook:
             ValueError: the edit gave a tensor of another shape.
             LookupError: the unit is outside the model.
         """
-        self.check(seen)
+        require_inside(self.unit, seen)
         old = seen[self.unit.index]
         new = self.edit(old, pairs) if self.sees_pairs else self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
@@ -55,16 +55,17 @@ class Hook:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
         into[self.unit.index] = new
 
-    def check(self, activation: Float[Tensor, "pair ..."]) -> None:
-        """Refuse a coordinate that this model does not have.
 
-        Raises:
-            LookupError: the unit is outside the model.
-        """
-        sizes = dict(zip(self.unit.site.axes, activation.shape, strict=True))
-        for axis, i in self.unit.coordinates:
-            if isinstance(i, int) and not -sizes[axis] <= i < sizes[axis]:
-                raise LookupError(f"{self.unit} is outside the model: {axis} has {sizes[axis]}")
+def require_inside(unit: Unit, activation: Float[Tensor, "pair ..."]) -> None:
+    """Refuse a coordinate that this model or its pairs do not have.
+
+    Raises:
+        LookupError: the unit is outside the model.
+    """
+    sizes = dict(zip(unit.site.axes, activation.shape, strict=True))
+    for axis, i in unit.coordinates:
+        if isinstance(i, int) and not -sizes[axis] <= i < sizes[axis]:
+            raise LookupError(f"{unit} is outside the model: {axis} has {sizes[axis]}")
 
 
 class NotRecorded(KeyError):
@@ -90,7 +91,10 @@ class Cache(Mapping[Site, Tensor]):
             kept = ", ".join(map(str, self._kept)) or "nothing"
             raise NotRecorded(f"{site} was not recorded; this cache holds {kept}")
         whole = self._kept[site]  # the graph's own tensor, so that gradients reach it
-        return whole[where.index] if isinstance(where, Unit) else whole
+        if not isinstance(where, Unit):
+            return whole
+        require_inside(where, whole)
+        return whole[where.index]
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self._kept)
@@ -175,10 +179,22 @@ class Hooked(Protocol):
         """Let the last block compute the scored row alone, where nothing else is read."""
         ...
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether tokens read those before them alone."""
+        ...
+
     def suffix(
-        self, pairs: Pairs, start: int, given: Float[Tensor, "pair ..."] | Mapping[str, Tensor]
+        self,
+        pairs: Pairs,
+        start: int,
+        given: Float[Tensor, "pair ..."] | Mapping[str, Tensor],
+        earlier: Sequence[Mapping[str, Tensor]] = (),
     ) -> Float[Tensor, " pair"]:
-        """The scores when what block `start` is `given` is computed already."""
+        """The scores when what block `start` is `given` is computed already.
+
+        `earlier` holds the keys and values, by block, of tokens before those that are given.
+        """
         ...
 
     def relay(
@@ -228,7 +244,7 @@ def document_reads(model: Hooked, pairs: Pairs) -> bool:
     So it is in a decoder that is given the query first: attention between the two texts then
     runs from the document (dst) to the query (src).
     """
-    if not getattr(model, "is_causal", False):
+    if not model.is_causal:
         return False
     first = [pairs.where(text).long().argmax(dim=1) for text in ("query", "document")]
     return bool((first[0] < first[1]).all())

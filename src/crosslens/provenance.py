@@ -21,9 +21,9 @@ PROBES: Final = torch.tensor([-2.0, -0.7, 0.3, 1.5])  # where activation functio
 def provenance(*texts: Collection, model: CrossEncoder | None = None) -> dict[str, Any]:
     """SHA-256 digests of all that must be the same for a run to be resumed, by what they are of.
 
-    Of the model: `weights`, `architecture` (sizes, heads, activation functions, how the score is
-    read) and `tokenizer`, whether it comes from files or is in memory. Of the collections:
-    `queries`, `documents`, `document types`, `judgements` and `candidates`.
+    Of the model: its `dtype`, as it is; `weights`, `architecture` (sizes, heads, activation
+    functions, how the score is read) and `tokenizer`, whether it comes from files or is in memory.
+    Of the collections: `queries`, `documents`, `document types`, `judgements` and `candidates`.
     """
     found = {} if model is None else of_model(model)
     return {**found, **of_texts(texts)}
@@ -42,6 +42,7 @@ def of_model(model: CrossEncoder) -> dict[str, str]:
     tokenizer = tokens.pop("tokenizer")
     described = {key: ADDRESS.sub("", repr(value)) for key, value in tokens.items()}
     return {
+        "dtype": str(model.dtype).removeprefix("torch."),
         "weights": weights.hexdigest(),
         "architecture": digest([sizes, str(model.relevance), *_modules(model)]),
         "tokenizer": digest([described, *_of(tokenizer)]),

@@ -19,6 +19,7 @@ random part of their work, and seconds are per part.
     conductance   all linear maps, against captum called once per module
     bottleneck    10 steps x 10 repetitions after a layer, against the whole model per step
     answers       how long a person waits for an explanation, and for an edit of the page
+    causal        heads of a decoder, from the first edited token on, against whole pairs
     search        two stages against patching every head, and what they find
     embedded      the same in the embedded reranker, by three axioms with a seed for every round
     profile       where the time of a head sweep goes
@@ -26,6 +27,7 @@ random part of their work, and seconds are per part.
     processes     a patching run by two processes under torchrun, beside one (start it alone)
     passages      a first stage over a million passages: memory, and time per query (--passages)
     memory        what a sweep holds, beside what it was foreseen to (--shape large --tokens 512)
+    soak          whether a process grows over a long run (--pairs 2000)
 
 Random weights in the shape of MiniLM (6 x 384) or of a base model (12 x 768) suffice: no arm's time
 depends on them. Run them on an idle machine; `--threads` sets torch's. On a busy one,

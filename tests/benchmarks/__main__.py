@@ -10,6 +10,7 @@ import torch
 
 from . import __doc__ as usage
 from .answering import answering
+from .causal import causal
 from .flows import bottlenecks, conductances
 from .law import law
 from .memory import memory
@@ -18,6 +19,7 @@ from .passages import passages
 from .processes import processes
 from .profile import profiled
 from .searching import in_embedded, searching
+from .soak import soak
 from .states import masks, states
 from .subject import SHAPES, subject
 from .sweeps import heads, knockout, positions, roles
@@ -37,7 +39,17 @@ ONE_SUBJECT = {
     "search": searching,
     "profile": profiled,
 }
-NAMES = (*ONE_SUBJECT, "answers", "embedded", "law", "memory", "passages", "processes")
+NAMES = (
+    *ONE_SUBJECT,
+    "answers",
+    "causal",
+    "embedded",
+    "law",
+    "memory",
+    "passages",
+    "processes",
+    "soak",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Table]:
@@ -83,6 +95,9 @@ def run(chosen: argparse.Namespace):
             made = in_embedded(min(chosen.pairs, 16), chosen.rounds)
         elif name == "answers":
             made = answering(chosen.rounds)
+        elif name == "causal":
+            sizes = {"tokens": chosen.tokens, "pairs": chosen.pairs}
+            made = causal(shape, **sizes, rounds=chosen.rounds, share=chosen.share)
         elif name == "law":
             pairs = min(chosen.pairs, 4)
             made = law(shape, tokens=chosen.tokens, pairs=pairs, rounds=chosen.rounds)
@@ -94,6 +109,8 @@ def run(chosen: argparse.Namespace):
             made = passages(chosen.passages)
         elif name == "processes":
             made = processes("embedded", pairs=chosen.pairs, rounds=chosen.rounds)
+        elif name == "soak":
+            made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64))
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)

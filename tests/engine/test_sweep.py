@@ -2,9 +2,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import AND_DECODER, tiny
+from language_models import language_model, tokenizer
+from tiny import AND_DECODER, DECODERS, tiny
 
-from crosslens import Hook, load, Site, sweep
+from crosslens import Hook, load, Site, sweep, token_mask
 from crosslens.engine.memory import Footprint
 from crosslens.sites import ATTENTION, NEURONS, PER_HEAD, STREAM
 
@@ -184,3 +185,75 @@ def test_a_sweep_leaves_no_trace(model, pairs):
     with pytest.raises(ZeroDivisionError):
         sweep(model, pairs, [Hook(model.heads()[0], lambda z: z / (1 // 0))])
     assert torch.equal(model(pairs), before)
+
+
+# A causal model: what stands before the first edited token is not computed.
+TEMPLATE = "why do cats purr? {query}\n{document}\nrest:"
+NAMES = ("resid_pre", "pattern", "attn_scores", "z", "attn_out", "resid_mid", "mlp_out")
+TEXTS = ("why do cats purr", "cats purr when they rest", "the dog , a snake")
+
+
+def at(site, place):
+    """The part of a site at one place: its token, or what it reads."""
+    return site.at(**{"dst" if "dst" in site.axes else "pos": place})
+
+
+@pytest.fixture
+def firsts(monkeypatch):
+    """From which token on each pass of a sweep computed."""
+    seen = []
+
+    def watch(model):
+        suffix = model.suffix
+
+        def watched(pairs, start, given, earlier=()):
+            seen.append(earlier[0]["k"].shape[1] if earlier else 0)
+            return suffix(pairs, start, given, earlier)
+
+        monkeypatch.setattr(model, "suffix", watched)
+        return seen
+
+    return watch
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_sweep_from_the_first_edited_token_on_is_that_of_whole_passes(family, firsts):
+    model = load(*tiny(family))
+    pairs = model.pair(*TEXTS)
+    cells = [
+        [shift(at(site, place))]
+        for site in model.sites()
+        if site.name in NAMES
+        for place in (5, int(pairs.lengths.min()) - 1)
+    ]
+    cells += [[token_mask(layer, dst="document", src="query")] for layer in range(3)]
+    naive = one_by_one(model, pairs, cells)
+    seen = firsts(model)
+    found = sweep(model, pairs, cells)
+    assert set(seen) == {5}
+    spread = naive.amax(dim=0) - naive.amin(dim=0)
+    assert spread.min() > 0.1 and ((found - naive).abs() <= 2e-6 * spread).all()
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma"])
+def test_behind_a_template_it_begins_at_the_document(family, firsts):
+    model = load(language_model(family), tokenizer(), template=TEMPLATE, relevant=("yes", "no"))
+    pairs = model.pair(*TEXTS)
+    begins = int(pairs.where("document").int().argmax(dim=1).min())
+    cells = [[shift(site.at(pos="document"))] for site in model.sites("z")]
+    naive = one_by_one(model, pairs, cells)
+    seen = firsts(model)
+    found = sweep(model, pairs, cells)
+    assert set(seen) == {begins} and begins > 10
+    torch.testing.assert_close(found, naive, atol=1e-5, rtol=1e-5)
+
+
+def test_models_that_read_both_ways_and_those_that_are_hooked_compute_whole_pairs(model, firsts):
+    last = Site("resid_pre", 1).at(pos=6)
+    seen = firsts(model)
+    sweep(model, model.pair(*TEXTS), [shift(last)])
+    decoder = load(*tiny("qwen3"))
+    seen = firsts(decoder)
+    with decoder.hooked(shift(Site("z", 0).at(head=0))):
+        sweep(decoder, decoder.pair(*TEXTS), [shift(last)])
+    assert set(seen) == {0}

@@ -321,3 +321,22 @@ def test_scores_are_activated_one_by_one_as_labels_of_their_own(model):
     assert torch.equal(model.activated(scores), scores.sigmoid())
     model.activation = torch.nn.Softmax(dim=-1)  # over the labels of a pair, never over pairs
     assert torch.equal(model.activated(scores), torch.ones(3))
+
+
+def test_autocast_is_refused_and_a_block_without_it_is_not(model, pairs):
+    """It would compute in 16 bit what was loaded in float32, and say nothing."""
+    expected = model(pairs)
+    with model.record("resid_pre") as cache:
+        model(pairs)
+    stream = cache.layers("resid_pre")[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for run in (
+            lambda: model(pairs),
+            lambda: model.suffix(pairs, 1, stream),
+            lambda: model.relay(1, 1, {"resid_pre": stream}, {}),
+            lambda: model.replay(pairs),
+        ):
+            with pytest.raises(RuntimeError, match=r"torch.autocast\('cpu'\) is on.*bfloat16"):
+                run()
+        with torch.autocast("cpu", enabled=False):
+            assert torch.equal(model(pairs), expected)

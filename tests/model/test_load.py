@@ -166,9 +166,14 @@ def test_weights_from_disk_are_frozen_and_in_full_precision(tmp_path):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_model_in_memory_keeps_its_half_precision():
+def test_a_model_in_memory_keeps_its_half_precision_up_to_the_last_map():
     original, tokenizer = tiny("bert")
-    assert logits(load(original.bfloat16(), tokenizer)).dtype == torch.bfloat16
+    model = load(original.bfloat16(), tokenizer)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    with model.record("pooled") as cache:
+        assert model(model.pairs(QUERIES, DOCUMENTS)).dtype == torch.float32
+    assert cache[Site("pooled")].dtype == torch.bfloat16
+    assert logits(model).dtype == torch.float32
 
 
 def test_a_tokenizer_may_come_from_elsewhere(folder):

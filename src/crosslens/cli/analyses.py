@@ -26,6 +26,7 @@ from .options import (
     ModelToo,
     OnDevice,
     Out,
+    Precision,
     Quiet,
     Resume,
     Seed,
@@ -82,6 +83,7 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
     }
     last: dict[str, tuple[Any, Any]] = {
         "device": (OnDevice, None),
+        "dtype": (Precision, "fp32"),
         "shard": (InShards, None),
         "resume": (Resume, False),
         "log": (Log, "text"),
@@ -90,7 +92,7 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
         "also_model": (ModelToo, None),
     }
     if not analysis.takes_model:
-        del shared["model"], last["also_model"], last["device"]
+        del shared["model"], last["also_model"], last["device"], last["dtype"]
     shared |= {name: (shared[name][0], defaults[name]) for name in ("pairs", "seed") & own.keys()}
     mine = {
         name: (declared(name, kind), defaults[name])
@@ -146,6 +148,7 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
             model=model,
             collections=collections,
             device=given.get("device"),
+            dtype=given.get("dtype", "fp32"),
             shard=given["shard"],
             unsplit="" if analysis.is_split else f"crosslens analyse {analysis.name}",
             resume=given["resume"],

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from .gate import gate
-from .options import Debug, MODEL_HELP, OnDevice
+from .options import Debug, MODEL_HELP, OnDevice, Precision
 from .running import check_device, default_model
 from .terminal import quieten, show_path, terminal, watching
 
@@ -29,6 +29,7 @@ def explain(
         int, typer.Option(help="Texts that are scored to turn the order, at most, twice.")
     ] = 150,
     device: OnDevice = None,
+    dtype: Precision = "fp32",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the paths only.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -44,7 +45,7 @@ def explain(
         for path in (html, json):
             if path is not None and path.is_dir():
                 raise ValueError(f"{path} is a folder; give the name of a file in it")
-        loaded = load(model or default_model(), device=device)
+        loaded = load(model or default_model(), device=device, dtype=dtype)
         with watching(say) as watch:
             found = explained(
                 loaded, query, *passages, details=details, budget=budget, progress=watch

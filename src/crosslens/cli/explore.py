@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from .gate import gate
-from .options import Debug, Model, OnDevice
+from .options import Debug, Model, OnDevice, Precision
 from .running import check_device, default_model
 from .terminal import quieten, terminal
 
@@ -19,6 +19,7 @@ def explore(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or not.")
     ] = True,
     device: OnDevice = None,
+    dtype: Precision = "fp32",
     debug: Debug = False,
 ) -> None:
     """Open a page on which scores, ranking and attention follow what you type and toggle."""
@@ -31,7 +32,7 @@ def explore(
         from ..model.load import load
 
         check_device(device)
-        loaded = load(model or default_model(), device=device)
+        loaded = load(model or default_model(), device=device, dtype=dtype)
 
         def ready(address: str) -> None:
             say.print(Text.assemble("Open: ", (address, "bold")), soft_wrap=True)

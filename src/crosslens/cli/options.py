@@ -27,6 +27,14 @@ Tokens = Annotated[
 OnDevice = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:N. Default: cpu.", show_default=False)
 ]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16"],
+    typer.Option(
+        "--dtype",
+        help="The numbers that weights are read as. With bf16 or fp16, meta.json says how far "
+        "scores are from float32.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 InShards = Annotated[
     str | None,

@@ -8,7 +8,19 @@ from rich.console import Console
 from rich.text import Text
 
 from .gate import gate
-from .options import Debug, FromCollection, Log, Model, OnDevice, Out, Quiet, Resume, Seed, Tokens
+from .options import (
+    Debug,
+    FromCollection,
+    Log,
+    Model,
+    OnDevice,
+    Out,
+    Precision,
+    Quiet,
+    Resume,
+    Seed,
+    Tokens,
+)
 from .running import default_model, EMBEDDED, running
 from .terminal import quieten, show_path, terminal
 
@@ -43,6 +55,7 @@ def report(
         bool, typer.Option("--edges", help="Score the circuit's edges one by one: minutes.")
     ] = False,
     device: OnDevice = None,
+    dtype: Precision = "fp32",
     resume: Resume = False,
     log: Log = "text",
     quiet: Quiet = False,
@@ -73,6 +86,7 @@ def report(
             model=question.model,
             collections=[collection],
             device=device,
+            dtype=dtype,
             unsplit="crosslens report",
             resume=resume,
             say=say,

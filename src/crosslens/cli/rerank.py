@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from .gate import gate
-from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Quiet
+from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Precision, Quiet
 from .running import default_model, EMBEDDED, PARTS, running
 from .terminal import grid, quieten, show_path, terminal
 
@@ -80,6 +80,7 @@ def rerank(
         ),
     ] = None,
     device: OnDevice = None,
+    dtype: Precision = "fp32",
     shard: InShards = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the parts that are kept beside --out.")
@@ -129,6 +130,7 @@ def rerank(
                 model=asked["model"],
                 collections=[collection],
                 device=device,
+                dtype=dtype,
                 shard=shard,
                 resume=resume,
                 say=say,

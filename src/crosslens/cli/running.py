@@ -55,6 +55,7 @@ def running(
     model: str | None,
     collections: Sequence[str],
     device: str | None,
+    dtype: str = "fp32",
     resume: bool,
     say: Console,
     shard: str | None = None,
@@ -73,8 +74,10 @@ def running(
     from ..corpora.reading import collection
     from ..findings import Findings
     from ..model.load import load
+    from ..model.precision import HALVES, precision
     from ..provenance import provenance
     from ..shards import is_restarted, Share, ShareDone
+    from .precision import difference, float32_scores, scores, sentence, some_texts
 
     part = share_of(shard, unsplit)
     if part is not None:
@@ -86,7 +89,10 @@ def running(
     say.print(f"Loading {what}collection {', '.join(collections)}", soft_wrap=True)
     texts = tuple(collection(name, only=only) for name in collections)
     check_names(texts)
-    loaded = None if model is None else load(model, device=device)
+    is_half = precision(dtype) in HALVES
+    some = some_texts(texts) if model is not None and is_half else []
+    exact = float32_scores(model, device, some) if model is not None and some else None
+    loaded = None if model is None else load(model, device=device, dtype=dtype)
     origin = {**provenance(*texts, model=loaded), **(also or {})}
     command = shlex.join(["crosslens", *sys.argv[1:]])
     if part is None:
@@ -94,6 +100,10 @@ def running(
     else:
         findings = Share.of(out, part, asked, provenance=origin, resume=resume, command=command)
     findings.note(commands=[*findings.meta.get("commands", ()), command])
+    if loaded is not None and some:
+        apart = difference(scores(loaded, some), exact)
+        findings.note(difference_to_float32=apart)
+        say.print(sentence(origin["dtype"], apart), soft_wrap=True)
     which = {} if part is None else {"shard": str(part)}
     with keeping(findings) if kept else nullcontext(), watching(say, **which) as watch:
         try:

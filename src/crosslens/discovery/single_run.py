@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..contrasts.contrast import Contrast
-from ..engine.batches import batches_by_length
+from ..engine.batches import by_length
 from ..engine.gradients import graphs_at_once, slopes
 from ..hooks import Cache, document_reads, Hooked, served
 from ..pairs import Pairs
@@ -110,11 +110,15 @@ def _per_match(
 ) -> Float[Tensor, "layer head"]:
     """The sum of what `look` sees in some pairs at a time, per query token that has a copy."""
     parts, n_matched = [], 0
-    for rows in batches_by_length(pairs, AT_ONCE):
+
+    def run(rows: list[int]) -> tuple[int, Tensor]:
         some = pairs.take(rows)
         matches = copies(some).mT if document_reads(model, some) else copies(some)
-        n_matched += int(matches.any(dim=-1).sum())
-        parts.append(look(some, matches))
+        return int(matches.any(dim=-1).sum()), look(some, matches)
+
+    for _, (n, seen) in by_length(run, pairs, AT_ONCE):
+        n_matched += n
+        parts.append(seen)
     if not n_matched:
         raise ValueError("no query token occurs in its document: there is nothing to match")
     return torch.stack(parts).sum(dim=0) / n_matched
@@ -155,18 +159,19 @@ def activation_difference(
 ) -> Float[Tensor, " unit"]:
     """How far each unit lies apart on the two sides: the mean norm of the difference."""
     sites = list(dict.fromkeys(unit.site for unit in units))
-    total = torch.zeros(len(units))
-    for rows in batches_by_length(contrast.base, AT_ONCE):
+
+    def apart(rows: list[int]) -> Tensor:
         pairs, more = contrast.base.take(rows), contrast.more.take(rows)
         sides: list[Cache] = []
         for side in (pairs, more):
             with model.record(*sites) as cache:
                 model(side)
             sides.append(cache)
-        for i, unit in enumerate(units):
-            apart = _named(unit, sides[1][unit] - sides[0][unit], pairs)
-            total[i] += apart.flatten(1).norm(dim=1).sum().cpu()
-    return total / len(contrast)
+        moved = [_named(unit, sides[1][unit] - sides[0][unit], pairs) for unit in units]
+        return torch.stack([each.flatten(1).norm(dim=1).sum().cpu() for each in moved])
+
+    found = [each for _, each in by_length(apart, contrast.base, AT_ONCE)]
+    return torch.stack(found).sum(dim=0) / len(contrast)
 
 
 @torch.no_grad()
@@ -175,15 +180,17 @@ def gradient_times_activation(
 ) -> Float[Tensor, " unit"]:
     """|activation . slope| of each unit on the side with the signal, on average over pairs."""
     sites = list(dict.fromkeys(unit.site for unit in units))
-    total = torch.zeros(len(units))
     at_once = graphs_at_once(model, contrast.more, AT_ONCE, None)
-    for rows in batches_by_length(contrast.more, at_once):
+
+    def products(rows: list[int]) -> Tensor:
         pairs = contrast.more.take(rows)
         run = slopes(model, pairs, sites)
-        for i, unit in enumerate(units):
-            product = run.value[unit].detach() * run.slope[unit.site][unit.index]
-            total[i] += _named(unit, product, pairs).flatten(1).sum(dim=1).abs().sum().cpu()
-    return total / len(contrast)
+        each = [run.value[unit].detach() * run.slope[unit.site][unit.index] for unit in units]
+        kept = [_named(unit, product, pairs) for unit, product in zip(units, each, strict=True)]
+        return torch.stack([k.flatten(1).sum(dim=1).abs().sum().cpu() for k in kept])
+
+    found = [each for _, each in by_length(products, contrast.more, at_once)]
+    return torch.stack(found).sum(dim=0) / len(contrast)
 
 
 def _named(unit: Unit, value: Float[Tensor, "pair ..."], pairs: Pairs) -> Float[Tensor, "pair ..."]:

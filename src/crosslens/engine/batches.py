@@ -1,6 +1,6 @@
 """Batches of pairs of like length, so that little of a batch is padding."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import torch
@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..pairs import Pairs
+from .batch_size import BatchSize
 
 
 # A processor works best on batches that stay in its caches; measured on two AVX2 cores.
 TOKENS_PER_BATCH: Final = {"cpu": 1_500, "cuda": 60_000}
 
-Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @torch.no_grad()
@@ -21,22 +22,45 @@ def scores_of(
     model: Callable[[Pairs], Float[Tensor, " pair"]], pairs: Pairs
 ) -> Float[Tensor, " pair"]:
     """The score of each pair, in their own order; `model` is anything that scores pairs."""
-    groups = [
-        part
-        for width, rows in pairs.like_lengths()
-        for part in batches(rows, width, pairs.device.type)
-    ]
-    found = torch.cat([model(pairs.take(rows)) for rows in groups])
-    scores = torch.empty_like(found)
-    scores[[row for rows in groups for row in rows]] = found
+    found = [*by_like_length(lambda rows, _: model(pairs.take(rows)), pairs)]
+    parts = torch.cat([scores for _, scores in found])
+    scores = torch.empty_like(parts)
+    scores[[row for rows, _ in found for row in rows]] = parts
     return scores
 
 
-def batches(items: Sequence[Item], width: int, device: str) -> Iterator[Sequence[Item]]:
-    """`items` of so many tokens each, as many at once as the device likes."""
-    n = liked(width, device)
-    for start in range(0, len(items), n):
-        yield items[start : start + n]
+def by_like_length(
+    run: Callable[[list[int], int], Found], pairs: Pairs
+) -> Iterator[tuple[list[int], Found]]:
+    """`run` of all pairs in batches of like length, as many at once as the device likes.
+
+    `run` is given the indices of a batch and the tokens that the longest of its group has. Where
+    memory runs out, batches are halved, those of longer pairs too.
+
+    Raises:
+        DoesNotFit: there is no memory for one pair.
+    """
+    halvings = 0
+    for width, members in pairs.like_lengths():
+        size = BatchSize(max(1, liked(width, pairs.device.type) >> halvings), tokens=width)
+        yield from size.batches(lambda rows, width=width: run(list(rows), width), members)
+        halvings += size.halvings
+
+
+def by_length(
+    run: Callable[[list[int]], Found], pairs: Pairs, at_once: int
+) -> Iterator[tuple[list[int], Found]]:
+    """`run` of the indices of all pairs, shortest first, `at_once` at a time, or fewer.
+
+    Where memory runs out, batches are halved.
+
+    Raises:
+        ValueError: `at_once` is below 1.
+        DoesNotFit: there is no memory for one pair.
+    """
+    require_one(at_once)
+    size = BatchSize(at_once, tokens=pairs.token.shape[1])
+    yield from size.batches(lambda rows: run(list(rows)), pairs.lengths.argsort().tolist())
 
 
 def liked(width: int, device: str) -> int:

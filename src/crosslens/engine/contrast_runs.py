@@ -24,6 +24,7 @@ from ..pairs import Pairs
 from ..sites import Site, Unit
 from .batches import require_one
 from .resume_points import needed
+from .sweep import recorded
 
 
 PLACES: Final = {"pos", "dst"}  # the axes of which the last block may compute one row only
@@ -68,8 +69,8 @@ class ContrastRuns:
         known = self._ran.get((side, rows))
         if known is not None and all(site in known.cache for site in sites):
             return known
-        with self.narrowed(), self.model.record(*sites) as cache:
-            scores = self.model(self.pairs(side, rows))
+        with self.narrowed():
+            cache, scores = recorded(self.model, self.pairs(side, rows), sites, len(rows))
         self.keep(side, rows, cache, scores)
         return Ran(cache, scores)
 

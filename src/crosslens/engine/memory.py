@@ -1,9 +1,8 @@
-"""How much a forward pass holds, how much there may be, and what to do when there is less."""
+"""How much a forward pass holds, and how much there may be."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeVar
 
 import psutil
 import torch
@@ -13,10 +12,6 @@ from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
 from .batches import liked, require_one
-
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -162,33 +157,3 @@ def hold_pages(device: torch.device) -> None:
     """
     if device.type == "cpu":
         torch.empty(2**25 - 2**14, dtype=torch.uint8)
-
-
-class BatchSize:
-    """How many items are one batch: fewer, once memory has run out."""
-
-    def __init__(self, items: int) -> None:
-        self.items = items
-
-    def batches(
-        self, run: Callable[[Sequence[Item]], Found], items: Sequence[Item]
-    ) -> Iterator[tuple[Sequence[Item], Found]]:
-        """`run` of all items, a batch at a time.
-
-        Where a device has no memory left, the batch is halved and tried again.
-        """
-        done = 0
-        while done < len(items):
-            batch = items[done : done + self.items]
-            found: list[Found] = []
-            try:
-                found.append(run(batch))
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise
-            if not found:  # outside of `except`, whose traceback holds the batch's tensors
-                self.items = len(batch) // 2
-                torch.cuda.empty_cache()
-                continue
-            yield batch, found[0]
-            done += len(batch)

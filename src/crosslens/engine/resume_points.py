@@ -15,11 +15,14 @@ The output of the last block is the stream that the head reads: nothing but the 
 
 An edit seldom moves every token. What a block computes token by token - its queries, keys and
 values, and all that comes after attention - is as it was where the tokens are: it is taken from
-the same recording (`ResumePoint.unmoved`).
+the same recording (`ResumePoint.unmoved`). In a causal model all that stands before the first
+moved token is as it was, up to the score: of those tokens only the keys and values are needed
+(`ResumePoint.earlier`).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from ..hooks import Hook, Hooked, sites_of
@@ -38,6 +41,9 @@ class ResumePoint:
     # Recorded, for the tokens that an edit leaves as they were: the stream that the next block
     # reads, if nothing between `site` and it mixes tokens, and that block's q, k and v.
     unmoved: tuple[Site, ...] = ()
+    # Recorded, for tokens before the first that moves in a causal model: k and v of each block
+    # from `layer` on.
+    earlier: tuple[tuple[Site, Site], ...] = ()
 
     @property
     def needs(self) -> list[Site]:
@@ -47,7 +53,7 @@ class ResumePoint:
     @property
     def recorded(self) -> list[Site]:
         """What a sweep has to record to begin here."""
-        return [*self.needs, *self.unmoved]
+        return list(dict.fromkeys((*self.needs, *self.unmoved, *chain(*self.earlier))))
 
     @property
     def next_stream(self) -> Site | None:
@@ -146,7 +152,16 @@ def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Resume
             unmoved = (after, *at_stream[after].unmoved)
         return ResumePoint(layer, name, site, beside, frozenset({site}), unmoved)
 
-    return [latest(cell) for cell in cells]
+    points = [latest(cell) for cell in cells]
+    if not (model.is_causal and model.reads_scored_row):
+        return points
+    read = [(Site("k", layer), Site("v", layer)) for layer in range(before_head)]
+    return [
+        point
+        if point.site is None or point.layer < 0
+        else replace(point, earlier=tuple(read[point.layer :]))
+        for point in points
+    ]
 
 
 def block_outputs(model: Hooked) -> list[Site]:

@@ -3,8 +3,9 @@
 Most of the arithmetic of a sweep does not depend on the intervention. A cell begins where
 its first edit acts, from what a run without hooks held there (`resume_points.py`); many cells are
 rows of one batch; a row that its edits leave as it was keeps its score, and a token the
-queries, keys, values and MLP of the block where the cell begins; and the last block computes
-the scored row only. Nothing is approximated: the tests hold a sweep against one full
+queries, keys, values and MLP of the block where the cell begins; in a causal model what stands
+before the first changed token is not computed at all; and the last block computes the scored row
+only. Nothing is approximated: the tests hold a sweep against one full
 hooked forward per cell.
 """
 
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
-from ..sites import Site
-from .memory import BatchSize, Footprint
+from ..sites import HEAD_READS, KINDS, Site
+from .batch_size import BatchSize
+from .memory import Footprint
 from .resume_points import resume_points, ResumePoint
 
 
@@ -62,7 +64,7 @@ def sweep(
 
     size = Footprint.of(model, pairs, memory_budget)
     if model.is_hooked:  # by the caller, whose hooks may have to see whole rows
-        groups = {replace(point, unmoved=()): found for point, found in groups.items()}
+        groups = {replace(point, unmoved=(), earlier=()): found for point, found in groups.items()}
     kept = {point: size.of_sites(point.recorded) * len(pairs) for point in groups}
     most = max(kept.values(), default=0)
     at_once = size.rows(each=size.block, beside=most)
@@ -71,6 +73,9 @@ def sweep(
     run = recording or partial(recorded, model, pairs, at_once=at_once)
     every = list(dict.fromkeys(site for point in groups for site in point.recorded))
     base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
+
+    def sized(items: int) -> BatchSize:
+        return BatchSize(max(1, items), tokens=size.tokens)
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
@@ -83,13 +88,8 @@ def sweep(
         if others and len(pairs) * size.block > size.budget - kept[point]:
             raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
         for chosen, found in (
-            (alone, start.by_row([listed[i] for i in alone], BatchSize(at_once))),
-            (
-                others,
-                start.by_slab(
-                    [listed[i] for i in others], BatchSize(max(1, at_once // len(pairs)))
-                ),
-            ),
+            (alone, start.by_row([listed[i] for i in alone], sized(at_once))),
+            (others, start.by_slab([listed[i] for i in others], sized(at_once // len(pairs)))),
         ):
             for places, values in found:
                 cell, pair = zip(*places, strict=True)
@@ -106,7 +106,8 @@ class Row(NamedTuple):
     cell: int
     pair: int
     edited: Tensor
-    moved: Tensor  # by token: whether an edit changed it
+    moved: Tensor  # by token: whether an edit changed it, or what it reads
+    first: int  # the first of these tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +134,20 @@ class Start:
             edited = before.clone()
             for hook in self.point.at_once(cell):
                 hook.write(edited, self.pairs, seen=edited)
-            moved = (edited != before).flatten(2).any(dim=2)
+            moved = moved_tokens(self.point.site, edited != before)
             if not self.point.has_padding:
                 moved = moved & self.pairs.attended
-            is_moved = moved.any(dim=1).tolist()
+            is_moved, first = moved.any(dim=1).tolist(), moved.int().argmax(dim=1).tolist()
             unmoved = [pair for pair, moves in enumerate(is_moved) if not moves]
             if unmoved:
                 yield [(i, pair) for pair in unmoved], self.plain[unmoved]
             for (width, members), queue in zip(buckets, waiting, strict=True):
                 queue += [
-                    Row(i, pair, edited[pair], moved[pair]) for pair in members if is_moved[pair]
+                    Row(i, pair, edited[pair], moved[pair], first[pair])
+                    for pair in members
+                    if is_moved[pair]
                 ]
+                queue.sort(key=lambda row: row.first)  # a batch is computed from its earliest on
                 n_ready = len(queue) - len(queue) % batch_size.items
                 yield from self._run_rows(queue[:n_ready], width, batch_size)
                 del queue[:n_ready]
@@ -163,7 +167,14 @@ class Start:
             if point.unmoved:
                 moved = torch.stack([row.moved[:width] for row in batch])
                 layer, given = self._reuse(given, pair, moved)
-            return self.model.suffix(some, layer, given)
+            if not point.earlier:
+                return self.model.suffix(some, layer, given)
+            first = min(row.first for row in batch)
+            earlier = [
+                {site.name: self.base[site][pair, :first] for site in read}
+                for read in point.earlier[layer - point.layer :]
+            ]
+            return self.model.suffix(some, layer, from_row(first, given), earlier)
 
         for batch, values in batch_size.batches(run, rows):
             yield [(row.cell, row.pair) for row in batch], values
@@ -218,20 +229,45 @@ class Start:
             yield list(product(batch, range(len(self.pairs)))), values.flatten()
 
 
+def moved_tokens(site: Site, changed: Bool[Tensor, "pair ..."]) -> Bool[Tensor, "pair pos"]:
+    """The tokens of which an entry changed; in a pattern, of which what they read did."""
+    if "dst" in site.axes:
+        return changed.any(dim=3).any(dim=1)
+    return changed.flatten(2).any(dim=2)
+
+
+def from_row(first: int, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is given of the tokens from `first` on; keys and values are of all tokens."""
+    whole = HEAD_READS[1:]
+    return {
+        name: value if name in whole else value.narrow(axis, first, value.shape[axis] - first)
+        for name, value in given.items()
+        for axis in [2 if "dst" in KINDS[name].axes else 1]
+    }
+
+
 def recorded(
     model: Hooked, pairs: Pairs, sites: Sequence[Site], at_once: int
 ) -> tuple[Cache, Float[Tensor, " pair"]]:
     """What `sites` hold without hooks, and the scores, `at_once` pairs at a time."""
     width = pairs.token.shape[1]
+
+    def run(rows: Sequence[int]) -> tuple[Cache, Tensor]:
+        with model.record(*sites) as cache:
+            scores = model(pairs.take(rows, width=width))
+        return cache, scores
+
     whole: dict[Site, Tensor] = {}
     scores = []
-    for rows in torch.arange(len(pairs)).split(at_once):
-        with model.record(*sites) as cache:
-            scores.append(model(pairs.take(rows.tolist(), width=width)))
+    size = BatchSize(at_once, tokens=width)
+    for rows, (cache, found) in size.batches(run, range(len(pairs))):
+        scores.append(found)
+        if len(rows) == len(pairs):
+            return cache, found
         for site, value in cache.items():
             if site not in whole:
                 whole[site] = value.new_empty(len(pairs), *value.shape[1:])
-            whole[site][rows] = value
+            whole[site][rows[0] : rows[-1] + 1] = value
     return Cache(whole), torch.cat(scores)
 
 

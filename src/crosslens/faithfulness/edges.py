@@ -17,6 +17,7 @@ from ..attribution.edges.edge_graph import edge, Graph, nodes_of
 from ..attribution.edges.edge_names import INPUT
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
+from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
@@ -79,9 +80,10 @@ def keep_edges(
     at_once = size.fit(at_once, each=each, what="the edges of one pair")
 
     kept: list[torch.Tensor] = []
-    order = contrast.base.lengths.argsort()
-    for rows in order.split(at_once):
-        pairs, other = contrast.more.take(rows.tolist()), contrast.base.take(rows.tolist())
+    order: list[int] = []
+
+    def run(rows: list[int]) -> torch.Tensor:
+        pairs, other = contrast.more.take(rows), contrast.base.take(rows)
         with model.record("full_embed") as own:
             whole = model(pairs)
         echo, pieces = _echo(model, pairs, other, rest), model.replay(pairs)
@@ -89,10 +91,14 @@ def keep_edges(
         for mask in distinct.values():
             scores.append(EdgePass(pieces, graph, mask, echo).score(own[INPUT]))
             if progress is not None:
-                done = len(kept) * at_once * len(distinct) + (len(scores) - 2) * len(rows)
+                done = len(order) * len(distinct) + (len(scores) - 2) * len(rows)
                 progress(done // len(contrast), len(distinct))
-        kept.append(torch.stack(scores))
-    found = torch.cat(kept, dim=1)[:, order.argsort()]
+        return torch.stack(scores)
+
+    for rows, scores in by_length(run, contrast.base, at_once):
+        kept.append(scores)
+        order += rows
+    found = torch.cat(kept, dim=1)[:, torch.tensor(order).argsort()]
     row = {circuit: i for i, circuit in enumerate(distinct, start=2)}
     return Faithfulness(
         contrast.signal,

@@ -12,6 +12,7 @@ import torch
 
 from ..attribution.edges.edge_graph import node, nodes_of as every_node
 from ..contrasts.contrast import Contrast
+from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked
@@ -69,17 +70,21 @@ def keep_nodes(
     at_once = size.fit(at_once, each=needed, what="keeping a circuit in one pair")
 
     distinct = list(dict.fromkeys(listed))
-    found: list[torch.Tensor] = []
-    order = contrast.base.lengths.argsort()
-    for rows in order.split(at_once):
-        chosen = rows.tolist()
+
+    def run(chosen: list[int]) -> torch.Tensor:
         pairs, other = contrast.more.take(chosen), contrast.base.take(chosen)
         replaced = rest or partial(patch, source=written_in(model, other))
         left = size.budget - each * len(chosen)
-        found.append(_alone(model, pairs, distinct, choice, replaced, left))
+        return _alone(model, pairs, distinct, choice, replaced, left)
+
+    found: list[torch.Tensor] = []
+    order: list[int] = []
+    for rows, scores in by_length(run, contrast.base, at_once):
+        found.append(scores)
+        order += rows
         if progress is not None:
-            progress(sum(part.shape[1] for part in found), len(contrast))
-    kept = torch.cat(found, dim=1)[:, order.argsort()]
+            progress(len(order), len(contrast))
+    kept = torch.cat(found, dim=1)[:, torch.tensor(order).argsort()]
     row = {circuit: i for i, circuit in enumerate(distinct, start=2)}
     return Faithfulness(
         contrast.signal,

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..arrays import array
-from ..engine.batches import batches_by_length
+from ..engine.batches import by_length
 from ..engine.sweep import Progress, sweep
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens
@@ -164,15 +164,21 @@ def _read(
     found = {"score": np.empty(len(pairs))}
     found |= {_column(reader): np.empty(len(pairs)) for reader in readers}
     layers = {reader.site.layer for reader in readers}
-    for rows in batches_by_length(pairs, AT_ONCE):
+
+    def run(rows: list[int]) -> dict[str, np.ndarray]:
         some = pairs.take(rows)
         here = term[rows][:, : some.token.shape[1]]
         with model.hooked(*hooks), model.record(*(Site("pattern", i) for i in layers)) as cache:
-            found["score"][rows] = array(model(some))
+            seen = {"score": array(model(some))}
         for reader in readers:
             pattern = cache[Site("pattern", reader.site.layer).at(**dict(reader.coordinates))]
             share = (scored_row(pattern, some.scored)[:, 0] * here).sum(dim=1) / here.sum(dim=1)
-            found[_column(reader)][rows] = array(share)
+            seen[_column(reader)] = array(share)
+        return seen
+
+    for rows, seen in by_length(run, pairs, AT_ONCE):
+        for name, values in seen.items():
+            found[name][rows] = values
     return found
 
 

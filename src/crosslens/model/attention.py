@@ -172,17 +172,24 @@ def dst_rows(
 ) -> Shaped[Tensor, "pair ... row last"]:
     """The rows of a mask or a table of positions that serve `n` readers.
 
-    All of them, or one row that serves every reader; where there is one reader, the scored row.
-    The axis before `dst` that tells pairs apart is the first; a table that all pairs share has
-    one there.
+    All of them, or one row that serves every reader; those from the `first` row on that is
+    computed; or, where there is one reader, the scored row. The axis before `dst` that tells pairs
+    apart is the first; a table that all pairs share has one there.
     """
     if table.shape[-2] in (1, n):
         return table
+    if n == table.shape[-2] - first_row(context):
+        return table[..., -n:, :]
     if n != 1:
         raise ValueError(f"{n} readers of {table.shape[-2]} positions: all may read, or one row")
     scored = context["scored"]
     shared = table.expand(len(scored), *table.shape[1:])
     return shared[torch.arange(len(scored), device=table.device), ..., scored, :].unsqueeze(-2)
+
+
+def first_row(context: Context) -> int:
+    """The first position that a pass computes: behind others, in a causal model, or 0."""
+    return int(context["first"]) if "first" in context else 0
 
 
 def padding_mask(attended: Tensor, dtype: torch.dtype) -> Float[Tensor, "pair 1 1 src"]:

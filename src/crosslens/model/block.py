@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import Any
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
 
 from ..pairs import scored_row
-from .attention import Attention, Context, dst_rows, quiet
+from .attention import Attention, Context, first_row, quiet
 
 
 class MLP(nn.Module):
@@ -143,10 +144,10 @@ class Block(nn.Module):
         else:
             scores = a.hook_attn_scores(given["attn_scores"])
             if self.may_narrow(a.hook_pattern, *later):
-                scores = dst_rows(scores, 1, context)
+                scores = scored_reader(scores, context)
             pattern = a.hook_pattern(scores.softmax(dim=-1))
         if self.may_narrow(*later):
-            pattern = dst_rows(pattern, 1, context)
+            pattern = scored_reader(pattern, context)
         return a.mix(pattern, given["v"])
 
     def first_half(
@@ -250,7 +251,7 @@ class Block(nn.Module):
         """The scored row of `x` where nothing else matters from here on, else all of it."""
         if x.shape[1] == 1 or not self.may_narrow(*later):
             return x
-        return scored_row(x, context["scored"])
+        return scored_row(x, context["scored"] - first_row(context))
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only the scored row matters from here on, and no later hook point is in use."""
@@ -352,4 +353,15 @@ class PreNormBlock(Block):
 
 def same_rows(x: Tensor, other: Tensor, context: Context) -> Float[Tensor, "pair row d_model"]:
     """The rows of the stream `x` that `other` has: all, or the scored row."""
-    return x if other.shape[1] == x.shape[1] else scored_row(x, context["scored"])
+    if other.shape[1] == x.shape[1]:
+        return x
+    return scored_row(x, context["scored"] - first_row(context))
+
+
+def scored_reader(
+    scores: Float[Tensor, "pair head dst src"], context: Context
+) -> Float[Tensor, "pair head 1 src"]:
+    """What the scored row reads, of attention scores or of a pattern."""
+    readers = rearrange(scores, "pair head dst src -> pair dst head src")
+    row = scored_row(readers, context["scored"] - first_row(context))
+    return rearrange(row, "pair dst head src -> pair head dst src")

@@ -89,6 +89,8 @@ class CrossEncoder(HookedRootModule):
     def forward(self, pairs: Any) -> Float[Tensor, " pair"]:
         """The relevance score of each of `Pairs`: a logit or a difference of two, no sigmoid.
 
+        In float32 where weights are of 16 bit, in the precision of the weights elsewhere.
+
         Raises:
             TypeError: a text, or token ids, in place of pairs.
         """
@@ -102,7 +104,11 @@ class CrossEncoder(HookedRootModule):
             return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
 
     def suffix(
-        self, pairs: Pairs, start: int, given: Float[Tensor, "pair ..."] | Mapping[str, Tensor]
+        self,
+        pairs: Pairs,
+        start: int,
+        given: Float[Tensor, "pair ..."] | Mapping[str, Tensor],
+        earlier: Sequence[Mapping[str, Tensor]] = (),
     ) -> Float[Tensor, " pair"]:
         """The scores when what is `given` of block `start` is computed already.
 
@@ -110,11 +116,15 @@ class CrossEncoder(HookedRootModule):
         blocks: its scored row is then enough, if the model `reads_scored_row`. A mapping holds
         sites of the block by name, as in `Block.resume`: the pass then begins at the last of them,
         at its hook point.
+
+        In a causal model the first tokens of all pairs may be left out of what is given (but for
+        `k` and `v`) and of what is computed: `earlier` then holds their `k` and `v`, block by
+        block from `start` on.
         """
         with self._running(pairs):
-            return self._from(
-                start, {"resid_pre": given} if isinstance(given, Tensor) else given, pairs
-            )
+            if isinstance(given, Tensor):
+                given = {"resid_pre": given}
+            return self._from(start, given, pairs, earlier)
 
     def relay(
         self,
@@ -144,19 +154,32 @@ class CrossEncoder(HookedRootModule):
                 self._block(stop).show_reads(given["resid_pre"])
             return given["resid_pre"]
 
-    def _from(self, start: int, given: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
+    def _from(
+        self,
+        start: int,
+        given: Mapping[str, Tensor],
+        pairs: Pairs,
+        earlier: Sequence[Mapping[str, Tensor]] = (),
+    ) -> Tensor:
         resid = next(value for name, value in given.items() if KINDS[name].axes == STREAM)
         if start < self.cfg.n_layers:
             context = self._context(pairs, resid)
-            resid = self._block(start).resume(given, context)
+            if earlier:
+                context = {**context, "first": torch.tensor(earlier[0]["k"].shape[1])}
+            behind = [{**context, "earlier k": e["k"], "earlier v": e["v"]} for e in earlier]
+            contexts = behind or [context] * (self.cfg.n_layers - start)
+            # attention that is given its keys and values is given those of all tokens
+            has_keys = "v" in given
+            resid = self._block(start).resume(given, context if has_keys else contexts[0])
             for layer in range(start + 1, self.cfg.n_layers):
-                resid = self._block(layer)(resid, context)
+                resid = self._block(layer)(resid, contexts[layer - start])
         if self.final_norm is not None:
             resid = self.hook_final_norm(self.final_norm(resid))
         return self.relevance(self.head(resid, pairs.attended, pairs.scored))
 
     def replay(self, pairs: Pairs) -> Replay:
         """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
+        refuse_autocast(self.device.type)
         pairs = pairs.to(self.device)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
         context = self._context(pairs, self.embedding(pairs))
@@ -168,7 +191,12 @@ class CrossEncoder(HookedRootModule):
 
     @contextmanager
     def _running(self, pairs: Pairs | None) -> Iterator[None]:
-        """Let hooks know whose activations they see; of no pairs, where tokens run apart."""
+        """Let hooks know whose activations they see; of no pairs, where tokens run apart.
+
+        Raises:
+            RuntimeError: under `torch.autocast`, which would change scores and say nothing.
+        """
+        refuse_autocast(self.device.type)
         thread = get_ident()
         before = self.current.get(thread)
         self.current[thread] = pairs
@@ -304,7 +332,7 @@ class CrossEncoder(HookedRootModule):
         """The scores of many documents: batches of like length, in the order given."""
         several = texts_of("document", documents)
         pairs = self.pairs([query] * len(several), several)
-        scores = torch.empty(len(pairs), dtype=self.dtype)
+        scores = torch.empty(len(pairs), dtype=torch.promote_types(self.dtype, torch.float32))
         for rows in pairs.lengths.argsort().split(batch):
             scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
         return scores
@@ -564,6 +592,20 @@ class CrossEncoder(HookedRootModule):
         return (
             f"CrossEncoder({c.checkpoint}: {c.family}, {c.n_layers} layers x {c.n_heads} heads, "
             f"d_model {c.d_model}, score = {self.relevance})"
+        )
+
+
+def refuse_autocast(device: str) -> None:
+    """Refuse to compute where torch would replace float32 by 16 bit unasked.
+
+    Raises:
+        RuntimeError: `torch.autocast` is on; says what to do.
+    """
+    if torch.is_autocast_enabled(device):
+        raise RuntimeError(
+            f"torch.autocast({device!r}) is on, and would change scores and say nothing: call the "
+            "model outside of it, or within torch.autocast(..., enabled=False); for 16 bit load it "
+            "with dtype='bfloat16'"
         )
 
 

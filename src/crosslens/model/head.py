@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn, Tensor
+from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 
 from ..pairs import scored_row
@@ -31,7 +33,17 @@ class Head(nn.Module):
         else:
             weight = attended[:, :, None].to(resid.dtype)
             read = (resid * weight).sum(dim=1) / weight.sum(dim=1)
-        return self.hook_logits(self.out(self.hook_pooled(self.hidden(read))))
+        return self.logits(self.hidden(read))
+
+    def logits(self, pooled: Float[Tensor, "pair d"]) -> Float[Tensor, "pair label"]:
+        """The last map, and its hook points.
+
+        In float32 at least: bfloat16 has 8 digits in base 2, in which scores of one size tie.
+        """
+        pooled, out = self.hook_pooled(pooled), self.out
+        exact = torch.promote_types(pooled.dtype, torch.float32)
+        bias = None if out.bias is None else out.bias.to(exact)
+        return self.hook_logits(F.linear(pooled.to(exact), out.weight.to(exact), bias))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from .families.parts import Parts
 from .head import Head, relevance
 from .original import from_files, in_memory, of_sentence_transformers, Original, Wish
 from .parity import check_parity
+from .precision import check_own, precision
 from .tokens import first, PairTokenizer, Truncation
 from .weights import check_finite
 
@@ -41,6 +42,7 @@ def load(
     truncation: Truncation | None = None,
     max_length: int | None = None,
     device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
 ) -> CrossEncoder:
     """The hooked cross-encoder that gives every pair the score of the original.
 
@@ -48,15 +50,16 @@ def load(
     (with its tokenizer), a sentence-transformers `CrossEncoder`, a planted model
     (`plant(...)`, or its name: "planted:bm25"), or by default the reranker that comes with
     the package. Weights are shared with a model in memory, never copied or changed; those
-    read from files are float32, whatever the files hold. `relevant` is the label that means
-    relevant, where two or more labels leave a doubt; of a language model the token that means
-    yes, or that and the one that means no: ("yes", "no"). `template` is a text with places for
-    {query}, {document} and {instruction}, for checkpoints that do not say how they lay out a
-    pair; `instruction` takes the place of their own. `truncation` ("longest_first" or
-    "only_second"; with a template the document alone is cut) and `max_length` (tokens of a pair,
-    at most what the position table allows) are the checkpoint's own unless given. What the
-    checkpoint declares of its score is followed or refused, and on load the logits are compared
-    with the original's.
+    read from files are float32, whatever the files hold, or of the precision `dtype`: "bfloat16"
+    ("bf16"), "float16" ("fp16") or "float32" ("fp32"), of which the last map makes float32 scores.
+    `relevant` is the label that means relevant, where two or more labels leave a doubt; of a
+    language model the token that means yes, or that and the one that means no: ("yes", "no").
+    `template` is a text with places for {query}, {document} and {instruction}, for checkpoints
+    that do not say how they lay out a pair; `instruction` takes the place of their own.
+    `truncation` ("longest_first" or "only_second"; with a template the document alone is cut) and
+    `max_length` (tokens of a pair, at most what the position table allows) are the checkpoint's
+    own unless given. What the checkpoint declares of its score is followed or refused, and on
+    load the logits are compared with the original's.
 
     Raises:
         TypeError: `checkpoint` is none of these.
@@ -65,7 +68,11 @@ def load(
         RuntimeError: the logits differ from the original's.
     """
     label = relevant if type(relevant) is int else None
-    original = resolve(checkpoint, tokenizer, Wish(template, instruction, relevant))
+    kind = None if dtype is None else precision(dtype)
+    wish = Wish(template, instruction, relevant)
+    original = resolve(checkpoint, tokenizer, wish, kind or torch.float32)
+    if kind is not None:
+        check_own(original.name, original.modules, kind)
     if original.answer is None and label is None and relevant is not None:
         raise ValueError(
             f"relevant={relevant!r}: {original.name} is a classifier; give the number of a label"
@@ -118,17 +125,23 @@ def load(
     return model
 
 
-def resolve(checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None, wish: Wish) -> Original:
-    """The original model, its tokenizer and what it declares, of whatever the user has."""
+def resolve(
+    checkpoint: Any, tokenizer: PreTrainedTokenizerBase | None, wish: Wish, dtype: torch.dtype
+) -> Original:
+    """The original model, its tokenizer and what it declares, of whatever the user has.
+
+    Files are read as `dtype`.
+    """
     if isinstance(checkpoint, str) and checkpoint.startswith(PREFIX):
         checkpoint = plant(checkpoint)
     if checkpoint == EMBEDDED:
-        return replace(from_files(str(embedded_reranker()), tokenizer, wish), name=EMBEDDED)
+        found = from_files(str(embedded_reranker()), tokenizer, wish, dtype)
+        return replace(found, name=EMBEDDED)
     if isinstance(checkpoint, Planted):
         found = in_memory(checkpoint.model, tokenizer or checkpoint.tokenizer, wish)
         return replace(found, name=checkpoint.name)
     if isinstance(checkpoint, str | Path):
-        return from_files(str(checkpoint), tokenizer, wish)
+        return from_files(str(checkpoint), tokenizer, wish, dtype)
     if isinstance(checkpoint, PreTrainedModel):
         return in_memory(checkpoint, tokenizer, wish)
     if hasattr(checkpoint, "predict"):

@@ -110,8 +110,10 @@ def reads_mean(pooling: Stage) -> bool:
     return means[modes[0]]
 
 
-def stages_in_files(files: CheckpointFiles, modules: Sequence[Module]) -> list[Stage]:
-    """The modules after the encoder, read from their folders.
+def stages_in_files(
+    files: CheckpointFiles, modules: Sequence[Module], dtype: torch.dtype
+) -> list[Stage]:
+    """The modules after the encoder, read from their folders as `dtype`.
 
     Raises:
         ValueError: a file is missing or damaged, or its weights have another shape.
@@ -141,7 +143,7 @@ def stages_in_files(files: CheckpointFiles, modules: Sequence[Module]) -> list[S
                     f"{where} asks for weights {wanted}, its folder holds {there}; take both from "
                     "the same checkpoint"
                 )
-            own = {n.removeprefix(f"{prefix}."): tensor.float() for n, tensor in held.items()}
+            own = {n.removeprefix(f"{prefix}."): tensor.to(dtype) for n, tensor in held.items()}
             weights.load_state_dict(own, assign=True)
         found.append(Stage(where, module.kind, options, weights, activation))
     return found

@@ -37,6 +37,7 @@ from .families.decoder import DECODERS
 from .families.t5 import check_output_map, ENCODER_DECODERS
 from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
+from .precision import check_read
 from .refused import refuse_adapter, refuse_known, refuse_several
 from .templates import MONO, prompt_of
 from .weights import check_sizes, check_tensors, stored_tensors
@@ -85,8 +86,10 @@ class Wish:
     relevant: Any = None  # tokens, where the model is a language model
 
 
-def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish) -> Original:
-    """The cross-encoder called `name`, with a trained head, from disk or the hub, in float32.
+def from_files(
+    name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish, dtype: torch.dtype
+) -> Original:
+    """The cross-encoder called `name`, with a trained head, from disk or the hub, as `dtype`.
 
     Raises:
         ValueError: it is no cross-encoder of a supported family, a file is missing or damaged,
@@ -129,14 +132,14 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
             empty = reader.from_config(config, trust_remote_code=False)
     check_tensors(name, empty, stored)
     with blamed(f"the weights of {name} cannot be read"), without_reports():
-        # In full precision, whatever the file holds: effects are small differences of scores.
         model, loading = reader.from_pretrained(
             name,
             config=config,
             output_loading_info=True,
-            dtype=torch.float32,
+            dtype=dtype,
             trust_remote_code=False,
         )
+    check_read(name, model, dtype)
     # What a modular cross-encoder reads is the last hidden state, without BERT's pooler.
     missing = sorted(
         key for key in loading["missing_keys"] if not (says.modules and key.startswith("pooler."))
@@ -148,7 +151,7 @@ def from_files(name: str, tokenizer: PreTrainedTokenizerBase | None, wish: Wish)
         )
     end = None
     if says.modules:
-        end = tail(name, stages_in_files(files, says.modules), config.hidden_size)
+        end = tail(name, stages_in_files(files, says.modules, dtype), config.hidden_size)
     tokenizer = tokenizer or its_tokenizer(files, len(model.get_input_embeddings().weight))
     found = Original(name, model.requires_grad_(False), tokenizer, says, end)
     return laid_out(found, wish, answers=kind.endswith(LANGUAGE_MODELS))

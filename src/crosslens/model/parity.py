@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..pairs import Pairs
 from .checkpoint_files import blamed
 from .encoder import CrossEncoder
 from .original import Original
+from .precision import HALVES, InFloat32
 from .tokens import LastToken, PairTokenizer
 from .weights import check_finite
 
@@ -32,6 +34,10 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
     spells special tokens. Half of the digits of the spread between pairs have to agree, whatever
     the size of the scores; beyond that only rounding in the last map is allowed. What can
     predict by itself (a `CrossEncoder`) is compared by its prediction too.
+
+    Half of the digits of 16 bit are too few to notice a wrong segment id. So weights of 16 bit
+    are compared twice: as they compute, to their own rounding, and with the arithmetic of
+    float32 on the same weights, to that of float32.
 
     `limit` is the longest pair of the original, in tokens.
 
@@ -59,14 +65,18 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
             expected = {"its own forward pass": originals_logits(original, tokens, texts)}
             if original.predict is not None:
                 expected["its own predict"] = original.predict(texts).to(model.device)
+            in_float32 = None
+            if model.dtype in HALVES:
+                with InFloat32():
+                    in_float32 = originals_logits(original, tokens, texts)
     finally:
         for module in training:
             module.training = True
-    with model.record("logits", "pooled") as cache:
-        model(pairs.to(model.device))
-    ours, pooled = (cache[site] for name in ("logits", "pooled") for site in model.sites(name))
     for what, theirs in expected.items():
-        compare(model, original, ours, theirs.to(ours.dtype), pooled, what)
+        compare(model, original, pairs, theirs, what)
+    if in_float32 is not None:
+        with InFloat32():
+            compare(model, original, pairs, in_float32, "its own forward pass in float32")
 
 
 def originals_logits(
@@ -113,6 +123,7 @@ def read_out(original: Original, inputs: Mapping[str, Tensor]) -> Float[Tensor, 
     if original.answer is not None:
         ids = inputs["input_ids"]
         logits = original.model(**given, **last_step(original.model, len(ids))).logits[:, -1]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         true, false = original.answer.true, original.answer.false
         return logits[:, [true]] - (0 if false is None else logits[:, [false]])
     outputs = original.model(**given)
@@ -132,17 +143,20 @@ def last_step(model: Any, n: int) -> dict[str, Any]:
 def compare(
     model: CrossEncoder,
     original: Original,
-    ours: Float[Tensor, "pair label"],
+    pairs: Pairs,
     theirs: Float[Tensor, "pair label"],
-    pooled: Float[Tensor, "pair d"],
     what: str,
 ) -> None:
     """Refuse a difference above the tolerance, and logits that are no numbers."""
+    with model.record("logits", "pooled") as cache:
+        model(pairs)
+    ours, pooled = (cache[site] for name in ("logits", "pooled") for site in model.sites(name))
+    theirs = theirs.to(ours)
     if not torch.isfinite(theirs).all():
         check_finite(original.name, original.model.named_parameters())
         raise ValueError(
             f"the checkpoint {original.name} itself scores {theirs.flatten().tolist()}: its "
-            f"activations overflow {theirs.dtype}; load it in float32"
+            f"activations overflow {model.dtype}; load it in float32"
         )
     if ours.shape != theirs.shape:
         raise RuntimeError(
@@ -152,9 +166,9 @@ def compare(
     worst = (ours - theirs).abs().max().item()
     spread = (theirs.amax(dim=0) - theirs.amin(dim=0)).max().item()
     out = model.head.out
-    terms = pooled.abs() @ out.weight.abs().T
+    terms = pooled.abs().to(ours) @ out.weight.abs().to(ours).T
     size = (terms if out.bias is None else terms + out.bias.abs()).max().item()
-    eps = torch.finfo(theirs.dtype).eps
+    eps = torch.finfo(model.dtype).eps
     # in float64 no closer than float32 rounds: originals take softmax, rotations and (decoders)
     # norms in float32
     tolerance = max(eps**0.5, 16 * torch.finfo(torch.float32).eps) * spread + 8 * eps * size

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..engine.batches import batches
+from ..engine.batches import by_like_length
 from ..hooks import Hooked
 from ..pairs import Pairs
 
@@ -24,11 +24,13 @@ def early_scores(model: Hooked, pairs: Pairs) -> Float[Tensor, "layer pair"]:
     outputs = model.block_outputs()
     sites = [model.sites("resid_pre")[0], *outputs]
     found = torch.empty(len(sites), len(pairs))
-    for width, members in pairs.like_lengths():
-        for rows in batches(members, width, pairs.device.type):
-            some = pairs.take(rows, width=width)
-            with model.record(*sites) as cache:
-                model(some)
-            for layer, site in enumerate(sites):
-                found[layer, rows] = model.suffix(some, len(outputs), cache[site]).to(found)
+
+    def read(rows: list[int], width: int) -> Tensor:
+        some = pairs.take(rows, width=width)
+        with model.record(*sites) as cache:
+            model(some)
+        return torch.stack([model.suffix(some, len(outputs), cache[site]) for site in sites])
+
+    for rows, scores in by_like_length(read, pairs):
+        found[:, rows] = scores.to(found)
     return found

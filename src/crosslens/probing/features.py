@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..engine.batches import batches
+from ..engine.batches import by_like_length
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
 from ..pairs import Pairs
@@ -74,26 +74,33 @@ def features(
                 f"{tuple(pairs.token.shape)}"
             )
     sites = [model.sites("resid_pre")[0], *model.block_outputs()]
+
+    def states(rows: list[int], width: int) -> dict[str, dict[Site, Tensor]]:
+        chosen = {name: mask[rows][:, :width] for name, mask in groups.items()}
+        found: dict[str, dict[Site, Tensor]] = {name: {} for name in groups}
+
+        def keep(site: Site, stream: Tensor) -> None:
+            for name, mask in chosen.items():
+                found[name][site] = stream[mask].to("cpu", dtype)
+
+        with model.tapped([(site, partial(keep, site)) for site in sites]):
+            model(pairs.take(rows, width=width))
+        return found
+
+    order: list[int] = []
     kept: dict[str, dict[Site, list[Tensor]]] = {
         name: {site: [] for site in sites} for name in groups
     }
-
-    def keep(site: Site, chosen: Mapping[str, Tensor], stream: Tensor) -> None:
-        for name, mask in chosen.items():
-            kept[name][site].append(stream[mask].to("cpu", dtype))
-
-    order: list[int] = []
-    for width, members in pairs.like_lengths():
-        for rows in batches(members, width, pairs.device.type):
-            chosen = {name: mask[rows][:, :width] for name, mask in groups.items()}
-            with model.tapped([(site, partial(keep, site, chosen)) for site in sites]):
-                model(pairs.take(rows, width=width))
-            order += rows
-    found = {}
+    for rows, found in by_like_length(states, pairs):
+        order += rows
+        for name, by_site in found.items():
+            for site, vectors in by_site.items():
+                kept[name][site].append(vectors)
+    features = {}
     for name, mask in groups.items():
         counts = mask.sum(dim=1).cpu()
         pair = torch.tensor(order).repeat_interleave(counts[order])
         back = pair.argsort(stable=True)
         vectors = torch.stack([torch.cat(kept[name].pop(site))[back] for site in sites])
-        found[name] = Features(vectors, pair[back], len(pairs))
-    return found
+        features[name] = Features(vectors, pair[back], len(pairs))
+    return features

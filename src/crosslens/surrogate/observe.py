@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..corpora.collection import Collection
+from ..engine.batch_size import BatchSize
 from ..engine.batches import liked
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
@@ -163,8 +164,13 @@ def observe(
     names[1][:] = range(len(pairs)) if docid is None else docid
     parts, order = [], []
     for rows in _batches(model, pairs, memory_budget):
-        mine = names[0][rows], names[1][rows]
-        parts.append(_observed(model, pairs.take(rows), heads, src, mine))
+
+        def seen(some: Sequence[int]) -> Observed:
+            mine = names[0][list(some)], names[1][list(some)]
+            return _observed(model, pairs.take(some), heads, src, mine)
+
+        for _, part in BatchSize(len(rows), tokens=pairs.token.shape[1]).batches(seen, rows):
+            parts.append(part)
         order += rows
         if progress is not None:
             progress(len(order), len(pairs))

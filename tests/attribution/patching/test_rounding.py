@@ -21,7 +21,7 @@ def test_a_sweep_in_half_precision_is_the_same_sweep_rounded(family, dtype, wors
     exact = scores()
     model.to(dtype)
     rough = scores()
-    assert rough.dtype == dtype
+    assert model.dtype == dtype and rough.dtype == torch.float32
     cost = rounding(rough, exact)
     assert 0 < cost.share < worst and cost.order > 0.9
 

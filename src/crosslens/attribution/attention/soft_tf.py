@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...arrays import array
 from ...contrasts.contrast import Contrast
-from ...engine.batches import batches_by_length
+from ...engine.batches import by_length
 from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Names
@@ -64,11 +64,14 @@ def soft_tf_of_term(
     if missing := (~term.any(dim=1)).nonzero().flatten().tolist():
         raise ValueError(f"pairs {missing} have no selected query term (Q+): see `contrast`")
     found = np.empty((len(model.heads()), len(pairs)))
-    for rows in batches_by_length(pairs, at_once):
+
+    def mean(rows: list[int]) -> Tensor:
         some = pairs.take(rows)
         count = soft_tf(model, some, src=src).flatten(0, 1).double()
-        mean = (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
-        found[:, rows] = array(mean)
+        return (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
+
+    for rows, means in by_length(mean, pairs, at_once):
+        found[:, rows] = array(means)
     return found
 
 

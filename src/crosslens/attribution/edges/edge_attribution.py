@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...contrasts.contrast import Contrast
+from ...engine.batches import by_length
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -79,11 +80,9 @@ def edge_attribution(
     # what each sender wrote is carried along as a stream of its own, with copies at LayerNorms
     streams = 4 * len(senders)
     fit = graphs_at_once(model, contrast.base, at_once, memory_budget, streams=streams)
-    order = contrast.base.lengths.argsort()
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    done = 0
-    for rows in order.split(fit):
-        pairs, more = contrast.base.take(rows.tolist()), contrast.more.take(rows.tolist())
+
+    def of(rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        pairs, more = contrast.base.take(rows), contrast.more.take(rows)
         with model.record(*writes) as source:
             target = model(more)
         with model.record(*writes) as base:
@@ -94,11 +93,16 @@ def edge_attribution(
         for words in points:
             run = slopes(model, pairs, read, words=words, also=streams_between)
             change += _received(run, moved, last) / len(points)
-        found.append((change, plain, target))
-        done += len(rows)
+        return change, plain, target
+
+    order: list[int] = []
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for rows, part in by_length(of, contrast.base, fit):
+        order += rows
+        found.append(part)
         if progress is not None:
-            progress(done, len(contrast))
-    back = order.argsort()
+            progress(len(order), len(contrast))
+    back = torch.tensor(order).argsort()
     change, base_score, target_score = (
         torch.cat(parts, dim=-1)[..., back] for parts in zip(*found, strict=True)
     )

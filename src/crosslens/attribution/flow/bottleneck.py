@@ -24,7 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...engine.memory import BatchSize, Footprint
+from ...engine.batch_size import BatchSize
+from ...engine.memory import Footprint
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -140,7 +141,9 @@ def bottleneck(
         ]
 
     order = pairs.lengths.argsort().tolist()
-    for members, found in BatchSize(max(1, rows // repeats)).batches(squeeze, order):
+    for members, found in BatchSize(max(1, rows // repeats), tokens=size.tokens).batches(
+        squeeze, order
+    ):
         for i, (passed, weight) in enumerate(found):
             nats[i, list(members), : passed.shape[1]] = passed
             weights[i, list(members)] = weight

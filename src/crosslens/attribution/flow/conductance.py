@@ -22,7 +22,8 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.memory import BatchSize, Footprint
+from ...engine.batch_size import BatchSize
+from ...engine.memory import Footprint
 from ...hooks import Hooked
 from ...pairs import Pairs
 from ...sites import Site
@@ -129,7 +130,10 @@ def conductance(
 
         order = pairs.lengths.argsort()
         at_once = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
-        parts = [part for _, part in BatchSize(at_once).batches(flow_of, order.tolist())]
+        parts = [
+            part
+            for _, part in BatchSize(at_once, tokens=size.tokens).batches(flow_of, order.tolist())
+        ]
         flow = {site: _gather([part[0][site] for part in parts], order) for site in watched}
         change = _gather([part[1] for part in parts], order)
         off = torch.stack([flow[site].flatten(1).sum(dim=1) - change for site in whole])

@@ -9,10 +9,13 @@ Jiang et al. (2021), section 3, leave open over what mean and deviation are take
                     so that the share that is lost gives way to the block's own input
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
+from torch import Tensor
 
+from ...engine.batch_size import BatchSize
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -60,11 +63,19 @@ def _of_dataset(model: Hooked, reference: Pairs) -> list[Noise]:
     """Mean and deviation of each dimension over all tokens, a few pairs in memory at a time."""
     outputs = block_outputs(model)
     n, total, squares, dtype = 0, [], [], None
-    for _, rows in reference.like_lengths(at_once=32):
+
+    def states(rows: Sequence[int]) -> Tensor:
         some = reference.take(rows)
         with model.record(*outputs) as cache:
             model(some)
-        here = torch.stack([cache[site][some.attended] for site in outputs])
+        return torch.stack([cache[site][some.attended] for site in outputs])
+
+    parts = (
+        here
+        for width, rows in reference.like_lengths(at_once=32)
+        for _, here in BatchSize(len(rows), tokens=width).batches(states, rows)
+    )
+    for here in parts:
         dtype, tokens = here.dtype, here.double()
         n += tokens.shape[1]
         total.append(tokens.sum(dim=1))

@@ -26,10 +26,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
+from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.gradients import graphs_at_once, on_the_way, slopes
 from ...engine.sweep import Progress
-from ...hooks import Cache, Hook, Hooked, Tap
+from ...hooks import Cache, Hooked, require_inside, Tap
 from ...pairs import Pairs
 from ...sites import Site, Unit
 from .effects import Effects
@@ -90,8 +91,9 @@ def attribution_patching(
         runs = ContrastRuns(model, contrast, units, at_once=fit, budget=0)
 
     is_plain = steps == 0 and not grad_drop  # one pass then gives both values and slopes
-    changes, done = [], 0
-    for rows in runs.bundles:
+
+    def of(some: Sequence[int]) -> torch.Tensor:
+        rows = tuple(some)
         pairs = runs.pairs("base", rows)
         source, target = runs.run("more", rows, kept)
         with runs.narrowed():
@@ -99,7 +101,7 @@ def attribution_patching(
             plain, base, slope = slopes(model, pairs, sloped if is_plain else [], also=also)
             runs.keep("base", rows, Cache({site: base[site] for site in runs.wanted}), plain)
             for unit in units:
-                Hook(unit, torch.Tensor.clone).check(base[unit.site])
+                require_inside(unit, base[unit.site])
             run = Run(pairs, base, source, _rescored(model, pairs, base, source, softened))
             if is_plain:
                 change = _first_order(units, run, slope)
@@ -112,10 +114,16 @@ def attribution_patching(
                 ]
                 size = torch.stack(dropped).abs().sum(dim=0) / (len(blocks) - 1)
                 change = size * (target - plain).sign()  # so that no pair's recovery is negative
-        changes.append(change)
-        done += len(rows)
-        if progress is not None:
-            progress(done, len(contrast))
+        return change
+
+    changes, done = [], 0
+    for bundle in runs.bundles:
+        size = BatchSize(len(bundle), tokens=int(contrast.base.lengths[list(bundle)].max()))
+        for rows, change in size.batches(of, bundle):
+            changes.append(change)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(contrast))
     change = runs.gathered(changes)
     return Effects.of_change(contrast, units, change, runs.scores("base"), runs.scores("more"))
 

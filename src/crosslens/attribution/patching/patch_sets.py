@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.batches import batches_by_length
+from ...engine.batches import by_length
 from ...engine.sweep import sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
@@ -79,14 +79,18 @@ def patch_together(
     n_pairs = len(contrast)
     base, target = torch.empty(n_pairs), torch.empty(n_pairs)
     patched = torch.empty(len(sets), n_pairs)
-    for rows in batches_by_length(contrast.base, at_once):
+
+    def run(rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         some = contrast.take(rows)
         with model.record(*sites) as source:
-            target[rows] = model(some.more).to(target)
-        base[rows] = model(some.base).to(base)
+            more = model(some.more)
         cells = [[patch(unit, source) for unit in each] for each in sets]
-        patched[:, rows] = sweep(model, some.base, cells, memory_budget=memory_budget).to(patched)
+        swept = sweep(model, some.base, cells, memory_budget=memory_budget)
+        return model(some.base), more, swept
+
+    for rows, found in by_length(run, contrast.base, at_once):
+        base[rows], target[rows], patched[:, rows] = (each.to(base) for each in found)
     least = smallest_contrast(base, target) if least is None else least
-    found: Tensor = recovery(patched, base, target, least=least)
-    values = found.double().numpy(force=True)
+    recovered: Tensor = recovery(patched, base, target, least=least)
+    values = recovered.double().numpy(force=True)
     return SetEffects(chosen, values[0], others, values[1:])

@@ -7,8 +7,10 @@ share of the score that this restores is the unit's effect (Lu et al., 2025, sec
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ...contrasts.contrast import Contrast
+from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.memory import Footprint
 from ...engine.sweep import Progress, sweep
@@ -60,27 +62,33 @@ def patching(
         alive = [i for i, row in enumerate(rows) if not is_flat[row]]
         if not alive:
             continue
-        chosen = [rows[i] for i in alive]
         width = int(contrast.base.lengths[list(rows)].max())
-        source = runs.some("more", rows, sites, alive)[0]
-        hooks = [patch(unit, source) for unit in units]
 
-        def report(cells: int, _: int, before: int = done, n: int = len(chosen)) -> None:
+        def swept(
+            some: Sequence[int],
+            rows: tuple[int, ...] = rows,
+            width: int = width,
+            before: int = done,
+        ) -> Tensor:
+            source = runs.some("more", rows, sites, some)[0]
+
+            def report(cells: int, _: int) -> None:
+                if progress is not None:
+                    progress(before + cells * len(some), total)
+
+            with runs.narrowed():
+                return sweep(
+                    model,
+                    contrast.base.take([rows[i] for i in some], width=width),
+                    [patch(unit, source) for unit in units],
+                    memory_budget=size.budget - runs.kept_bytes - each * len(some),
+                    progress=report,
+                    recording=lambda wanted: runs.some("base", rows, wanted, some),
+                )
+
+        for some, scores in BatchSize(len(alive), tokens=width).batches(swept, alive):
+            patched[:, [rows[i] for i in some]] = scores
+            done += len(units) * len(some)
             if progress is not None:
-                progress(before + cells * n, total)
-
-        with runs.narrowed():
-            patched[:, chosen] = sweep(
-                model,
-                contrast.base.take(chosen, width=width),
-                hooks,
-                memory_budget=size.budget - runs.kept_bytes - each * len(chosen),
-                progress=report,
-                recording=lambda wanted, rows=rows, alive=alive: runs.some(
-                    "base", rows, wanted, alive
-                ),
-            )
-        done += len(units) * len(chosen)
-        if progress is not None:
-            progress(done, total)
+                progress(done, total)
     return Effects.of_change(contrast, units, patched - base, base, target, least=least)

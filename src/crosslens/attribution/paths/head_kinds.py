@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from ...arrays import array
 from ...contrasts.contrast import Contrast
+from ...engine.batch_size import BatchSize
 from ...hooks import document_reads, Hooked
 from ...sites import Unit
 from ...stats import bootstrap_interval
@@ -55,8 +57,9 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
     """How every head reads the pairs of some contrasts."""
     matched, within = [], []
     for contrast in contrasts:
-        for rows in torch.arange(len(contrast)).split(at_once):
-            some = contrast.take(rows.tolist())
+
+        def read(rows: Sequence[int], contrast: Contrast = contrast) -> tuple[Tensor, Tensor]:
+            some = contrast.take(rows)
             added = some.base.where("D_inj")
             term = some.base.where("Q+")
             term = torch.where(term.any(dim=1, keepdim=True), term, some.base.where("query"))
@@ -65,8 +68,12 @@ def reading(model: Hooked, contrasts: Sequence[Contrast], *, at_once: int = 16) 
                 shares(model, side, ends[0][None], ends[1][None])[0]
                 for side in (some.more, some.base)
             )
-            matched.append(more - base)
-            within.append(attention_within_query(model, some.base))
+            return more - base, attention_within_query(model, some.base)
+
+        size = BatchSize(at_once, tokens=contrast.base.token.shape[1])
+        for _, (match, query) in size.batches(read, range(len(contrast))):
+            matched.append(match)
+            within.append(query)
     return Reading(
         tuple(model.heads()),
         array(torch.cat(matched, dim=1)),

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.memory import BatchSize
-from ...hooks import Cache, Hook, Tap
+from ...engine.batch_size import BatchSize
+from ...hooks import Cache, require_inside, Tap
 from ...pairs import Pairs, scored_row
 from ...sites import HEAD_READS, Site, Unit
 from .path_plan import Paths, places, TABLES
@@ -64,7 +64,7 @@ class Bundle:
         source, target = _recorded(paths, contrast.more, paths.of_source)
         for unit in (*paths.senders, *paths.receivers):
             numbered = tuple((axis, i) for axis, i in unit.coordinates if axis != "pos")
-            Hook(Unit(unit.site, numbered), Tensor.clone).check(base[unit.site])
+            require_inside(Unit(unit.site, numbered), base[unit.site])
         return cls(paths, contrast.base, base, source, plain, target, at_once)
 
     def changes(self) -> Float[Tensor, "sender group pair"]:

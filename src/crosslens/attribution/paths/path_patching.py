@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...contrasts.contrast import Contrast
-from ...engine.batches import batches_by_length
+from ...engine.batches import by_length
 from ...engine.memory import Footprint
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -107,10 +107,14 @@ def changes(
 
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     order: list[int] = []
-    for chosen in batches_by_length(contrast.base, at_once):
+
+    def run(chosen: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         rows = size.rows(each=row, beside=each * len(chosen))
         bundle = Bundle.of(paths, contrast.take(chosen), rows)
-        found.append((bundle.changes(), bundle.plain, bundle.target))
+        return bundle.changes(), bundle.plain, bundle.target
+
+    for chosen, part in by_length(run, contrast.base, at_once):
+        found.append(part)
         order += chosen
         if progress is not None:
             n = len(paths.senders)

@@ -7,7 +7,7 @@ over all tokens is F(pair) - F(baseline), up to the error of the quadrature (Sun
 2017; layer by layer as in Zhan et al., 2020, section 3.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,8 @@ from jaxtyping import Float
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from ...engine.batches import batches
+from ...engine.batch_size import BatchSize
+from ...engine.batches import by_like_length, liked
 from ...engine.gradients import slopes
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -93,12 +94,14 @@ def integrated_gradients(
     rows, n = list(range(len(pairs))), steps
     while rows:
         for width, members in pairs.take(rows).like_lengths():
-            for some in batches([rows[i] for i in members], width * n, pairs.device.type):
-                here = slice(width)
-                way = start[some, here], x[some, here]
-                token[some, here] = _integral(
-                    model, pairs.take(some, width=width), layer, way, n, of
-                )
+
+            def integral(some: Sequence[int], width: int = width, n: int = n) -> Tensor:
+                way = start[list(some), :width], x[list(some), :width]
+                return _integral(model, pairs.take(some, width=width), layer, way, n, of)
+
+            size = BatchSize(liked(width * n, pairs.device.type), tokens=width)
+            for some, found in size.batches(integral, [rows[i] for i in members]):
+                token[list(some), :width] = found
         off = (token.sum(dim=1) - change).abs() / change.abs()
         rows = [i for i in rows if tolerance is not None and off[i] > tolerance]
         if 2 * n > most_steps:
@@ -121,12 +124,14 @@ def gradient_times_input(model: Hooked, pairs: Pairs, *, layer: int = 0) -> Word
         raise LookupError(f"no layer {layer}: the model has layers 0 to {len(streams) - 1}")
     site = streams[layer]
     token = torch.zeros(pairs.token.shape, device=pairs.device)
-    for width, members in pairs.like_lengths():
-        for some in batches(members, width, pairs.device.type):
-            found = slopes(model, pairs.take(some, width=width), [site])
-            product = (found.slope[site] * found.value[site].detach()).sum(dim=-1)
-            token = token.to(product.dtype)
-            token[some, :width] = product
+
+    def product(rows: list[int], width: int) -> Tensor:
+        found = slopes(model, pairs.take(rows, width=width), [site])
+        return (found.slope[site] * found.value[site].detach()).sum(dim=-1)
+
+    for rows, values in by_like_length(product, pairs):
+        token = token.to(values.dtype)
+        token[rows, : values.shape[1]] = values
     return WordAttribution(
         f"gradient x input (layer {layer})", pairs, token * pairs.attended.to(token)
     )
@@ -144,13 +149,18 @@ def _integral(
     start, end = ends
     nodes, weights = legendre.leggauss(steps)
     total = torch.zeros_like(end)
-    at_once = max(1, 2_000 // (len(pairs) * pairs.token.shape[1]))
-    for first in range(0, steps, at_once):
-        t = torch.as_tensor((nodes[first : first + at_once] + 1) / 2).to(end)
-        weight = torch.as_tensor(weights[first : first + at_once] / 2).to(end)
+
+    def part(chosen: Sequence[int]) -> Tensor:
+        t = torch.as_tensor((nodes[list(chosen)] + 1) / 2).to(end)
+        weight = torch.as_tensor(weights[list(chosen)] / 2).to(end)
         way = torch.lerp(start, end, t[:, None, None, None]).requires_grad_()
         with torch.enable_grad():
             score = of(model.suffix(pairs.repeat(len(t)), layer, way.flatten(0, 1))).sum()
             (slope,) = torch.autograd.grad(score, way)
-        total += torch.tensordot(weight, slope, dims=1)
+        return torch.tensordot(weight, slope, dims=1)
+
+    width = pairs.token.shape[1]
+    size = BatchSize(max(1, 2_000 // (len(pairs) * width)), tokens=width)
+    for _, found in size.batches(part, range(steps)):
+        total += found
     return ((end - start) * total).sum(dim=-1) * pairs.attended.to(end)

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...engine.batches import batches, scores_of
+from ...engine.batch_size import BatchSize
+from ...engine.batches import liked, scores_of
 from ...hooks import Hooked
 from ...interventions.mask import token_mask
 from ...pairs import Pairs, Segment
@@ -124,11 +125,14 @@ def _effects(
     values: list[dict[tuple[int, ...], float]] = [{} for _ in range(len(pairs))]
     queue = sorted(rows, key=lambda row: lengths[row[0]], reverse=True)  # the longest sets the size
     while queue:
-        batch = list(next(batches(queue, lengths[queue[0][0]], pairs.device.type)))
-        queue = queue[len(batch) :]
-        found = (whole[[i for i, _ in batch]] - scored(batch)).tolist()
-        for (i, tokens), value in zip(batch, found, strict=True):
-            values[i][tuple(tokens)] = value
+        longest = lengths[queue[0][0]]
+        n = liked(longest, pairs.device.type)
+        size = BatchSize(n, tokens=longest)
+        for batch, scores in size.batches(lambda some: scored(list(some)), queue[:n]):
+            found = (whole[[i for i, _ in batch]] - scores).tolist()
+            for (i, tokens), value in zip(batch, found, strict=True):
+                values[i][tuple(tokens)] = value
+        queue = queue[n:]
         if progress is not None:
             progress(sum(map(len, values)), len(rows))
     return WordAttribution(name, pairs, to_tokens(pairs, values).to(whole), is_additive=False)

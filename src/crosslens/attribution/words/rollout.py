@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...engine.batches import batches
+from ...engine.batches import by_like_length
 from ...hooks import Hooked
 from ...pairs import Pairs, scored_row
 from .word_attribution import WordAttribution
@@ -20,9 +20,12 @@ from .word_attribution import WordAttribution
 def attention_rollout(model: Hooked, pairs: Pairs) -> WordAttribution:
     """The share of the scored row that attention traces back to each token; shares add up to 1."""
     token = torch.zeros(pairs.token.shape, device=pairs.device)
-    for width, members in pairs.like_lengths():
-        for some in batches(members, width, pairs.device.type):
-            token[some, :width] = _rolled(model, pairs.take(some, width=width)).to(token)
+
+    def rolled(rows: list[int], width: int) -> Tensor:
+        return _rolled(model, pairs.take(rows, width=width))
+
+    for rows, shares in by_like_length(rolled, pairs):
+        token[rows, : shares.shape[1]] = shares.to(token)
     return WordAttribution("attention rollout", pairs, token)
 
 

@@ -142,6 +142,15 @@ class DecoderAttention(RotaryAttention):
         self.q_norm = getattr(o, "q_norm", None) or nn.Identity()
         self.k_norm = getattr(o, "k_norm", None) or nn.Identity()
 
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, context: Context
+    ) -> Float[Tensor, "pair dst head d_head"]:
+        """z; where a pass begins behind the first tokens, their keys and values come first."""
+        if "earlier k" in context:
+            k = torch.cat([context["earlier k"], k], dim=1)
+            v = torch.cat([context["earlier v"], v], dim=1)
+        return super().attend(q, k, v, context)
+
     def turned(self, q: Tensor, k: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         shared = {
             **context,

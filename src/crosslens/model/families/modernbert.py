@@ -103,7 +103,7 @@ class RotaryAttention(Attention):
         return super().fused(*self.turned(q, k, context), v, self.masked(context))
 
     def masked(self, context: Context) -> Context:
-        return {"mask": context[f"mask {self.kind}"], "scored": context["scored"]}
+        return {**context, "mask": context[f"mask {self.kind}"]}
 
     def turned(self, q: Tensor, k: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Rotary positions (Su et al., 2021): pairs of coordinates turned by their place."""

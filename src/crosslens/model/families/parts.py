@@ -39,12 +39,14 @@ class Parts:
 def answer_map(model: Any, answer: Answer, scale: float = 1.0) -> nn.Linear:
     """From a language model's last state to the score: `scale` times W_U[true] - W_U[false].
 
-    Of the vocabulary only the rows of the answer are kept.
+    Of the vocabulary only the rows of the answer are kept, and their difference in float32 at
+    least, as every last map is applied.
     """
     weight = model.get_output_embeddings().weight.detach()
-    row = weight[answer.true]
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    row = weight[answer.true].to(exact)
     if answer.false is not None:
-        row = row - weight[answer.false]
+        row = row - weight[answer.false].to(exact)
     with torch.device("meta"):
         score = nn.Linear(len(row), 1, bias=False)
     score.weight = nn.Parameter(scale * row[None].clone(), requires_grad=False)

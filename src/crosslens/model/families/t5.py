@@ -181,7 +181,7 @@ class DecoderStep(Head):
         step = self.words.weight[self.start].repeat(len(resid), 1, 1)
         for block in self.decoder:
             step = block(step, resid, context)
-        return self.hook_logits(self.out(self.hook_pooled(self.hidden(step[:, 0]))))
+        return self.logits(self.hidden(step[:, 0]))
 
 
 class StepBlock(nn.Module):
