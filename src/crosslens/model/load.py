@@ -88,8 +88,8 @@ def load(
         move(original, device)
     parts = adopted(original)
     says, c = original.declared, original.model.config
-    says_longest = says.max_length if original.max_length is None else original.max_length
-    own_limit = longest(parts.n_positions, says_longest, original.tokenizer)
+    own_limit = longest(parts.n_positions, says.max_length, original.tokenizer)
+    own_limit = min(own_limit, original.max_length or own_limit)
     limit = own_limit if max_length is None else shortened(own_limit, max_length)
     attention = parts.blocks[0].attn
     n_shared = attention.n_kv_heads

@@ -25,19 +25,6 @@ KINDS: Final = (
         "classifier of transformers: its score is not followed",
     ),
     (
-        r"(\w+\.)?(XLMRobertaFlash\w*|xlm-roberta-flash)|modeling_xlm_roberta\.\w+",
-        f"XLM-RoBERTa with fused layers (jina-reranker-v2): {OWN_CODE}",
-    ),
-    (
-        r"(\w+\.)?(Gte)?NewForSequenceClassification|new",
-        f"gte's reranker of 2024 (gte-multilingual-reranker): {OWN_CODE}",
-    ),
-    (
-        r"(\w+\.)?LlamaBidirectional\w*|llama_bidirec\w*",
-        "a Llama without a causal mask that scores the mean of its tokens "
-        f"(llama-nemotron-rerank): {OWN_CODE}",
-    ),
-    (
         r"(\w+\.)?(LayerWise|CostWise)\w*ForCausalLM",
         "a reranker with a head for every layer (bge-reranker-v2-minicpm-layerwise, "
         f"v2.5-gemma2-lightweight): {OWN_CODE}",

@@ -59,15 +59,22 @@ def stored_tensors(files: CheckpointFiles) -> dict[str, Stored]:
     Raises:
         ValueError: there are no weights, or a file is damaged, cut, or a pointer of git-lfs.
     """
+    return {
+        name: stored for path in weight_files(files) for name, stored in tensors_in(path).items()
+    }
+
+
+def weight_files(files: CheckpointFiles) -> list[Path]:
+    """The files that hold the weights, whole or in shards.
+
+    Raises:
+        ValueError: there are none, or an index names one that is not there.
+    """
     for whole, index in zip(WHOLE, SHARDED, strict=True):
         if (path := files.find(whole)) is not None:
-            return tensors_in(path)
+            return [path]
         if files.find(index) is not None:
-            return {
-                name: stored
-                for shard in shards(files, index)
-                for name, stored in tensors_in(shard).items()
-            }
+            return shards(files, index)
     raise ValueError(
         f"{files.name} holds no weights: neither {' nor '.join(WHOLE)}, whole or in shards; "
         "copy or download the checkpoint again"
