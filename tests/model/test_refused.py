@@ -21,6 +21,10 @@ DECLARED = {
         {"architectures": ["CrossEncoderElectraModel"], "model_type": "cross-encoder"},
         "a cross-encoder of lightning-ir, whose head is a linear map on the encoder",
     ),
+    "umt5": (
+        {"architectures": ["UMT5ForConditionalGeneration"], "model_type": "umt5"},
+        "a UMT5, whose blocks have a position bias each",
+    ),
     "layerwise": (
         {"architectures": ["LayerWiseMiniCPMForCausalLM"], "model_type": "minicpm"},
         "a head for every layer",

@@ -25,6 +25,11 @@ KINDS: Final = (
         "classifier of transformers: its score is not followed",
     ),
     (
+        r"umt5|UMT5\w*",
+        "a UMT5, whose blocks have a position bias each, where T5's share one: CrossLens has no "
+        "family file for it",
+    ),
+    (
         r"(\w+\.)?(LayerWise|CostWise)\w*ForCausalLM",
         "a reranker with a head for every layer (bge-reranker-v2-minicpm-layerwise, "
         f"v2.5-gemma2-lightweight): {OWN_CODE}",
