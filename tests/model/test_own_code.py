@@ -151,6 +151,30 @@ def test_rotary_positions_are_scaled_as_their_code_scales_them(factor, tmp_path)
     assert torch.equal(scores(found), scores(plain)) == (factor == 1)
 
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 48,
+}
+
+
+@pytest.mark.parametrize("scaling", [None, LLAMA3])
+def test_a_llamas_rotation_is_the_one_it_declares(scaling, tmp_path):
+    """The older names of the settings, rope_theta and rope_scaling, as they are published."""
+    folder = write(tmp_path, "llama", *original("llama"), rope_theta=500000.0, rope_scaling=scaling)
+    found = load(folder, template=TEMPLATE).context.rotary.inv_freq
+    plain = 500000.0 ** (-torch.arange(0, 8, 2) / 8)
+    if scaling is None:
+        torch.testing.assert_close(found, plain)
+        return
+    length = 2 * torch.pi / plain  # of a wave; long ones are stretched, short ones are not
+    torch.testing.assert_close(found[length > 48 / 1.0], plain[length > 48 / 1.0] / 32)
+    torch.testing.assert_close(found[length < 48 / 4.0], plain[length < 48 / 4.0])
+    assert (length > 48).any() and (length < 12).any()
+
+
 def test_apart_maps_of_queries_keys_and_values_are_read_too(tmp_path):
     model, tokenizer = original("gte")
     folder = write(tmp_path, "gte", model, tokenizer, pack_qkv=False)
