@@ -271,6 +271,17 @@ def test_a_tensor_without_a_place_is_refused(kind, folder):
         load(folder, **WISHES[kind])
 
 
+def test_a_bias_that_is_not_declared_is_refused(tmp_path):
+    """It has a name that a Llama may have, and no place in this one."""
+    folder = write(tmp_path, "llama", *original("llama"))
+    name = "model.layers.1.self_attn.q_proj.bias"
+    edited(folder, lambda tensors: tensors.update({name: torch.ones(32)}))
+    with pytest.raises(ValueError, match=f"hold {name} and 0 more, which no module"):
+        load(folder, template=TEMPLATE)
+    edited(folder, lambda tensors: tensors.pop(name))
+    load(folder, template=TEMPLATE)  # the control
+
+
 def test_a_tensor_of_a_layer_that_is_not_there_is_refused(kind, folder):
     change(folder, num_hidden_layers=2)
     with pytest.raises(ValueError, match="of layers that config.json leaves out"):

@@ -42,7 +42,7 @@ from .own_code import own_code
 from .precision import check_read
 from .refused import refuse_adapter, refuse_known, refuse_several
 from .templates import MONO, prompt_of, QUESTION
-from .weights import check_sizes, check_tensors, stored_tensors
+from .weights import check_places, check_sizes, check_tensors, stored_tensors
 
 
 FRAMED: Final = (*ENCODER_DECODERS, "llama_bidirec")  # whose tokenizer frames a prompt
@@ -141,6 +141,8 @@ def from_files(
         with torch.device("meta"):
             empty = reader._from_config(config) if own else reader.from_config(config)
     check_tensors(name, empty, stored)
+    if own is not None:
+        check_places(name, empty, stored)
     with blamed(f"the weights of {name} cannot be read"), without_reports():
         model, loading = reader.from_pretrained(
             None if own else name,

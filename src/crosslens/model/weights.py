@@ -164,6 +164,19 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
         )
 
 
+def check_places(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> None:
+    """Refuse a tensor that `model` would leave out, where nobody renames any more.
+
+    Raises:
+        ValueError: there is one, as a bias that config.json does not declare.
+    """
+    if left_out := sorted(stored.keys() - model.state_dict().keys()):
+        raise ValueError(
+            f"{name}: the weights hold {left_out[0]} and {len(left_out) - 1} more, which no module "
+            "that config.json asks for reads; take config.json and weights from the same checkpoint"
+        )
+
+
 def numberless(parameter: str) -> str:
     """The name of a parameter without the number of its layer."""
     return re.sub(r"\.\d+\.", ".", parameter)
