@@ -46,6 +46,7 @@ from .thresholds import SCORED
 Watch = Callable[[str, int, int], None]  # the step, how much of it is done, how much there is
 
 ROOM: Final = {"TFC2": 16, "LNC2": 64}  # tokens that an edit takes beyond what others do
+TOO_LONG: Final = "is too long for contrasts in pairs of {} tokens, and is ranked alone"
 STAGES: Final = 3  # of path patching from the score back, as in Lu et al. (2025), section 4
 DOCUMENTS: Final = 8  # of a query whose ranking is explained
 
@@ -66,6 +67,7 @@ class Evidence:
     scored: int = SCORED
     watch: Watch = lambda step, done, total: None
     left_out: Mapping[str, str] = field(default_factory=dict)  # unreadable texts, and why
+    whole: Collection | None = None  # where shorter pairs leave out more: all that can be ranked
     _levels: dict[str, tuple[Contrast, ...]] = field(default_factory=dict, init=False, repr=False)
     _changes: dict[tuple[str, int], Frame] = field(default_factory=dict, init=False, repr=False)
 
@@ -83,24 +85,28 @@ class Evidence:
     ) -> "Evidence":
         """The evidence of pairs of at most `tokens` tokens, and more where an edit needs more.
 
-        Texts that the model cannot read are left out, and listed.
+        Texts that the model cannot read are left out, and listed; of those that it reads, queries
+        beside which pairs so short hold no document.
 
         Raises:
             NotMeasurable: the model can read no query, or no document.
         """
         texts = readable(model, collection)
+        short = readable(Shortened(model, tokens), texts.collection, TOO_LONG.format(tokens))
+        left_out = {**texts.left_out, **short.left_out}
         close = Neighbours(model.tokens.tokenizer, model.W_E)
 
         @cache  # the collection's words are counted once for each length
         def axioms(more: int) -> Axioms:
             return Axioms(
                 Shortened(model, tokens + more),
-                texts.collection,
+                short.collection,
                 seed,
                 near=lambda term, words: LISTED.get(term) or close(term, words),
             )
 
-        return cls(model, axioms(0), n, axioms, max(n, scored), watch, texts.left_out)
+        most = max(n, scored)
+        return cls(model, axioms(0), n, axioms, most, watch, left_out, texts.collection)
 
     @property
     def checkpoint(self) -> str:
@@ -109,6 +115,11 @@ class Evidence:
     @property
     def collection(self) -> Collection:
         return self.axioms.collection
+
+    @property
+    def ranked(self) -> Collection:
+        """All texts that the model reads in pairs of its own length."""
+        return self.axioms.collection if self.whole is None else self.whole
 
     @property
     def seed(self) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from crosslens import Collection, CrossEncoder, NotMeasurable
+from crosslens.contrasts import Shortened
 
 
 NO_TOKEN: Final = "holds no token that the model knows"
@@ -22,8 +23,12 @@ class Readable(NamedTuple):
     left_out: Mapping[str, str]  # "query q1" or "document d9": why
 
 
-def readable(model: CrossEncoder, collection: Collection) -> Readable:
+def readable(
+    model: CrossEncoder | Shortened, collection: Collection, too_long: str = NO_SPACE
+) -> Readable:
     """The collection as far as the model can read the texts that are to be ranked.
+
+    `too_long` is why a query is left out beside which no token of a document can be read.
 
     Raises:
         NotMeasurable: no query is left, or no document.
@@ -32,12 +37,11 @@ def readable(model: CrossEncoder, collection: Collection) -> Readable:
     queries = {qid: collection.queries[qid] for qid in ranked}
     ids = dict.fromkeys(docid for docids in ranked.values() for docid in docids)
     documents = {docid: collection.documents[docid] for docid in ids}
-    limit = most_query_tokens(model)
-    wrong_queries = {
-        qid: NO_SPACE if n else NO_TOKEN
-        for qid, n in lengths(model, queries).items()
-        if not n or n >= limit
-    }
+    empty = {qid: NO_TOKEN for qid, n in lengths(model, queries).items() if not n}
+    filled = [qid for qid in queries if qid not in empty]
+    spaces = model.tokens.leave_space([queries[qid] for qid in filled])
+    long = {qid: too_long for qid, has_space in zip(filled, spaces, strict=True) if not has_space}
+    wrong_queries = {qid: why for qid in queries if (why := (empty | long).get(qid))}
     wrong_documents = {docid: NO_TOKEN for docid, n in lengths(model, documents).items() if not n}
     if not wrong_queries and not wrong_documents:
         return Readable(collection, {})
@@ -86,18 +90,10 @@ def without(
     )
 
 
-def lengths(model: CrossEncoder, texts: Mapping[str, str]) -> dict[str, int]:
+def lengths(model: CrossEncoder | Shortened, texts: Mapping[str, str]) -> dict[str, int]:
     """How many tokens each text has, separators left aside."""
     if not texts:
         return {}
     tokenizer: Any = model.tokens.tokenizer
     found = tokenizer(list(texts.values()), add_special_tokens=False, verbose=False)["input_ids"]
     return {key: len(ids) for key, ids in zip(texts, found, strict=True)}
-
-
-def most_query_tokens(model: CrossEncoder) -> float:
-    """From how many tokens on a query leaves no space; where both texts are cut, none does."""
-    if model.tokens.truncation != "only_second":
-        return float("inf")
-    tokenizer: Any = model.tokens.tokenizer
-    return float(model.tokens.limit - tokenizer.num_special_tokens_to_add(pair=True))

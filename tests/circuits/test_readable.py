@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from crosslens.circuits.readable import NO_SPACE, NO_TOKEN, readable
 from ir_measures import Qrel
+from language_models import language_model, tokenizer
 
-from crosslens import Collection, CrossEncoder, NotMeasurable
+from crosslens import Collection, CrossEncoder, load, NotMeasurable
+from crosslens.contrasts import Shortened
 
 
 INVISIBLE = "\u200b\u200e\u200b"
@@ -50,6 +52,22 @@ def test_a_query_that_leaves_no_space_is_left_out_where_only_documents_are_cut(m
     assert not readable(model, texts).left_out, "both are cut"
     monkeypatch.setattr(model, "tokens", replace(model.tokens, truncation="only_second"))
     assert readable(model, texts).left_out == {"query q2": NO_SPACE}
+
+
+def test_a_query_whose_template_leaves_no_space_is_left_out():
+    model = load(
+        language_model("qwen3"),
+        tokenizer(),
+        template="{query} ? {document}",
+        relevant="yes",
+        max_length=40,
+    )
+    queries = {"q1": "cats purr", "q2": "cats " * 60}
+    texts = replace(TEXTS, queries=queries, candidates={"q1": ("d1",), "q2": ("d3",)})
+    assert readable(model, texts).left_out == {"query q2": NO_SPACE}
+    shorter = Shortened(model, 1)  # which counts no token of the template
+    with pytest.raises(NotMeasurable, match="no query of collection 'small': query q1 too long"):
+        readable(shorter, texts, "too long")
 
 
 def test_a_collection_without_a_readable_query_is_refused_by_name(model):

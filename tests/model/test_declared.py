@@ -114,6 +114,19 @@ def test_a_modular_encoder_scores_as_its_predict(family, pooling, tmp_path):
         assert model.reads_scored_row == (pooling == "cls")
 
 
+def test_a_modular_encoder_is_read_in_16_bit_with_its_modules(tmp_path):
+    bare, tokenizer = BertModel(config("bert")).eval(), tiny("bert")[1]
+    theirs = modular(tmp_path / "bare", bare, tokenizer, "mean")
+    folder = resaved(theirs, tmp_path / "saved")
+    half, exact = load(folder, dtype="bf16"), load(folder)
+    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+    assert scores(half).dtype == torch.float32
+    spread = (scores(exact).max() - scores(exact).min()).item()
+    assert 0 < (scores(half) - scores(exact)).abs().max() < 0.2 * spread
+    with pytest.raises(ValueError, match="in memory with weights of torch.float32"):
+        load(theirs, dtype="bf16")
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 

@@ -238,3 +238,23 @@ def test_two_start_tokens_are_refused():
     del original.config.decoder_start_token_id
     with pytest.raises(ValueError, match="decoder_start_token_id None; expected"):
         load(original, tokenizer(), **WISH)
+
+
+@pytest.mark.parametrize(
+    ("relevant", "activation"), [(("true", "false"), nn.Sigmoid), ("true", nn.Identity)]
+)
+def test_two_tokens_give_a_probability_and_one_its_logit(relevant, activation):
+    model = load(encoder_decoder(), tokenizer(), template=MONO, relevant=relevant)
+    assert type(model.activation) is activation
+
+
+def test_a_published_name_allows_no_more_than_its_tokenizer(tmp_path):
+    for limit, allowed in ((96, 96), (600, 512)):
+        words = tokenizer()
+        words.model_max_length = limit
+        folder = tmp_path / str(limit) / "monot5-tiny"
+        for part in (encoder_decoder(), words):
+            part.save_pretrained(folder)
+        model = load(folder)
+        assert model.cfg.n_positions == allowed
+        assert str(model.tokens.layout) == "Query: {query} Document: {document} Relevant:</s>"

@@ -257,6 +257,28 @@ def test_only_the_document_is_cut(template):
         load(original, words, **options, truncation="longest_first")
 
 
+@pytest.mark.parametrize("template", [None, "{query} ? {document} :", "{document}. {query} ?"])
+def test_a_query_leaves_space_where_a_long_document_can_be_read(template):
+    """Said of every length of a query around the limit, and tried on words and on numbers, before
+    which a space is a token of its own."""
+    if template is None:
+        model = load(*tiny("bert"), truncation="only_second", max_length=40)
+    else:
+        options = {"template": template, "relevant": "yes", "max_length": 40}
+        model = load(language_model("qwen3"), tokenizer(), **options)
+    queries = [("cats " * n).strip() for n in range(20, 45)]
+    answers = []
+    for query in queries:
+        try:
+            model.pair(query, LONG, "7 " * 60)
+            answers.append(True)
+        except ValueError as error:
+            assert "leaves no room for its document" in str(error)
+            answers.append(False)
+    assert model.tokens.leave_space(queries) == answers and len({*answers}) == 2
+    assert model.tokens.leave_space([]) == []
+
+
 # --- the answer --------------------------------------------------------------------------------
 
 

@@ -181,7 +181,7 @@ def test_a_t5_in_float16_is_refused_as_transformers_keeps_a_part_in_float32(tmp_
     assert load(tmp_path, dtype="bfloat16", **options).dtype == torch.bfloat16
 
 
-def test_the_embedded_reranker_and_modules_are_read_in_16_bit_too():
+def test_the_embedded_reranker_is_read_in_16_bit_too():
     assert load(dtype="bf16").dtype == torch.bfloat16
 
 

@@ -21,28 +21,9 @@ DECLARED = {
         {"architectures": ["CrossEncoderElectraModel"], "model_type": "cross-encoder"},
         "a cross-encoder of lightning-ir, whose head is a linear map on the encoder",
     ),
-    "jina-v2": (
-        {
-            "architectures": ["XLMRobertaForSequenceClassification"],
-            "model_type": "xlm-roberta",
-            "auto_map": {"AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig"},
-        },
-        r"fused layers \(jina-reranker-v2\)",
-    ),
-    "gte": (
-        {
-            "architectures": ["NewForSequenceClassification"],
-            "model_type": "new",
-            "auto_map": {"AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig"},
-        },
-        r"\(gte-multilingual-reranker\): its layers are computed by code of its own",
-    ),
-    "nemotron": (
-        {
-            "architectures": ["LlamaBidirectionalForSequenceClassification"],
-            "model_type": "llama_bidirec",
-        },
-        "a Llama without a causal mask that scores the mean of its tokens",
+    "umt5": (
+        {"architectures": ["UMT5ForConditionalGeneration"], "model_type": "umt5"},
+        "a UMT5, whose blocks have a position bias each",
     ),
     "layerwise": (
         {"architectures": ["LayerWiseMiniCPMForCausalLM"], "model_type": "minicpm"},

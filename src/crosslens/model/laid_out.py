@@ -79,15 +79,10 @@ class LaidOut:
     def cut(self, i: int, row: Row, query: str) -> Row:
         """The same pair within the limit: what follows the document stays.
 
-        That end is what two other documents have in common, so that a token which holds the last
-        letters of the document and the first of the template is no part of it.
+        Raises:
+            ValueError: there is no token left for the document.
         """
-        one, other = self.whole([query] * 2, list(FILLERS))
-        n_end = 0
-        for mine, theirs in zip(reversed(one.ids), reversed(other.ids), strict=False):
-            if mine != theirs:
-                break
-            n_end += 1
+        one, n_end = self.end(query)
         first = row.segments.index(Segment.DOCUMENT)
         kept = self.limit - n_end
         if kept <= first:
@@ -96,6 +91,25 @@ class LaidOut:
                 f"takes {first + n_end} of {self.limit} tokens; shorten it"
             )
         return row.part(0, kept).joined(one.part(len(one.ids) - n_end))
+
+    def end(self, query: str) -> tuple[Row, int]:
+        """The query with a short document, and how many tokens follow any document.
+
+        These are what two documents have in common, so that a token which holds the last letters
+        of a document and the first of the template is none of them.
+        """
+        one, other = self.whole([query] * 2, list(FILLERS))
+        n_end = 0
+        for mine, theirs in zip(reversed(one.ids), reversed(other.ids), strict=False):
+            if mine != theirs:
+                break
+            n_end += 1
+        return one, n_end
+
+    def leaves_space(self, query: str) -> bool:
+        """Whether a document that is too long would keep a token."""
+        one, n_end = self.end(query)
+        return self.limit - n_end > one.segments.index(Segment.DOCUMENT)
 
 
 def row_of(encoding: Encoding, piece: Piece) -> Row:

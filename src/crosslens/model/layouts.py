@@ -83,6 +83,10 @@ class TextTemplate:
         texts = {"query": query, "document": document, "instruction": self.instruction or ""}
         return [filled(piece, texts) for piece in self.written]
 
+    def __str__(self) -> str:
+        """The template as it is written, with its instruction."""
+        return "".join(self.written).replace("{instruction}", self.instruction or "")
+
     def plain_ids(self, tokenizer: PreTrainedTokenizerBase, query: str, document: str) -> list[int]:
         """The ids of each piece by itself, one after the other."""
         fields = {"query": query, "document": document, "instruction": self.instruction or ""}
@@ -134,6 +138,13 @@ class ChatTemplate:
         """A rendered pair with marks in place of the texts."""
         prompt = MARKS["instruction"] if self.prompt else None
         return self._rendered(MARKS["query"], MARKS["document"], prompt)
+
+    def __str__(self) -> str:
+        """A rendered pair, with places for the texts."""
+        text = self.frame.replace(MARKS["instruction"], self.prompt or "")
+        for name in ("query", "document"):
+            text = text.replace(MARKS[name], f"{{{name}}}")
+        return text
 
     def _messages(self, query: str, document: str, prompt: str | None) -> list[dict[str, Any]]:
         texts = {"system": prompt, "query": query, "document": document}

@@ -88,8 +88,8 @@ def load(
         move(original, device)
     parts = adopted(original)
     says, c = original.declared, original.model.config
-    says_longest = says.max_length if original.max_length is None else original.max_length
-    own_limit = longest(parts.n_positions, says_longest, original.tokenizer)
+    own_limit = longest(parts.n_positions, says.max_length, original.tokenizer)
+    own_limit = min(own_limit, original.max_length or own_limit)
     limit = own_limit if max_length is None else shortened(own_limit, max_length)
     attention = parts.blocks[0].attn
     n_shared = attention.n_kv_heads
@@ -119,7 +119,7 @@ def load(
             parts.scored,
             original.layout,
         ),
-        says.activation or (nn.Sigmoid() if original.n_labels == 1 else nn.Identity()),
+        activation(original),
     )
     check_parity(model, original, own_limit)
     return model
@@ -173,6 +173,20 @@ def move(original: Original, device: str | torch.device) -> None:
             f"device {str(device)!r} cannot be used ({gist(error)}); this machine has "
             f"{', '.join(there)}"
         ) from error
+
+
+def activation(original: Original) -> nn.Module:
+    """What follows the score: as declared, else what the authors of such models have.
+
+    One label: a sigmoid, as sentence-transformers has it; of two tokens (monoT5) it gives the
+    probability of the true one beside the false one. The logit of one token alone (RankT5,
+    bge-reranker-v2-gemma) is the score of its authors as it is.
+    """
+    says, answer = original.declared, original.answer
+    if says.activation is not None:
+        return says.activation
+    is_one_token = answer is not None and answer.false is None and not says.is_laid_out
+    return nn.Sigmoid() if original.n_labels == 1 and not is_one_token else nn.Identity()
 
 
 def adopted(original: Original) -> Parts:

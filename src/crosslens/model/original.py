@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -37,12 +38,14 @@ from .families.decoder import DECODERS
 from .families.t5 import check_output_map, ENCODER_DECODERS
 from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
 from .modular import stages_in_files, stages_of, Tail, tail
+from .own_code import own_code
 from .precision import check_read
 from .refused import refuse_adapter, refuse_known, refuse_several
-from .templates import MONO, prompt_of
-from .weights import check_sizes, check_tensors, stored_tensors
+from .templates import MONO, prompt_of, QUESTION
+from .weights import check_places, check_sizes, check_tensors, stored_tensors
 
 
+FRAMED: Final = (*ENCODER_DECODERS, "llama_bidirec")  # whose tokenizer frames a prompt
 LANGUAGE_MODELS: Final = ("ForCausalLM", "ForConditionalGeneration")
 
 
@@ -102,16 +105,18 @@ def from_files(
             f"no checkpoint at {name!r}: neither a local folder with a config.json nor a model "
             "the hub would give"
         )
-    raw = files.json("config.json")
-    refuse_known(f"{name}/config.json", raw)
-    check_kind(f"{name}/config.json", raw)
+    raw, where = files.json("config.json"), f"{name}/config.json"
+    refuse_known(where, raw)
+    if (own := own_code(raw)) is not None:
+        raw = own.settings(where, raw)
+    check_kind(where, raw)
     says = declared(files, raw)
     architectures = raw.get("architectures") or ["...ForSequenceClassification"]
     if not isinstance(architectures, list):
-        raise ValueError(f"{name}/config.json: architectures is {architectures!r}, expected a list")
+        raise ValueError(f"{where}: architectures is {architectures!r}, expected a list")
     for architecture in architectures:
         check_architecture(
-            f"{name}/config.json",
+            where,
             str(architecture),
             raw["model_type"],
             is_modular=bool(says.modules),
@@ -119,6 +124,8 @@ def from_files(
         )
     kind = str(architectures[0])
     stored = stored_tensors(files)
+    if own is not None:
+        stored = own.stored(name, stored)
     check_sizes(name, raw, stored)
     reader: Any = AutoModel if says.modules else AutoModelForSequenceClassification
     if kind.endswith(LANGUAGE_MODELS):
@@ -126,15 +133,21 @@ def from_files(
         reader = AutoModelForSeq2SeqLM if is_pair else AutoModelForCausalLM
         if is_pair:
             check_output_map(name, raw, stored)
-    with blamed(f"{name}/config.json makes no {raw['model_type']} model"):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    with blamed(f"{where} makes no {raw['model_type']} model"):
+        if own is not None:
+            reader, config = own.model, own.config(**raw)
+        else:
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):
-            empty = reader.from_config(config, trust_remote_code=False)
+            empty = reader._from_config(config) if own else reader.from_config(config)
     check_tensors(name, empty, stored)
+    if own is not None:
+        check_places(name, empty, stored)
     with blamed(f"the weights of {name} cannot be read"), without_reports():
         model, loading = reader.from_pretrained(
-            name,
+            None if own else name,
             config=config,
+            state_dict=own.tensors(files, dtype) if own else None,
             output_loading_info=True,
             dtype=dtype,
             trust_remote_code=False,
@@ -152,7 +165,7 @@ def from_files(
     end = None
     if says.modules:
         end = tail(name, stages_in_files(files, says.modules, dtype), config.hidden_size)
-    tokenizer = tokenizer or its_tokenizer(files, len(model.get_input_embeddings().weight))
+    tokenizer = tokenizer or its_tokenizer(files, config, len(model.get_input_embeddings().weight))
     found = Original(name, model.requires_grad_(False), tokenizer, says, end)
     return laid_out(found, wish, answers=kind.endswith(LANGUAGE_MODELS))
 
@@ -188,18 +201,24 @@ def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
     layout: Layout | None = None
     if wish.template is not None:
         # An encoder reads a text as its tokenizer frames it; a language model's prompt is whole.
-        is_framed = answers and original.model.config.is_encoder_decoder
+        is_framed = original.model.config.model_type in FRAMED
         pieces = framed(tokenizer, wish.template) if is_framed else (wish.template,)
         layout = TextTemplate(pieces, wish.instruction)
     elif says.chat is not None:
         prompt = says.chat.prompt if wish.instruction is None else wish.instruction
         layout = ChatTemplate(tokenizer, prompt, says.chat.is_flat, says.chat.options)
     elif known is not None:
-        layout = known.layout(wish.instruction)
+        layout = known.layout(tokenizer, wish.instruction)
     elif wish.instruction is not None:
         raise ValueError(
             f"instruction={wish.instruction!r}: {name} reads two texts and no instruction; "
             "template= may have a place for it"
+        )
+    if layout is None and original.model.config.model_type == "llama_bidirec":
+        raise ValueError(
+            f"{name} does not say how it lays out a pair, which its own code leaves to its users; "
+            "load(..., template=...) gives what it was trained with, as the published "
+            f"llama-nemotron-rerank with {QUESTION!r}"
         )
     if layout is None and getattr(tokenizer, "chat_template", None) and not says.is_laid_out:
         refuse_template(name)
@@ -296,13 +315,17 @@ def check_architecture(
     )
 
 
-def its_tokenizer(files: CheckpointFiles, n_vocabulary: int) -> PreTrainedTokenizerBase:
+def its_tokenizer(
+    files: CheckpointFiles, config: PreTrainedConfig, n_vocabulary: int
+) -> PreTrainedTokenizerBase:
     """The tokenizer that was saved beside a model with so many word embeddings."""
     for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         files.json(file)
     try:
         with blamed(f"{files.name}/tokenizer.json or tokenizer_config.json cannot be read"):
-            tokenizer = AutoTokenizer.from_pretrained(files.name, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(
+                files.name, config=config, trust_remote_code=False
+            )
         why = f"what loads knows {len(tokenizer)} tokens, the model {n_vocabulary}"
     except ValueError as error:
         tokenizer, why = None, gist(error)
@@ -336,6 +359,7 @@ def in_memory(
     if c.model_type not in FAMILIES | ANSWERING:
         raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {supported()}")
     name = c._name_or_path or f"{kind} in memory"
+    refuse_foreign(name, model)
     check_architecture(name, kind, c.model_type)
     says = Declared(declared_activation(name, c.to_dict(), {}))
     found = Original(name, unadapted(name, model), tokenizer, says)
@@ -354,6 +378,7 @@ def of_sentence_transformers(
             "sentence-transformers 5.4 or later on a model of transformers"
         )
     name = model.config._name_or_path or "a CrossEncoder in memory"
+    refuse_foreign(name, model)
     prompt = default_prompt(name, encoder.prompts, encoder.default_prompt_name)
     if not isinstance(encoder.activation_fn, nn.Module):
         raise ValueError(
@@ -394,6 +419,19 @@ def of_sentence_transformers(
     words = tokenizer or first.tokenizer
     found = Original(name, unadapted(name, model), words, says, end, predict if is_own else None)
     return laid_out(found, wish, answers=answers)
+
+
+def refuse_foreign(name: str, model: PreTrainedModel) -> None:
+    """Refuse a model in memory that was built by code of its checkpoint's own.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if type(model).__module__.split(".")[0] == "transformers_modules":
+        raise ValueError(
+            f"{name} is in memory as a {type(model).__name__} of its checkpoint's own code, whose "
+            "modules CrossLens does not adopt; give its hub id or folder"
+        )
 
 
 def unadapted(name: str, model: PreTrainedModel) -> PreTrainedModel:

@@ -84,8 +84,8 @@ class InFloat32(TorchFunctionMode):
             return tree_map(widened, func(*args, **kwargs))
         if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
             return func(*args, **kwargs)  # in place: a widened copy would lose what is written
-        args, kwargs = tree_map(widened, (tuple(args), dict(kwargs)))
-        return func(*args, **kwargs)
+        wide: Any = tree_map(widened, (tuple(args), dict(kwargs)))
+        return func(*wide[0], **wide[1])
 
 
 def widened(value: Any) -> Any:

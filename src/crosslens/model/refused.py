@@ -25,17 +25,9 @@ KINDS: Final = (
         "classifier of transformers: its score is not followed",
     ),
     (
-        r"(\w+\.)?(XLMRobertaFlash\w*|xlm-roberta-flash)|modeling_xlm_roberta\.\w+",
-        f"XLM-RoBERTa with fused layers (jina-reranker-v2): {OWN_CODE}",
-    ),
-    (
-        r"(\w+\.)?(Gte)?NewForSequenceClassification|new",
-        f"gte's reranker of 2024 (gte-multilingual-reranker): {OWN_CODE}",
-    ),
-    (
-        r"(\w+\.)?LlamaBidirectional\w*|llama_bidirec\w*",
-        "a Llama without a causal mask that scores the mean of its tokens "
-        f"(llama-nemotron-rerank): {OWN_CODE}",
+        r"umt5|UMT5\w*",
+        "a UMT5, whose blocks have a position bias each, where T5's share one: CrossLens has no "
+        "family file for it",
     ),
     (
         r"(\w+\.)?(LayerWise|CostWise)\w*ForCausalLM",

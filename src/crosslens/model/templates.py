@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .layouts import TextTemplate
+from transformers import PreTrainedTokenizerBase
+
+from .layouts import framed, TextTemplate
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Prompt:
 
     `written` are pieces of text that are tokenized apart; `instructed` are those with an
     instruction, where a model reads one. `answer` is the true token and the false one, or the
-    true one alone.
+    true one alone; a classifier has none. One that `is_framed` stands between the special tokens
+    that the tokenizer puts around every text.
     """
 
     name: str  # a pattern for the name of the checkpoint, whoever published it
@@ -27,8 +30,9 @@ class Prompt:
     max_length: int
     instructed: tuple[str, ...] | None = None
     instruction: str | None = None  # the default
+    is_framed: bool = False
 
-    def layout(self, instruction: str | None) -> TextTemplate:
+    def layout(self, tokenizer: PreTrainedTokenizerBase, instruction: str | None) -> TextTemplate:
         """The template with the default instruction, or another.
 
         Raises:
@@ -36,7 +40,8 @@ class Prompt:
         """
         instruction = self.instruction if instruction is None else instruction
         if instruction is None:
-            return TextTemplate(self.written)
+            framed_by = framed(tokenizer, "".join(self.written)) if self.is_framed else self.written
+            return TextTemplate(framed_by)
         pieces = self.written if self.instruction is not None else self.instructed
         if pieces is None:
             raise ValueError(
@@ -59,6 +64,9 @@ _CONTEXTUAL: Final = (
     "Check whether a given document contains information helpful to answer the query.\n"
     "<Document> {document}\n<Query> {query}"
 )
+
+# NVIDIA's, of its rerankers on Llama 3.2.
+QUESTION: Final = "question:{query} \n \n passage:{document}"
 
 # monoT5's, which its multilingual kin answer with other tokens; the tokenizer ends every text so.
 MONO: Final = "Query: {query} Document: {document} Relevant:"
@@ -118,6 +126,14 @@ PROMPTS: Final = (
             (r"^mt5-base-.*marco", "mt5", MONO, ("▁yes", "▁no")),
             (r"^mt5-(3b|13b)-mmarco", "mt5", MONO, ("▁true", "▁")),
         )
+    ),
+    Prompt(
+        name=r"nemotron-rerank|nv-rerankqa",
+        family="llama_bidirec",
+        written=(QUESTION,),
+        answer=(),
+        max_length=8192,
+        is_framed=True,
     ),
     Prompt(
         name=r"bge-reranker-v2-gemma",

@@ -105,6 +105,20 @@ class PairTokenizer:
         ]
         return rows, lengths
 
+    def leave_space(self, queries: Sequence[str]) -> list[bool]:
+        """Whether each query leaves a token for a document that is too long.
+
+        Where both texts are cut every query does.
+        """
+        if self.layout is not None:
+            laid = LaidOut(self.tokenizer, self.layout, self.limit)
+            return [laid.leaves_space(query) for query in queries]
+        if self.truncation != "only_second" or not queries:
+            return [True] * len(queries)
+        ids: Any = self.tokenizer(list(queries), add_special_tokens=False, verbose=False)
+        around = self.tokenizer.num_special_tokens_to_add(pair=True)
+        return [len(each) + around < self.limit for each in ids["input_ids"]]
+
     @property
     def n_around(self) -> int:
         """How many tokens a template puts around query and document; 0 without one."""

@@ -59,15 +59,22 @@ def stored_tensors(files: CheckpointFiles) -> dict[str, Stored]:
     Raises:
         ValueError: there are no weights, or a file is damaged, cut, or a pointer of git-lfs.
     """
+    return {
+        name: stored for path in weight_files(files) for name, stored in tensors_in(path).items()
+    }
+
+
+def weight_files(files: CheckpointFiles) -> list[Path]:
+    """The files that hold the weights, whole or in shards.
+
+    Raises:
+        ValueError: there are none, or an index names one that is not there.
+    """
     for whole, index in zip(WHOLE, SHARDED, strict=True):
         if (path := files.find(whole)) is not None:
-            return tensors_in(path)
+            return [path]
         if files.find(index) is not None:
-            return {
-                name: stored
-                for shard in shards(files, index)
-                for name, stored in tensors_in(shard).items()
-            }
+            return shards(files, index)
     raise ValueError(
         f"{files.name} holds no weights: neither {' nor '.join(WHOLE)}, whole or in shards; "
         "copy or download the checkpoint again"
@@ -154,6 +161,19 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
         raise ValueError(
             f"{name}: the weights hold {dropped[0]} and {len(dropped) - 1} more of layers that "
             f"config.json leaves out; {remedy}"
+        )
+
+
+def check_places(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> None:
+    """Refuse a tensor that `model` would leave out, where nobody renames any more.
+
+    Raises:
+        ValueError: there is one, as a bias that config.json does not declare.
+    """
+    if left_out := sorted(stored.keys() - model.state_dict().keys()):
+        raise ValueError(
+            f"{name}: the weights hold {left_out[0]} and {len(left_out) - 1} more, which no module "
+            "that config.json asks for reads; take config.json and weights from the same checkpoint"
         )
 
 

@@ -25,6 +25,7 @@ def described(model: CrossEncoder, collection: Collection) -> dict[str, Any]:
             "score": str(model.relevance),
             "activation": type(model.activation).__name__,
             "truncation": model.tokens.truncation,
+            "template": None if model.tokens.layout is None else str(model.tokens.layout),
         },
         "collection_facts": {
             "name": collection.name,

@@ -54,7 +54,7 @@ def measure(
         watch=watch,
     )
     findings.note(**described(model, collection), unreadable=dict(evidence.left_out))
-    rank(question, model, evidence.collection, findings, watch)
+    rank(question, model, evidence.ranked, findings, watch)
     signals = possible(question, evidence, findings)
     if signals:
         react(signals, evidence, findings, question, watch)

@@ -31,7 +31,21 @@ def scoring(meta: dict[str, Any]) -> str:
         f"{m['checkpoint']}: {m['family']}, {kind}, {m['layers']} layers of {m['heads']} heads, "
         f"width {m['d_model']}, {m['d_mlp']} neurons per layer, {m['vocabulary']:,} tokens in the "
         f"vocabulary. The score is {m['score']} ({m['labels']} label"
-        f"{'s' if m['labels'] > 1 else ''}); {follows}. Pairs longer than {m['positions']} tokens "
-        f"are cut ({m['truncation'].replace('_', ' ')}); {meta['ranked']['truncated']} of the "
-        f"ranked ones were."
+        f"{'s' if m['labels'] > 1 else ''}); {follows}. {laid_out(m)} Pairs longer than "
+        f"{m['positions']} tokens are cut ({cut(m)}); {meta['ranked']['truncated']} of the ranked "
+        "ones were."
     )
+
+
+def laid_out(model: dict[str, Any]) -> str:
+    """How the model reads a pair."""
+    template = model.get("template")
+    if template is None:
+        return "Query and document are the two texts of its tokenizer."
+    return f"Query and document stand in the template {template!r}."
+
+
+def cut(model: dict[str, Any]) -> str:
+    """Which text of a long pair loses tokens."""
+    is_whole = model.get("template") is None
+    return model["truncation"].replace("_", " ") if is_whole else "the document alone"

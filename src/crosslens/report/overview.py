@@ -78,7 +78,7 @@ def warnings(meta: dict[str, Any]) -> list[str]:
     if unreadable := meta.get("unreadable"):
         few = "; ".join(f"{name} {why}" for name, why in list(unreadable.items())[:3])
         more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-        found.append(f"Texts that the model cannot read were left out: {few}{more}.")
+        found.append(f"Texts were left out: {few}{more}.")
     if why := meta.get("not_compared"):
         found.append(f"The rankings are not compared by a test: {why}.")
     if impossible := meta.get("impossible"):

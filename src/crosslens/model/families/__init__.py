@@ -12,6 +12,7 @@ from . import (
     distilbert,
     electra,
     eurobert,
+    llama_bidirectional,
     modernbert,
     mpnet,
     nomic_bert,
@@ -38,6 +39,7 @@ FAMILIES: Final[dict[str, Callable[[Any], Parts]]] = {
     "distilbert": distilbert.parts,
     "modernbert": modernbert.parts,
     "deberta-v2": deberta.parts,
+    "llama_bidirec": llama_bidirectional.parts,
     **dict.fromkeys(decoder.DECODERS, decoder.parts),
 }
 # Language models, scored by the logits of an answer.
