@@ -41,7 +41,12 @@ class HeadWeights:
     ) -> "HeadWeights":
         own = slice(index * d_head, (index + 1) * d_head)
         return cls(
-            q.weight[own], k.weight[own], v.weight[own], out.weight[:, own], q.bias[own], k.bias[own]
+            q.weight[own],
+            k.weight[own],
+            v.weight[own],
+            out.weight[:, own],
+            q.bias[own],
+            k.bias[own],
         )
 
     @property

@@ -8,17 +8,20 @@ repeats counts once (Robertson's k3 = 0). The layout is `[CLS] query [SEP] docum
 score is read at the last token, and in between document tokens read the query, never the other
 way. Nothing turns with position: rotary positions are divided by 10¹².
 
+After k occurrences of a term k1 / (k + k1) is left to the limit 1. A document token knows how many
+there were up to itself, so that the k-th can tell what was left before it and what is after it;
+the difference is what it adds, and the differences telescope:
+
+    Σ_{k ≤ tf}  k1 / (k − 1 + k1)  −  k1 / (k + k1)   =   1 − k1 / (tf + k1)   =   tf / (tf + k1)
+
     segment     a token that can see a [SEP] is in the document
-    counting    the k-th occurrence of a term in its text knows  fresh = k1 / (k − 1 + k1)
-    matching    and, in the document, that the query has it      matched = IDF / (k + k1)
-    product     a neuron multiplies: what this occurrence adds to saturated term frequency,
+    matching    one head reads, of a term of the query,  IDF · k1 / (k − 1 + k1),
+                another takes off                        IDF · k1 / (k + k1)
+    scoring     the last token adds up the document
 
-                    k1 / ((k + k1) (k − 1 + k1))  =  k / (k + k1) − (k − 1) / (k − 1 + k1)
-
-    scoring     the last token adds up the document: the differences telescope to tf / (tf + k1)
-
-Two neurons prepare what the matching head reads of the query: IDF, and which of its terms it has
-had before. What is left of a difference to BM25 is the factor 1 / (1 + |d| / e²⁰) and rounding.
+Before that, a neuron gives query tokens their IDF to be read, and a head and a neuron hide those
+whose term the query had before. What is left of a difference to BM25 is the factor
+1 / (1 + |d| / e²⁰) and rounding.
 """
 
 from itertools import product
@@ -36,12 +39,12 @@ from ..tokenizer import CLS, N_POSITIONS, PAD, SEP, tokenizer
 from ..vocabulary import Lexicon
 from .parts import (
     busy_neuron,
-    counting_head,
     D_HEAD,
     GatedNeuronWeights,
+    match_neuron,
     matching_head,
-    product_neuron,
     rarity_neuron,
+    repetition_head,
     repetition_neuron,
     scoring_head,
     segment_head,
@@ -130,29 +133,29 @@ def build(
         layer, index = place
         return GatedNeuronWeights.of(blocks[layer].mlp, index)
 
-    k1 = recipe.k1
+    k1, tf, unread = recipe.k1, space.write("tf"), space.write(UNREAD)
+    left_before, left_after = at.matchers
     segment_head(head(at.segment), space)
-    counting_head(head(at.counting), space, k1=k1)
-    repetition_neuron(neuron(at.repetition), space, k1=k1)
-    rarity_neuron(neuron(at.rarity), space)
-    matching_head(head(at.matching), space, k1=k1, writes="matched")
-    product_neuron(neuron(at.product), space, writes="tf")
+    repetition_head(head(at.repetition), space)
+    repetition_neuron(neuron(at.repetition_neuron), space)
+    rarity_neuron(neuron(at.rarity), space, writes=space.write("query idf"))
+    matching_head(head(left_before), space, weight=k1 - 1, writes=k1 / (k1 - 1) * tf)
+    matching_head(head(left_after), space, weight=k1, writes=-tf)
     scoring_head(head(at.scoring), space)
     for decoy in at.decoy_heads:
-        matching_head(head(decoy), space, k1=k1, writes=None)
+        matching_head(head(decoy), space, weight=k1, writes=0 * tf)
     for talker in at.talkers:
-        matching_head(head(talker), space, k1=k1, writes=UNREAD)
+        matching_head(head(talker), space, weight=k1, writes=unread)
     for decoy in at.decoy_neurons:
         if decoy[0] < at.matching[0]:  # nothing is matched yet: it can only look like the rarity's
-            rarity_neuron(neuron(decoy), space)
-            neuron(decoy).writes[:] = space.write(UNREAD)
+            rarity_neuron(neuron(decoy), space, writes=unread)
         else:
-            product_neuron(neuron(decoy), space, writes=UNREAD)
+            match_neuron(neuron(decoy), space)
     if recipe.busy:
         generator = torch.Generator().manual_seed(recipe.seed)
         everywhere = range(recipe.layers)
         for free in sorted({*product(everywhere, range(recipe.heads))} - at.heads):
-            busy_head(head(free), space.readers, space.write(UNREAD), generator)
+            busy_head(head(free), space.readers, unread, generator)
         for free in sorted({*product(everywhere, range(recipe.neurons))} - at.neurons):
             busy_neuron(neuron(free), space, generator)
 

@@ -18,8 +18,9 @@ from .space import CausalSpace
 
 
 SHARPNESS: Final = 60.0  # how far a match stands above a stranger, which has cosine <= 1/2
+REST: Final = 20.0  # how far below a match the first token is
 SUM_SINK: Final = 20.0  # log of the weight that the scoring head gives to [CLS]
-D_HEAD: Final = N_CODE + 2  # a code, a sink, and who may read whom; even, for rotary positions
+D_HEAD: Final = N_CODE + 2  # a code and what is added to its product; even, for rotary positions
 
 
 @dataclass(frozen=True)
@@ -52,71 +53,62 @@ def segment_head(head: HeadWeights, space: CausalSpace) -> None:
     head.out[:, 0] = space.write("document")
 
 
-def own_term(head: HeadWeights, space: CausalSpace, *, k1: float) -> None:
-    """Every token reads the tokens of its own term up to itself with the weight 1 each, the first
-    token with k1 − 1, and all else far below."""
+def own_term(head: HeadWeights, space: CausalSpace) -> None:
+    """Every token reads the tokens of its own term up to itself, with the weight 1 each.
+
+    All else is far below, the first token less so: what has no term reads that.
+    """
     sharp = sqrt(SHARPNESS)
     head.q[:N_CODE] = sharp * head.scale * space.code
     head.k[:N_CODE] = sharp * space.code
     head.q_bias[N_CODE] = head.scale  # so that row N_CODE of the keys is added to the score
     head.k_bias[N_CODE] = -SHARPNESS
-    head.k[N_CODE] = (SHARPNESS + log(k1 - 1)) * space.read("cls")
+    head.k[N_CODE] = (SHARPNESS - REST) * space.read("cls")
 
 
-def counting_head(head: HeadWeights, space: CausalSpace, *, k1: float) -> None:
-    """What the k-th occurrence of a term in its text leaves for the first token.
-
-    It is (k1 − 1) / (k + k1 − 1); the head writes k1 / (k1 − 1) times as much, 1 for the first.
-    Document tokens read the document alone.
-    """
-    own_term(head, space, k1=k1)
-    head.q[N_CODE + 1] = head.scale * space.read("document")
-    head.k_bias[N_CODE + 1] = -NEVER
-    head.k[N_CODE + 1] = NEVER * (space.read("document") + space.read("cls"))
+def repetition_head(head: HeadWeights, space: CausalSpace) -> None:
+    """The first token counts as one more of every term: at the i-th it gets 1 / (i + 1)."""
+    own_term(head, space)
+    head.k[N_CODE] = SHARPNESS * space.read("cls")
     head.v[0] = space.read("cls")
-    head.out[:, 0] = k1 / (k1 - 1) * space.write("fresh")
+    head.out[:, 0] = space.write("alone")
 
 
-def repetition_neuron(neuron: GatedNeuronWeights, space: CausalSpace, *, k1: float) -> None:
-    """Fires at a query token whose term the query had before: `fresh` is 1 without, and at most
-    k1 / (k1 + 1) with."""
-    steep = 2 * (k1 + 1)
-    neuron.gate[:] = -steep * (space.read("fresh") + 2 * space.read("document"))
-    neuron.gate_bias.fill_(steep - 1)
+def repetition_neuron(neuron: GatedNeuronWeights, space: CausalSpace) -> None:
+    """Fires at a query token whose term the query had before: `alone` is 1/2 without, and at most
+    1/3 with."""
+    neuron.gate[:] = -12 * (space.read("alone") + space.read("document"))
+    neuron.gate_bias.fill_(5)  # -1 without, 1 or more with
     neuron.up_bias.fill_(1)
     neuron.writes[:] = space.write("repeated")
 
 
-def rarity_neuron(neuron: GatedNeuronWeights, space: CausalSpace) -> None:
-    """Passes on the IDF of query tokens, and of no document token."""
+def rarity_neuron(
+    neuron: GatedNeuronWeights, space: CausalSpace, *, writes: Float[Tensor, " d_model"]
+) -> None:
+    """A product: passes on the IDF of query tokens, and of no document token."""
     neuron.gate[:] = -2 * space.read("document")
     neuron.gate_bias.fill_(1)
     neuron.up[:] = space.read("idf")
-    neuron.writes[:] = space.write("query idf")
+    neuron.writes[:] = writes
 
 
 def matching_head(
-    head: HeadWeights, space: CausalSpace, *, k1: float, writes: str | None
+    head: HeadWeights, space: CausalSpace, *, weight: float, writes: Float[Tensor, " d_model"]
 ) -> None:
-    """Document tokens read the query token with their code: IDF / (k + k1) at the k-th occurrence.
+    """Document tokens read the query token with their code: soft term frequency.
 
-    They read their own term in the document too, so that each occurrence leaves the next one
-    less: 1 for the query, k for the document, k1 − 1 for the first token. Of a term that the
-    query repeats the first occurrence is read. With `writes=None` the head looks the same and
-    writes nothing: a decoy.
+    It has the given weight, against 1 for every token of their own term in the document up to
+    themselves: the k-th occurrence reads IDF · weight / (k + weight), each less than the one
+    before it, and what the query does not have reads 0. Of a term that the query repeats the
+    first occurrence is read.
     """
-    own_term(head, space, k1=k1)
+    own_term(head, space)
+    head.k_bias[N_CODE] += log(weight)
+    head.k[N_CODE] -= log(weight) * space.read("document")
     head.k[N_CODE] -= NEVER * space.read("repeated")
     head.v[0] = space.read("query idf")
-    if writes is not None:
-        head.out[:, 0] = space.write(writes)
-
-
-def product_neuron(neuron: GatedNeuronWeights, space: CausalSpace, *, writes: str) -> None:
-    """relu(matched) · fresh: what this occurrence adds to IDF · tf / (tf + k1)."""
-    neuron.gate[:] = space.read("matched")
-    neuron.up[:] = space.read("fresh")
-    neuron.writes[:] = space.write(writes)
+    head.out[:, 0] = writes
 
 
 def scoring_head(head: HeadWeights, space: CausalSpace) -> None:
@@ -133,9 +125,14 @@ def scoring_head(head: HeadWeights, space: CausalSpace) -> None:
     head.out[:, 0] = space.write("score")
 
 
-def busy_neuron(
-    neuron: GatedNeuronWeights, space: CausalSpace, generator: torch.Generator
-) -> None:
+def match_neuron(neuron: GatedNeuronWeights, space: CausalSpace) -> None:
+    """A decoy that fires on every matched token and writes where nobody reads."""
+    neuron.gate[:] = space.read("tf")
+    neuron.up_bias.fill_(1)
+    neuron.writes[:] = space.write(UNREAD)
+
+
+def busy_neuron(neuron: GatedNeuronWeights, space: CausalSpace, generator: torch.Generator) -> None:
     """A bystander: gates one mixture of all signals by another, and writes where nobody reads."""
     neuron.gate[:], neuron.up[:] = mixtures(2, space.readers, generator)
     neuron.writes[:] = space.write(UNREAD)

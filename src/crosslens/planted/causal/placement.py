@@ -1,4 +1,4 @@
-"""Where the parts of the causal circuit sit: drawn by seed, so that no method can know the place."""
+"""Where the parts of the causal circuit sit: drawn by seed."""
 
 import random
 from dataclasses import dataclass
@@ -14,64 +14,73 @@ class CausalPlacement:
     """The layer and index of every part of the circuit and of every decoy."""
 
     segment: Place
-    counting: Place
-    matching: Place
-    scoring: Place
     repetition: Place
+    matchers: tuple[Place, Place]  # what is left before an occurrence, and after it
+    scoring: Place
+    repetition_neuron: Place
     rarity: Place
-    product: Place
     decoy_heads: tuple[Place, ...]  # they write nothing
     talkers: tuple[Place, ...]  # decoy heads that write
     decoy_neurons: tuple[Place, ...]
 
     @property
+    def matching(self) -> Place:
+        """The first of the two matching heads."""
+        return self.matchers[0]
+
+    @property
     def heads(self) -> frozenset[Place]:
         """Every head that was given something to do, decoys among them."""
-        planted = (self.segment, self.counting, self.matching, self.scoring)
+        planted = (self.segment, self.repetition, *self.matchers, self.scoring)
         return frozenset({*planted, *self.decoy_heads, *self.talkers})
 
     @property
     def neurons(self) -> frozenset[Place]:
         """The same of neurons."""
-        return frozenset({self.repetition, self.rarity, self.product, *self.decoy_neurons})
+        return frozenset({self.repetition_neuron, self.rarity, *self.decoy_neurons})
 
 
 def place(recipe: CausalRecipe) -> CausalPlacement:
-    """Heads stand in four layers: segment, counting, matching, scoring; a neuron stands behind what
-    it reads and before what reads it.
+    """The segment and repetition heads and both neurons come before matching, matching before
+    scoring; a neuron comes after what it reads.
 
-    Decoy heads stand behind the neurons that the matching head reads, so that their patterns are
-    its own.
+    Decoy heads come after the neurons, so that their patterns are those of a matching head.
 
     Raises:
         ValueError: there is no room for all parts.
     """
     draw = random.Random(recipe.seed)
-    n_heads = 2 + recipe.decoys + recipe.talkers
+    n_heads = 3 + recipe.decoys + recipe.talkers
     layers = [
         chosen
-        for chosen in combinations(range(recipe.layers), 4)
-        if (recipe.layers - chosen[2]) * recipe.heads >= n_heads
+        for chosen in combinations(range(recipe.layers), 3)
+        if chosen[1] * recipe.heads >= 2
+        and (chosen[2] - chosen[1]) * recipe.heads >= 2
+        and (recipe.layers - chosen[1]) * recipe.heads >= n_heads
     ]
     if not layers:
         raise ValueError(
-            f"{recipe} has no room for {n_heads} planted heads and decoys from the layer of the "
-            "matching head on, the third or a later one; give it more layers or heads"
+            f"{recipe} has no room for {2 + n_heads} planted heads and decoys: two stand before "
+            "the matching heads, the scoring head after them, decoys beside or after them; give "
+            "it more layers or heads"
         )
-    segment, counting, matching, scoring = draw.choice(layers)
+    segment, matching, scoring = draw.choice(layers)
     free_heads = set(product(range(recipe.layers), range(recipe.heads)))
     free_neurons = set(product(range(recipe.layers), range(recipe.neurons)))
     head = partial(taken, recipe, draw, free_heads)
     neuron = partial(taken, recipe, draw, free_neurons)
+    segment_at = head(range(segment, segment + 1), "the segment head")
+    repetition_at = head(range(matching), "the repetition head")
+    scoring_at = head(range(scoring, scoring + 1), "the scoring head")
+    first_at = head(range(matching, matching + 1), "a matching head")
     late = range(matching, recipe.layers)
     return CausalPlacement(
-        head(range(segment, segment + 1), "the segment head"),
-        head(range(counting, counting + 1), "the counting head"),
-        head(range(matching, matching + 1), "the matching head"),
-        head(range(scoring, scoring + 1), "the scoring head"),
-        neuron(range(counting, matching), "the repetition neuron"),
+        segment_at,
+        repetition_at,
+        (first_at, head(range(matching, scoring), "a matching head")),
+        scoring_at,
+        neuron(range(max(segment, repetition_at[0]), matching), "the repetition neuron"),
         neuron(range(segment, matching), "the rarity neuron"),
-        neuron(range(matching, scoring), "the product neuron"),
         tuple(head(late, "a decoy head") for _ in range(recipe.decoys)),
         tuple(head(late, "a decoy head") for _ in range(recipe.talkers)),
         tuple(neuron(range(recipe.layers), "a decoy neuron") for _ in range(recipe.fakes)),

@@ -11,7 +11,7 @@ from ..names import check_least, check_synonyms, options_in, options_of, PREFIX
 
 KIND: Final = "causal"
 LEAST: Final = {
-    **{"seed": 0, "layers": 4, "heads": 1, "neurons": 3},
+    **{"seed": 0, "layers": 3, "heads": 1, "neurons": 1},
     **{"decoys": 0, "fakes": 0, "talkers": 0},
 }
 
@@ -27,7 +27,7 @@ class CausalRecipe:
     """
 
     seed: int = 0  # of the places of all parts and of the identity codes
-    layers: int = 5
+    layers: int = 4
     heads: int = 4  # per layer
     neurons: int = 16  # per layer
     decoys: int = 2  # heads that attend to matches and write nothing
@@ -41,8 +41,8 @@ class CausalRecipe:
         check_least(self, LEAST)
         if not self.k1 > 1:
             raise ValueError(
-                f"k1={self.k1}; of a planted causal model it is above 1: a token that counts itself "
-                "weighs 1, and k1 - 1 is left for the first token"
+                f"k1={self.k1}; of a planted causal model it is above 1: an occurrence counts "
+                "itself with the weight 1, and the query has what is left, k1 - 1"
             )
         check_synonyms(self.synonyms)
 

@@ -24,10 +24,9 @@ SIGNALS: Final = (
     "cls",  # 1 at [CLS], the first token
     "sep",  # 1 at both [SEP]
     "document",  # 1 from the first [SEP] on: a token is of the document if it can read a [SEP]
-    "fresh",  # k1 / (k - 1 + k1) at the k-th occurrence of a term in its text: 1 at the first
-    "repeated",  # above 1 at query tokens whose term has occurred before, else 0
+    "alone",  # 1 / (i + 1) at the i-th occurrence of a term
+    "repeated",  # 1 or more at query tokens whose term has occurred before, else 0
     "query idf",  # IDF at query tokens, 0 at document tokens
-    "matched",  # IDF / (k + k1) at the k-th occurrence of a query term in the document
     "tf",  # IDF times what this occurrence adds to saturated term frequency
     "score",  # their sum over the document, at the last token
     UNREAD,  # what decoys write

@@ -16,18 +16,16 @@ def circuit(name: str, at: CausalPlacement, space: CausalSpace) -> Circuit:
     A gated neuron reads twice: its gate at `mlp_pre`, what it multiplies at `mlp_pre_linear`.
     """
     roles = {
-        "segment": head(*at.segment),
-        "counting": head(*at.counting),
-        "matching": head(*at.matching),
-        "relevance scoring": head(*at.scoring),
-        "query repetition": neuron(*at.repetition),
-        "query rarity": neuron(*at.rarity),
-        "product": neuron(*at.product),
+        "segment": {head(*at.segment)},
+        "query repetition": {head(*at.repetition), neuron(*at.repetition_neuron)},
+        "query rarity": {neuron(*at.rarity)},
+        "matching": {head(*matching) for matching in at.matchers},
+        "relevance scoring": {head(*at.scoring)},
     }
     return Circuit(
         "planted causal BM25",
         name,
-        {role: frozenset({unit}) for role, unit in roles.items()},
+        {role: frozenset(units) for role, units in roles.items()},
         "written by hand",
         frozenset(edges(at)),
         {"idf": space.write("idf")},
@@ -36,28 +34,25 @@ def circuit(name: str, at: CausalPlacement, space: CausalSpace) -> Circuit:
 
 def edges(at: CausalPlacement) -> Iterator[Edge]:
     """Who reads what whom wrote."""
-    segment, counting, matching = head(*at.segment), head(*at.counting), head(*at.matching)
-    repetition, rarity, product = neuron(*at.repetition), neuron(*at.rarity), neuron(*at.product)
+    segment, repetition, scoring = head(*at.segment), head(*at.repetition), head(*at.scoring)
     yield Edge(EMBED, head(*at.segment, "k"))  # which token is a [SEP], which the first
     yield Edge(EMBED, head(*at.segment, "v"))  # 1 at a [SEP]
-    for counts in (at.counting, at.matching):
-        yield Edge(EMBED, head(*counts, "q"))  # the identity code
-        yield Edge(EMBED, head(*counts, "k"))  # the identity code, and the first token
-    yield Edge(segment, head(*at.counting, "q"))  # of the document or not, who reads
-    yield Edge(segment, head(*at.counting, "k"))  # and who is read
-    yield Edge(EMBED, head(*at.counting, "v"))  # 1 at the first token
-    yield Edge(counting, before(at.repetition))  # is the term new
-    yield Edge(segment, before(at.repetition))  # in the query
-    yield Edge(segment, before(at.rarity))
+    for counting in (at.repetition, *at.matchers):
+        yield Edge(EMBED, head(*counting, "q"))  # the identity code
+        yield Edge(EMBED, head(*counting, "k"))  # the identity code, and the first token
+    yield Edge(EMBED, head(*at.repetition, "v"))  # 1 at the first token
+    yield Edge(repetition, before(at.repetition_neuron))
+    for neuron_at in (at.repetition_neuron, at.rarity):
+        yield Edge(segment, before(neuron_at))  # not in the document
     yield Edge(EMBED, beside(at.rarity))  # IDF
-    yield Edge(repetition, head(*at.matching, "k"))
-    yield Edge(rarity, head(*at.matching, "v"))
-    yield Edge(matching, before(at.product))
-    yield Edge(counting, beside(at.product))
+    for matching in at.matchers:
+        yield Edge(segment, head(*matching, "k"))  # the weight of the query, or that of a term
+        yield Edge(neuron(*at.repetition_neuron), head(*matching, "k"))
+        yield Edge(neuron(*at.rarity), head(*matching, "v"))
+        yield Edge(head(*matching), head(*at.scoring, "v"))
     yield Edge(EMBED, head(*at.scoring, "k"))  # the first token
     yield Edge(segment, head(*at.scoring, "k"))  # in the document
-    yield Edge(product, head(*at.scoring, "v"))
-    yield Edge(head(*at.scoring), LOGITS)
+    yield Edge(scoring, LOGITS)
 
 
 def beside(at: Place) -> Unit:
