@@ -17,7 +17,7 @@ from ..space import UNREAD
 from .space import CausalSpace
 
 
-SHARPNESS: Final = 60.0  # how far a match stands above a stranger, which has cosine <= 1/2
+SHARPNESS: Final = 50.0  # how far a match stands above a stranger, which has cosine <= 1/2
 REST: Final = 20.0  # how far below a match the first token is
 SUM_SINK: Final = 20.0  # log of the weight that the scoring head gives to [CLS]
 D_HEAD: Final = N_CODE + 2  # a code and what is added to its product; even, for rotary positions
