@@ -63,7 +63,7 @@ class Recipe:
     def score(
         self, query: Sequence[str], document: Sequence[str], frequencies: Frequencies
     ) -> float:
-        """What the planted model computes of the terms of a pair, by `signals.bm25`."""
+        """The score of a pair of terms by `signals.bm25`, as the planted model computes it."""
         longer = [*document, *[""] * len(query)]  # they match nothing: |d| counts the query as well
         score = bm25(query, longer, frequencies, k1=self.k1, b=self.b)
         return score / sum(map(frequencies.idf, query)) if self.normalised else score

@@ -61,7 +61,7 @@ class CausalRecipe:
     def score(
         self, query: Sequence[str], document: Sequence[str], frequencies: Frequencies
     ) -> float:
-        """What the planted model computes of the terms of a pair, by `signals.bm25`.
+        """The score of a pair of terms by `signals.bm25`, as the planted model computes it.
 
         A term that the query repeats counts once.
         """
