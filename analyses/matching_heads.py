@@ -73,7 +73,7 @@ def chosen(heads: Frame, most: int) -> Bool[np.ndarray, " head"]:
     """Which heads are matching heads."""
     best = strongest(heads, most)
     if not best:
-        raise NotMeasurable("no head restores an exact match at the query's tokens")
+        raise NotMeasurable("no head restores an exact match at the tokens of the text that reads")
     found = np.zeros(len(heads), dtype=bool)
     found[best] = True
     return found

@@ -5,7 +5,7 @@ Claim.   In a late layer some heads let [CLS] read the query tokens, those of ra
 Test.    Heads that write the score past no other head (path patching). They restore more of a TFC1
          contrast, patched together, than as many others; most of what a match changes in their
          write at [CLS] is read from the query; and their attention from [CLS] to a query token goes
-         with the token's IDF.
+         with the token's IDF. In a decoder the last token, which is scored, stands for [CLS].
 Source.  Lu, Chen & Eickhoff (2025), https://arxiv.org/abs/2502.04645. 10.1 stands in the authors'
          code; 10.4, 10.7 and 10.10 are recalled, and agree with one worked example there.
 """
@@ -49,7 +49,7 @@ def detect(evidence: Evidence) -> Verdict:
         from_the_query(evidence, members),
         beside(
             evidence,
-            "correlation of [CLS]'s attention to a query token with its IDF",
+            "correlation of the scored token's attention to a query token with its IDF",
             rarity,
             members,
             expected=f"above {IDF_CORRELATION} and above other heads",
@@ -84,11 +84,11 @@ def varied(correlation: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, "he
 
 
 def from_the_query(evidence: Evidence, members: list[Unit]) -> Figure:
-    """How much of what a match changes in the heads' writes at [CLS] they read from the query."""
-    names, at = ["query"], ["[CLS]"] * len(members)
+    """How much of what a match changes in the heads' writes at the scored row is of the query."""
+    names, at = ["query"], ["scored"] * len(members)
     shares = read_from(evidence.model, evidence.tfc1, members, at, names, at_once=16)[:, 0]
     return mean_of(
-        "share of what they write at [CLS] of a match that they read from the query",
+        "share of what they write at the scored token of a match that they read from the query",
         shares,
         expected=f"above {FROM_QUERY}",
         holds=lambda low, high, control: low > FROM_QUERY,

@@ -31,7 +31,7 @@ CARRIED: Final = (
     0.05  # of a contrast, patched together: what one head alone must restore to be named
 )
 IDF_CORRELATION: Final = 0.1  # of attention and IDF: below this, a hundredth of the variance
-FROM_QUERY: Final = 0.5  # of what heads write at [CLS]: more than from all other tokens
+FROM_QUERY: Final = 0.5  # of what heads write at the scored row: more than from all other tokens
 
 # --- whether a circuit is the mechanism
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from crosslens import Segment
+from crosslens import NotMeasurable, Segment
 
 
 def test_segments_are_chosen_by_name_and_joined(pairs):
@@ -15,6 +15,15 @@ def test_segments_are_chosen_by_name_and_joined(pairs):
     assert torch.equal(pairs.where("query|document"), query | document)
     assert torch.equal(pairs.where(Segment.QUERY), query)
     assert not pairs.where().any()
+
+
+def test_the_scored_row_has_a_name(pairs):
+    assert torch.equal(pairs.where("scored"), pairs.where("cls"))
+    moved = replace(pairs, scored=pairs.lengths - 1)
+    assert torch.equal(moved.where("scored"), moved.is_scored)
+    assert torch.equal(moved.where("scored|query"), moved.is_scored | moved.where("query"))
+    with pytest.raises(NotMeasurable, match="there is no scored row"):
+        replace(pairs, scored=torch.full_like(pairs.scored, -1)).where("scored")
 
 
 def test_every_token_has_exactly_one_segment(pairs):

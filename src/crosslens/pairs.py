@@ -28,6 +28,7 @@ class Segment(IntEnum):
 
 
 SEGMENTS: Final = {segment.name.lower(): segment for segment in Segment}
+SCORED: Final = "scored"  # the name of the scored row among those of segments
 NOT_A_WORD: Final = -1
 NOWHERE: Final = -1  # the scored row of a model whose score is read from no row of the pair
 PADDED: Final = 1.15  # of pairs of like length the longest is at most so much longer
@@ -82,20 +83,24 @@ class Pairs:
     def where(self, *names: str | Segment) -> Bool[Tensor, "pair pos"]:
         """The tokens with any of these segments or roles: `pairs.where("query", "D_inj")`.
 
-        One string may join several names, as a unit does: "query|D_inj".
+        "scored" is the scored row, whatever its segment. One string may join several names, as a
+        unit does: "query|D_inj".
 
         Raises:
             LookupError: no token has one of these names; the error names those that some have.
+            NotMeasurable: "scored" where the score is read from no row.
         """
         found = torch.zeros_like(self.token, dtype=torch.bool)
         split = [name.split(OR) if isinstance(name, str) else [name] for name in names]
         for name in chain.from_iterable(split):
             if isinstance(name, Segment) or name in SEGMENTS:
                 found |= self.segment == int(SEGMENTS.get(name, name))  # type: ignore[arg-type]
+            elif name == SCORED:
+                found |= self.is_scored
             elif self.role is not None and name in self.roles:
                 found |= self.role == self.roles.index(name)
             else:
-                known = [*SEGMENTS, *self.roles]
+                known = [*SEGMENTS, SCORED, *self.roles]
                 raise LookupError(f"no token is called {name!r}; {near(str(name), known)}")
         return found
 

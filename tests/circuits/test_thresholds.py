@@ -59,7 +59,7 @@ def test_heads_that_read_the_document_do_not_read_the_query(evidence, reference)
     verdict = relevance.detect(with_heads(evidence, relevance_scoring=roles))
     assert figure(verdict.figures, "share of an added match").holds, "they do carry it"
     assert figure(verdict.figures, "share of what they write").holds is False
-    assert figure(verdict.figures, "correlation of [CLS]").holds is False
+    assert figure(verdict.figures, "correlation of the scored token").holds is False
 
 
 def test_a_scoring_head_is_no_head_that_passes_matches_within_the_query(evidence, reference):

@@ -65,6 +65,17 @@ def test_heads_stand_in_their_layer_above_the_tokens_they_write_at():
     assert "[SEP]2" not in plan.columns
 
 
+def test_the_score_stands_where_scoring_heads_write():
+    assert Plan.of(NODES, range(4)).scored == "[CLS]"
+    for last in ("[SEP]2", "[TEMPLATE]"):  # the last token of a decoder
+        rows = ("1.1", "matching", "D_inj", "Q+"), ("3.0", "relevance scoring", last, "D_inj")
+        decoder = nodes(*rows)
+        plan = Plan.of(decoder, range(4))
+        assert plan.score.x == plan.column(last) == plan.at["u3.0"].x
+        assert "[CLS]" not in plan.columns
+        assert f"The relevance score, read at {last}" in str(drawn(decoder, EDGES[1:2], 4))
+
+
 def test_lines_are_as_wide_as_what_goes_along_them():
     picture = str(drawn(NODES, EDGES, 4))
     found = re.findall(r'class="edge (\w+)" d="[^"]*" stroke-width="([\d.]+)"', picture)

@@ -18,7 +18,7 @@ from .edits import occurrences, Span
 
 
 ROLES: Final = {
-    "[CLS]": "the token whose state is scored",
+    "[CLS]": "the first token, whose state is scored (in a decoder that of the last token is)",
     "Q+": "the selected term in the query",
     "Q-": "the other tokens of the query",
     "[SEP]1": "the separator after the query",

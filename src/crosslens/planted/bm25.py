@@ -14,8 +14,6 @@ documents of a query (see `scoring_head`), and rounding. A recipe with `normalis
 BM25 divided by the total IDF of the query instead, without that factor.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import cast, Final
 
@@ -24,9 +22,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from transformers.models.bert.modeling_bert import BertLayer
 
 from ..circuit import Circuit
-from ..signals.bm25 import bm25
-from ..signals.frequency import Frequencies
-from .codes import codes
+from .codes import coded_terms
 from .names import Recipe
 from .parts import (
     busy_head,
@@ -41,66 +37,25 @@ from .parts import (
     switch_neuron,
 )
 from .placement import Place, place, Placement
-from .space import Space, width
-from .tokenizer import CLS, N_POSITIONS, SEP, SPECIAL, tokenizer, UNKNOWN
+from .space import Space, UNREAD, width
+from .tokenizer import CLS, N_POSITIONS, SEP, tokenizer
 from .truth import circuit
-from .vocabulary import default_frequencies, frequencies_in, Lexicon
+from .vocabulary import Lexicon
 
 
 SMALL: Final = 1e-4  # the pooler's tanh is the identity for scores this much smaller
 OVERSTATED: Final = 0.5  # what a suppressor takes back, as a share of tf
-MARKS: Final = {*SPECIAL} - {UNKNOWN}  # not terms; an unknown character is one like any other
 
 
-@dataclass(frozen=True, eq=False)
-class Planted:
-    """A sequence classifier that computes BM25, and the truth about how it does."""
-
-    name: str
-    recipe: Recipe
-    model: BertForSequenceClassification
-    tokenizer: PreTrainedTokenizerFast
-    circuit: Circuit
-    placement: Placement
-    lexicon: Lexicon
-
-    @property
-    def frequencies(self) -> Frequencies:
-        """Of the terms: their document frequencies, and the mean length."""
-        return self.lexicon.frequencies
-
-    def terms(self, text: str) -> list[str]:
-        """The WordPieces of a text, each synonym as the first word of its cluster."""
-        return [self.lexicon.term(piece) for piece in self.tokenizer.tokenize(text)]
-
-    def bm25(self, query: str, document: str) -> float:
-        """What the model computes, by `signals.bm25`, for a pair that fits into it."""
-        q, d = self.terms(query), self.terms(document)
-        longer = [*d, *[""] * len(q)]  # terms that match nothing: |d| counts the query as well
-        k1, b = self.recipe.k1, self.recipe.b
-        score = bm25(q, longer, self.frequencies, k1=k1, b=b)
-        return score / sum(map(self.frequencies.idf, q)) if self.recipe.normalised else score
-
-
-def plant(recipe: str | Recipe = "bm25", *, documents: Sequence[str] | None = None) -> Planted:
-    """The planted model that a name or a recipe describes.
-
-    Vocabulary and document frequencies come from `documents`, by default from the collection
-    that comes with the package.
-    """
-    recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
-    name = str(recipe) + ("" if documents is None else f" over {len(documents)} documents")
-    counted = default_frequencies() if documents is None else frequencies_in(documents)
-    lexicon = Lexicon.of(counted, recipe.synonyms)
+def made(
+    name: str, recipe: Recipe, lexicon: Lexicon
+) -> tuple[BertForSequenceClassification, PreTrainedTokenizerFast, Circuit, Placement]:
+    """The model of a recipe, its tokenizer, its circuit, and where the parts sit."""
     at, space = place(recipe), Space(width(recipe.heads))
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # transformers draws weights
-        model = empty(recipe, len(lexicon.pieces), space.d_model)
-        embed(model, space, lexicon, recipe)
-        build(model, space, at, recipe)
-    model.requires_grad_(False)
-    model.config.name_or_path = name
-    truth = circuit(name, at, space)
-    return Planted(name, recipe, model, tokenizer(lexicon.pieces), truth, at, lexicon)
+    model = empty(recipe, len(lexicon.pieces), space.d_model)
+    embed(model, space, lexicon, recipe)
+    build(model, space, at, recipe)
+    return model, tokenizer(lexicon.pieces), circuit(name, at, space), at
 
 
 def empty(recipe: Recipe, n_pieces: int, d_model: int) -> BertForSequenceClassification:
@@ -126,22 +81,18 @@ def embed(
     model: BertForSequenceClassification, space: Space, lexicon: Lexicon, recipe: Recipe
 ) -> None:
     """Write the embeddings: identity code and log IDF, segment, and length."""
-    tables, frequencies = model.bert.embeddings, lexicon.frequencies
+    tables = model.bert.embeddings
     words = tables.word_embeddings.weight
-    place_of = {piece: i for i, piece in enumerate(lexicon.pieces)}
-    terms = {i: lexicon.term(piece) for piece, i in place_of.items() if piece not in MARKS}
-    drawn = codes(len(words), torch.Generator().manual_seed(recipe.seed))
-    code = drawn[[place_of[term] for term in terms.values()]]
-    idf = torch.tensor([frequencies.idf(term) for term in terms.values()])
-    words[list(terms)] = code @ space.code + idf.log()[:, None] * space.write("idf")
-    words[place_of[CLS]] = space.write("cls")
-    words[place_of[SEP]] = space.write("sep")
+    terms, code, idf = coded_terms(lexicon, recipe.seed)
+    words[terms] = code @ space.code + idf.log()[:, None] * space.write("idf")
+    words[lexicon.pieces.index(CLS)] = space.write("cls")
+    words[lexicon.pieces.index(SEP)] = space.write("sep")
     words += space.constant
 
     tables.token_type_embeddings.weight[1] = space.write("document")
     # the last [SEP] stands at |q| + |d| + 2; k1 (1 - b) is a bias of the matching head
     length = (torch.arange(N_POSITIONS, dtype=torch.float64) - 2).clamp(min=0)
-    ratio = recipe.b / (1 - recipe.b) / frequencies.mean_length
+    ratio = recipe.b / (1 - recipe.b) / lexicon.frequencies.mean_length
     adds = (1 + ratio * length).log().float()
     tables.position_embeddings.weight[:] = adds[:, None] * space.write("length")
 
@@ -159,7 +110,9 @@ def build(
 
     def head(place: Place) -> HeadWeights:
         layer, index = place
-        return HeadWeights.of(blocks[layer], index, space.d_model // recipe.heads)
+        read, out = blocks[layer].attention.self, blocks[layer].attention.output.dense
+        d_head = space.d_model // recipe.heads
+        return HeadWeights.of(read.query, read.key, read.value, out, index, d_head)
 
     def neuron(place: Place) -> NeuronWeights:
         layer, index = place
@@ -193,7 +146,7 @@ def build(
         generator = torch.Generator().manual_seed(recipe.seed)
         everywhere = range(recipe.layers)
         for free in sorted({*product(everywhere, range(recipe.heads))} - at.heads):
-            busy_head(head(free), space, generator)
+            busy_head(head(free), space.readers, space.write(UNREAD), generator)
         for free in sorted({*product(everywhere, range(recipe.neurons))} - at.neurons):
             busy_neuron(neuron(free), space, generator)
 

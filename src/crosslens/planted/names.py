@@ -1,8 +1,12 @@
 """What to plant, and the name that says it: `planted:bm25?seed=3&layers=6`."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Final
+
+from ..signals.bm25 import bm25
+from ..signals.frequency import Frequencies
 
 
 PREFIX: Final = "planted:"
@@ -37,25 +41,15 @@ class Recipe:
     b: float = 0.75
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}; it is at least {least}")
+        check_least(self, LEAST)
         if not self.k1 > 0:
             raise ValueError(f"k1={self.k1}; a planted k1 is above 0: the head takes its logarithm")
         if not 0 <= self.b < 1:
             raise ValueError(f"b={self.b}; a planted b is at least 0 and below 1")
-        words = [word for cluster in self.synonyms for word in cluster]
-        twice = sorted({word for word in words if words.count(word) > 1})
-        if twice or any(len(cluster) < 2 for cluster in self.synonyms):
-            raise ValueError(
-                "synonyms are clusters of two or more words, each word in one of them; "
-                f"found {self.synonyms}" + (f" with {twice} twice" if twice else "")
-            )
+        check_synonyms(self.synonyms)
 
     def __str__(self) -> str:
-        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        written = "&".join(f"{f.name}={write(getattr(self, f.name))}" for f in changed)
-        return f"{PREFIX}bm25" + (f"?{written}" if written else "")
+        return PREFIX + KIND + options_of(self)
 
     @classmethod
     def named(cls, name: str) -> "Recipe":
@@ -64,26 +58,73 @@ class Recipe:
         Raises:
             ValueError: a name, an option or a value that is not known; near ones are named.
         """
-        kind, _, written = name.removeprefix(PREFIX).partition("?")
-        if kind != "bm25":
-            raise ValueError(f"no planted model is called {name!r}; there is {PREFIX}bm25")
-        known = {field.name: field.default for field in fields(cls)}
-        options: dict[str, Any] = {}
-        for option in filter(None, written.split("&")):
-            key, _, value = option.partition("=")
-            if key not in known:
-                close = get_close_matches(key, known, n=3) or list(known)
-                raise ValueError(f"{name!r}: no option {key!r}; did you mean {', '.join(close)}?")
-            if key in options:
-                raise ValueError(f"{name!r} gives {key!r} twice")
-            options[key] = read(key, value, known[key])
-        return cls(**options)
+        return cls(**options_in(name, KIND, cls))
+
+    def score(
+        self, query: Sequence[str], document: Sequence[str], frequencies: Frequencies
+    ) -> float:
+        """The score of a pair of terms by `signals.bm25`, as the planted model computes it."""
+        longer = [*document, *[""] * len(query)]  # they match nothing: |d| counts the query as well
+        score = bm25(query, longer, frequencies, k1=self.k1, b=self.b)
+        return score / sum(map(frequencies.idf, query)) if self.normalised else score
 
 
+KIND: Final = "bm25"
 LEAST: Final = {
     **{"seed": 0, "layers": 3, "heads": 1, "neurons": 1},
     **{"decoys": 0, "fakes": 0, "matchers": 1, "talkers": 0},
 }
+
+
+def check_least(recipe: Any, least: Mapping[str, int]) -> None:
+    """Refuse an option below its least value."""
+    for name, smallest in least.items():
+        if getattr(recipe, name) < smallest:
+            raise ValueError(f"{name}={getattr(recipe, name)}; it is at least {smallest}")
+
+
+def check_synonyms(synonyms: Iterable[Sequence[str]]) -> None:
+    """Refuse what are not clusters of different words."""
+    words = [word for cluster in synonyms for word in cluster]
+    twice = sorted({word for word in words if words.count(word) > 1})
+    if twice or any(len(cluster) < 2 for cluster in synonyms):
+        raise ValueError(
+            "synonyms are clusters of two or more words, each word in one of them; "
+            f"found {synonyms}" + (f" with {twice} twice" if twice else "")
+        )
+
+
+def kind_of(name: str) -> str:
+    """What stands before the options: "bm25" in "planted:bm25?seed=3"."""
+    return name.removeprefix(PREFIX).partition("?")[0]
+
+
+def options_of(recipe: Any) -> str:
+    """The options that a recipe changes, as its name has them: "?seed=3&layers=6"."""
+    changed = [f for f in fields(recipe) if getattr(recipe, f.name) != f.default]
+    written = "&".join(f"{f.name}={write(getattr(recipe, f.name))}" for f in changed)
+    return f"?{written}" if written else ""
+
+
+def options_in(name: str, kind: str, recipe: Any) -> dict[str, Any]:
+    """The options that a name of this kind gives to a class of recipes.
+
+    Raises:
+        ValueError: a name, an option or a value that is not known; near ones are named.
+    """
+    if kind_of(name) != kind:
+        raise ValueError(f"no planted model is called {name!r}; there is {PREFIX}{kind}")
+    known = {field.name: field.default for field in fields(recipe)}
+    options: dict[str, Any] = {}
+    for option in filter(None, name.partition("?")[2].split("&")):
+        key, _, value = option.partition("=")
+        if key not in known:
+            close = get_close_matches(key, known, n=3) or list(known)
+            raise ValueError(f"{name!r}: no option {key!r}; did you mean {', '.join(close)}?")
+        if key in options:
+            raise ValueError(f"{name!r} gives {key!r} twice")
+        options[key] = read(key, value, known[key])
+    return options
 
 
 def write(value: Any) -> str:

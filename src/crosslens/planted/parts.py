@@ -10,17 +10,16 @@ from typing import Final
 import torch
 from einops import einsum
 from jaxtyping import Float
-from torch import Tensor
+from torch import nn, Tensor
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .codes import N_CODE
-from .space import SIGNALS, Space
+from .space import Space
 
 
 SHARPNESS: Final = 40.0  # how far a match stands above a stranger, which has cosine <= 1/2
 NEVER: Final = 40.0  # subtracted from an attention score: exp(-40) is nothing
 CLS_SINK: Final = 12.0  # log of the weight that [CLS] gives itself
-READ: Final = [name for name in SIGNALS if name != "unread"]
 ALIKE: Final = 1e-5  # by how much two heads that say the same may differ: rounding
 UNREACHED: Final = 20.0  # above what `length` can be, so that one flag missing silences a neuron
 
@@ -37,16 +36,17 @@ class HeadWeights:
     k_bias: Float[Tensor, " d_head"]
 
     @classmethod
-    def of(cls, block: BertLayer, index: int, d_head: int) -> "HeadWeights":
+    def of(
+        cls, q: nn.Linear, k: nn.Linear, v: nn.Linear, out: nn.Linear, index: int, d_head: int
+    ) -> "HeadWeights":
         own = slice(index * d_head, (index + 1) * d_head)
-        read, write = block.attention.self, block.attention.output.dense
         return cls(
-            read.query.weight[own],
-            read.key.weight[own],
-            read.value.weight[own],
-            write.weight[:, own],
-            read.query.bias[own],
-            read.key.bias[own],
+            q.weight[own],
+            k.weight[own],
+            v.weight[own],
+            out.weight[:, own],
+            q.bias[own],
+            k.bias[own],
         )
 
     @property
@@ -152,23 +152,29 @@ def match_neuron(neuron: NeuronWeights, space: Space, *, tf: str) -> None:
     neuron.writes[:] = space.write("unread")
 
 
-def busy_head(head: HeadWeights, space: Space, generator: torch.Generator) -> None:
+def busy_head(
+    head: HeadWeights,
+    reads: Float[Tensor, "signal d_model"],
+    writes: Float[Tensor, " d_model"],
+    generator: torch.Generator,
+) -> None:
     """A bystander: reads all signals at random, and writes where nobody reads."""
-    head.q[:] = head.scale * _at_random(len(head.q), space, generator)
-    head.k[:] = _at_random(len(head.k), space, generator)
-    head.v[:] = _at_random(len(head.v), space, generator)
+    head.q[:] = head.scale * mixtures(len(head.q), reads, generator)
+    head.k[:] = mixtures(len(head.k), reads, generator)
+    head.v[:] = mixtures(len(head.v), reads, generator)
     mixed = torch.randn(len(head.v), generator=generator) / head.scale
-    head.out[:] = space.write("unread")[:, None] * mixed
+    head.out[:] = writes[:, None] * mixed
 
 
 def busy_neuron(neuron: NeuronWeights, space: Space, generator: torch.Generator) -> None:
     """The same of a neuron."""
-    neuron.reads[:] = _at_random(1, space, generator)[0]
+    neuron.reads[:] = mixtures(1, space.readers, generator)[0]
     neuron.writes[:] = space.write("unread")
 
 
-def _at_random(n: int, space: Space, generator: torch.Generator) -> Float[Tensor, "row d_model"]:
+def mixtures(
+    n: int, reads: Float[Tensor, "signal d_model"], generator: torch.Generator
+) -> Float[Tensor, "row d_model"]:
     """Directions that read a mixture of all that is read in a planted model."""
-    readers = torch.cat([space.code / 2, *(space.read(name)[None] for name in READ)])
-    drawn = torch.randn(n, len(readers), generator=generator) / sqrt(n)
-    return einsum(drawn, readers, "row signal, signal d -> row d")
+    drawn = torch.randn(n, len(reads), generator=generator) / sqrt(n)
+    return einsum(drawn, reads, "row signal, signal d -> row d")

@@ -2,7 +2,8 @@
 
 import random
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 
 from .names import Recipe
 
@@ -66,22 +67,9 @@ def place(recipe: Recipe) -> Placement:
         )
     chosen = draw.choice(layers)
     first, matching, reader, scoring = chosen[0], chosen[1], chosen[2], chosen[-1]
-    free_heads = {
-        (layer, i) for layer in range(first + 1, recipe.layers) for i in range(recipe.heads)
-    }
-    free_neurons = {(layer, i) for layer in range(recipe.layers) for i in range(recipe.neurons)}
-
-    def take(free: set[Place], layers: range, what: str) -> Place:
-        candidates = sorted(each for each in free if each[0] in layers)
-        if not candidates:
-            raise ValueError(
-                f"{recipe} has no room for {what} in layers {layers.start} to {layers.stop - 1}; "
-                "give it more heads, neurons or layers"
-            )
-        taken = draw.choice(candidates)
-        free.remove(taken)
-        return taken
-
+    free_heads = set(product(range(first + 1, recipe.layers), range(recipe.heads)))
+    free_neurons = set(product(range(recipe.layers), range(recipe.neurons)))
+    take = partial(taken, recipe, draw)
     matching_at = take(free_heads, range(matching, matching + 1), "the matching head")
     scoring_at = take(free_heads, range(scoring, scoring + 1), "the scoring head")
     length_at = take(free_neurons, range(first, first + 1), "the length neuron")
@@ -112,3 +100,20 @@ def place(recipe: Recipe) -> Placement:
         tuple(take(free_heads, everywhere, "a decoy head") for _ in range(recipe.talkers)),
         tuple(take(free_neurons, everywhere, "a decoy neuron") for _ in range(recipe.fakes)),
     )
+
+
+def taken(recipe: object, draw: random.Random, free: set[Place], layers: range, what: str) -> Place:
+    """A free place in one of the layers, free no more.
+
+    Raises:
+        ValueError: there is none.
+    """
+    candidates = sorted(each for each in free if each[0] in layers)
+    if not candidates:
+        raise ValueError(
+            f"{recipe} has no room for {what} in layers {layers.start} to {layers.stop - 1}; "
+            "give it more heads, neurons or layers"
+        )
+    chosen = draw.choice(candidates)
+    free.remove(chosen)
+    return chosen

@@ -33,6 +33,7 @@ SIGNALS: Final = (
     "unread",  # what decoys write
     "count",  # tf before a contextual head spreads it over the query
 )
+UNREAD: Final = "unread"
 N_SIGNALS: Final = N_CODE + len(SIGNALS) + 1  # and the constant
 
 
@@ -59,6 +60,12 @@ class Space:
     def constant(self) -> Float[Tensor, " d_model"]:
         """What every token carries."""
         return C * self._direction(self.d_model // 2 - 1)
+
+    @property
+    def readers(self) -> Float[Tensor, "signal d_model"]:
+        """What reads each coordinate of the code, and each signal that anybody reads."""
+        read = [self.read(signal) for signal in SIGNALS if signal != UNREAD]
+        return torch.cat([self.code / 2, torch.stack(read)])
 
     def linearise(self, norm: nn.LayerNorm) -> None:
         """Give the LayerNorm the gain that makes it the identity."""

@@ -12,10 +12,14 @@ PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[
 N_POSITIONS: Final = 512
 
 
-def tokenizer(pieces: Sequence[str]) -> PreTrainedTokenizerFast:
+INPUTS: Final = ("input_ids", "token_type_ids", "attention_mask")  # of a BERT
+
+
+def tokenizer(pieces: Sequence[str], inputs: Sequence[str] = INPUTS) -> PreTrainedTokenizerFast:
     """Lower-cases, splits at spaces and punctuation, and takes the longest known pieces.
 
-    `pieces` begin with the special tokens, and a piece's place is its id.
+    `pieces` begin with the special tokens, and a piece's place is its id. `inputs` are what the
+    model takes.
     """
     if tuple(pieces[: len(SPECIAL)]) != SPECIAL:
         raise ValueError(f"a vocabulary begins with {SPECIAL}; found {tuple(pieces[:5])}")
@@ -40,5 +44,5 @@ def tokenizer(pieces: Sequence[str]) -> PreTrainedTokenizerFast:
         sep_token=SEP,
         mask_token=MASK,
         model_max_length=N_POSITIONS,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_input_names=list(inputs),
     )

@@ -14,13 +14,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from ..contrasts.roles import OF_TEXTS, ROLES
+from ..contrasts.roles import NAMES, ROLES
 from .frames import Frame
 
 
 SCORE: Final = "score"
-COLUMNS: Final = OF_TEXTS
-ALWAYS: Final = ("[CLS]", "Q+", "Q-", "D_inj")  # columns that stand there, used or not
+SCORING: Final = "relevance scoring"  # the part of heads that write the score
+COLUMNS: Final = tuple(name for name in NAMES if name != "[PAD]")
+ALWAYS: Final = ("Q+", "Q-", "D_inj")  # columns that stand there, used or not
 LABELS: Final = {
     "[CLS]": "CLS",
     "Q-": "Q−",
@@ -29,6 +30,8 @@ LABELS: Final = {
     "D-": "D−",
     "D_other": "D rest",
     "[SEP]2": "SEP₂",
+    "[TEMPLATE]": "prompt",
+    "[INSTRUCTION]": "instruction",
 }
 LEFT: Final = 54  # for the names of the layers
 CELL: Final = 112  # width of a column
@@ -55,6 +58,7 @@ class Plan:
     """Where everything stands: layer 0 below, the last one above."""
 
     columns: tuple[str, ...]  # token roles, in the order of the pair
+    scored: str  # the token role at which the score is read
     at: dict[str, Point]  # by the name of a unit
     middle: dict[int, float]  # the height of each layer's middle
     height: float
@@ -66,7 +70,8 @@ class Plan:
     @classmethod
     def of(cls, nodes: Frame, layers: Iterable[int]) -> "Plan":
         """Every layer in a band as high as its fullest cell."""
-        used = {*ALWAYS, *nodes["writes"], *nodes["reads"]}
+        scored = read_at(nodes)
+        used = {*ALWAYS, scored, *nodes["writes"], *nodes["reads"]}
         columns = tuple(role for role in COLUMNS if role in used)
         at: dict[str, Point] = {}
         middle: dict[int, float] = {}
@@ -80,19 +85,25 @@ class Plan:
             for i, cell in enumerate(cells):
                 at |= dict(zip(cell, spread(len(cell), centre(i), middle[layer]), strict=True))
             y += band
-        return cls(columns, at, middle, y + 40)
+        return cls(columns, scored, at, middle, y + 40)
 
     def column(self, role: str) -> float:
         return centre(self.columns.index(role))
 
     @property
     def score(self) -> Point:
-        return Point(self.column("[CLS]"), 26.0)
+        return Point(self.column(self.scored), 26.0)
 
     @property
     def ground(self) -> float:
         """Where the words stand."""
         return self.height - 34
+
+
+def read_at(nodes: Frame) -> str:
+    """The token role at which the score is read: [CLS], or where the scoring heads write."""
+    writes = nodes.loc[nodes["role"] == SCORING, "writes"]
+    return str(writes.mode()[0]) if len(writes) else "[CLS]"
 
 
 def centre(column: int) -> float:
@@ -122,11 +133,12 @@ def drawn(nodes: Frame, edges: Frame, n_layers: int) -> Markup:
     plan = Plan.of(nodes, range(n_layers))
     stages = {role: COLOURS[i % len(COLOURS)] for i, role in enumerate(nodes["role"].unique())}
     strongest = float(edges["effect"].abs().max()) if len(edges) else 1.0
+    title = f"The relevance score, read at {plan.scored}"
     body = [
         *grid(plan),
         *(reads(row, plan) for row in nodes.to_dict("records")),
         *(line(row, plan, strongest) for row in ordered(edges)),
-        node(plan.score, "score", "stage-score", "The relevance score, read at [CLS]", radius=24.0),
+        node(plan.score, SCORE, "stage-score", title, radius=24.0),
         *(
             node(plan.at[row["unit"]], row["name"], stages[row["role"]], described(row))
             for row in nodes.to_dict("records")

@@ -21,6 +21,8 @@ def test_finer_units_go_by_the_node_they_belong_to():
     assert written(Site("pos_embed").at()) == "input"
     edges = plant("bm25?seed=0").circuit.edges
     assert len({written(each) for each in edges}) == 8 < len(edges)
+    gated = plant("causal?seed=0").circuit.edges  # whose neurons read twice
+    assert {written(each) for each in gated} >= {"input->m1", "a1.h3->m1"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny import tiny
 
 from crosslens import CrossEncoder, load, Pairs, plant
 from crosslens.stats import auroc
@@ -59,6 +60,25 @@ def test_rollout_shares_add_up_to_one(any_model: CrossEncoder) -> None:
     pairs = any_model.pair("why do cats purr", "cats purr when they rest", "the engine of a car")
     total = attention_rollout(any_model, pairs).token.sum(dim=1)
     assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["modernbert", "modernbert-mean"])
+def test_rollout_follows_the_rows_that_the_score_reads(family: str) -> None:
+    """The first row where that is scored, the mean over all tokens where their mean is."""
+    model = load(*tiny(family))
+    pairs = model.pair("why do cats purr", "cats purr when they rest", "the engine of a car")
+    with model.record("pattern") as cache:
+        model(pairs)
+    rolled = own = torch.eye(pairs.token.shape[1])
+    for pattern in cache.layers("pattern"):
+        rolled = (pattern.mean(dim=1) + own) / 2 @ rolled
+    mean = torch.stack(
+        [row[there].mean(dim=0) for row, there in zip(rolled, pairs.attended, strict=True)]
+    )
+    expected, other = (mean, rolled[:, 0]) if family.endswith("mean") else (rolled[:, 0], mean)
+    found = attention_rollout(model, pairs).token
+    torch.testing.assert_close(found, expected)
+    assert (found - other).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("seed", [1, 5])

@@ -76,18 +76,24 @@ def attention_follows(
 def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
     """The share of attention of query tokens to other query tokens, above that of even attention.
 
-    For every head; the mean over the query tokens. Heads that pass on within the query what was
+    For every head; the mean over the query tokens. Even attention is spread over all tokens that
+    one can read: in a decoder those up to itself. Heads that pass on within the query what was
     matched on read so (Lu et al., 2025, section 4).
     """
     query = pairs.where("query")
+    n = query.sum(dim=1)
+    even = (n - 1) / pairs.lengths
+    if getattr(model, "is_causal", False):
+        before = query.cumsum(dim=1) - 1  # other query tokens, of all up to this one
+        up_to = torch.arange(1, query.shape[1] + 1, device=pairs.device)
+        even = (before / up_to * query).sum(dim=1) / n
     found: list[Tensor] = []
 
     def count(pattern: Tensor) -> None:
         q = query.to(pattern)
         both = einsum(pattern, q, q, "pair head dst src, pair dst, pair src -> head pair")
         own = einsum(pattern, q, "pair head dst dst, pair dst -> head pair")
-        n = q.sum(dim=1)
-        found.append((both - own) / n - (n - 1) / pairs.lengths)
+        found.append((both - own) / n - even)
 
     with model.tapped([(site, count) for site in model.sites("pattern")]):
         model(pairs)

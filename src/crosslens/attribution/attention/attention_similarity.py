@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...hooks import Hooked
+from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Site
 
@@ -23,16 +23,19 @@ def attention_similarity(
 ) -> Float[Tensor, "head pair"]:
     """Pearson's r of pattern[i, j] and the cosine of tokens i and j, head by head.
 
-    Over all tokens i of the query and j of the document of a pair. The vectors compared are
+    Over all tokens i of the query and j of the document of a pair; in a decoder that is given
+    the query first over all i of the document and j of the query. The vectors compared are
     what `at` holds: the rows of W_E, or with `Site("resid_pre", 1)` what the first block makes
     of them in their context; less what all tokens of the pair have in common if `centre`. Nan
-    where the query gives less than 0.01 of its attention to the document.
+    where the text that reads gives less than 0.01 of its attention to the other.
 
     Lu et al. (2025), section 4.2.
     """
     sites = model.sites("pattern")
     found: list[Tensor] = []
-    both = pairs.where("query")[:, :, None] & pairs.where("document")[:, None, :]
+    texts = ("document", "query") if document_reads(model, pairs) else ("query", "document")
+    dst, src = (pairs.where(text) for text in texts)
+    both = dst[:, :, None] & src[:, None, :]
     with model.record(at) as cache:
         model(pairs)
     vector = cache[at].double()
@@ -43,7 +46,7 @@ def attention_similarity(
     cosine = centred(einsum(vector, vector, "pair i d, pair j d -> pair i j")[:, None], both)
 
     def correlate(pattern: Tensor) -> None:
-        read = (pattern * both[:, None]).sum(dim=(2, 3)) / pairs.where("query").sum(1, keepdim=True)
+        read = (pattern * both[:, None]).sum(dim=(2, 3)) / dst.sum(dim=1, keepdim=True)
         attention = centred(pattern.double(), both)
         together = (attention * cosine).sum(dim=(2, 3))
         size = attention.square().sum(dim=(2, 3)) * cosine.square().sum(dim=(2, 3))

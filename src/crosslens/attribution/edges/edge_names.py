@@ -15,7 +15,7 @@ from ...sites import head, HEAD_READS, Site, Unit
 INPUT: Final = Site("full_embed").at()
 LOGITS: Final = Site("logits").at()
 EMBEDDINGS: Final = ("embed", "token_type_embed", "pos_embed", "full_embed")
-NEURONS: Final = ("mlp_pre", "mlp_post", "mlp_out")
+NEURONS: Final = ("mlp_pre", "mlp_pre_linear", "mlp_post", "mlp_out")
 ARROW: Final = "->"
 
 
@@ -35,7 +35,7 @@ def written(unit_or_edge: Unit | Edge) -> str:
         return f"a{site.layer}.h{at['head']}{read}"
     raise ValueError(
         f"{unit_or_edge} is no node of an edge graph: nodes are the embeddings, heads (at z, q, "
-        "k or v), MLPs (at mlp_pre, mlp_post or mlp_out) and the logits"
+        f"k or v), MLPs (at {', '.join(NEURONS)}) and the logits"
     )
 
 

@@ -1,4 +1,4 @@
-"""Attention rollout: what the scored row reads of each token, through all layers.
+"""Attention rollout: what the rows that the score reads take of each token, through all layers.
 
     rollout_l = (A_l + I) / 2 . rollout_(l - 1),   A_l the mean pattern over heads
 
@@ -7,18 +7,25 @@ heads write: a head that reads and writes nothing counts as much as any other.
 """
 
 import torch
+from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
 from ...engine.batches import by_like_length
 from ...hooks import Hooked
-from ...pairs import Pairs, scored_row
+from ...pairs import Pairs, require_rows, scored_row
 from .word_attribution import WordAttribution
 
 
 @torch.no_grad()
 def attention_rollout(model: Hooked, pairs: Pairs) -> WordAttribution:
-    """The share of the scored row that attention traces back to each token; shares add up to 1."""
+    """The share of the scored row that attention traces back to each token; shares add up to 1.
+
+    Where the score reads the mean of all rows, the mean of their shares.
+
+    Raises:
+        NotMeasurable: the score is read from no row.
+    """
     token = torch.zeros(pairs.token.shape, device=pairs.device)
 
     def rolled(rows: list[int], width: int) -> Tensor:
@@ -30,7 +37,7 @@ def attention_rollout(model: Hooked, pairs: Pairs) -> WordAttribution:
 
 
 def _rolled(model: Hooked, pairs: Pairs) -> Float[Tensor, "pair pos"]:
-    """The row of the rollout that is scored."""
+    """The row of the rollout that is scored, or the mean of those that are."""
     own = torch.eye(pairs.token.shape[1], device=pairs.device)
     product: list[Tensor] = []
 
@@ -40,4 +47,8 @@ def _rolled(model: Hooked, pairs: Pairs) -> Float[Tensor, "pair pos"]:
 
     with model.tapped([(site, roll) for site in model.sites("pattern")]):
         model(pairs)
-    return scored_row(product[0], pairs.scored)[:, 0]
+    require_rows(pairs.scored)
+    if model.reads_scored_row:
+        return scored_row(product[0], pairs.scored)[:, 0]
+    read = pairs.attended.to(product[0])
+    return einsum(product[0], read / read.sum(dim=1, keepdim=True), "pair i j, pair i -> pair j")
