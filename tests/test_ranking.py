@@ -81,6 +81,7 @@ def test_an_id_that_a_run_cannot_hold_is_refused(tmp_path: Path) -> None:
     ("line", "error"),
     [
         ("q Q0 d 1 0.5", r"run.txt:2: found 5 fields, expected 6"),
+        ("q Q0 e 2 0.5 tag", r"run.txt:2: query 'q' and document 'e' were ranked in line 1"),
         ("q Q0 d 1 high tag", r"run.txt:2: found the score 'high', expected a finite number"),
     ],
 )
