@@ -108,6 +108,13 @@ def test_a_run_of_ms_marco_has_three_columns(tmp_path: Path) -> None:
     assert [each.doc_id for each in Run.load(path)["7"]] == ["d9", "d3"]
 
 
+def test_a_rank_that_no_float_holds_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.tsv"
+    path.write_text(f"7\td9\t1\n7\td3\t{'9' * 400}\n")
+    with pytest.raises(ValueError, match=r"run.tsv:2: found the rank 9+…, expected a number of 18"):
+        Run.load(path)
+
+
 @pytest.mark.parametrize("score", ["inf", "nan", "1_0", "٣", "1e999"])
 def test_a_score_is_a_finite_number(tmp_path: Path, score: str) -> None:
     path = tmp_path / "run.txt"
