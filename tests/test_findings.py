@@ -1,5 +1,6 @@
 import json
 import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_another_run_is_not_written_over(findings: Findings) -> None:
         again(findings, resume=False)
     with pytest.raises(ValueError, match=r"--resume needs .* but extra, pairs differ.*--out"):
         again(findings, pairs=9, extra=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("config.yaml", b"", "config.yaml holds 'None', expected values by name;"),
+        ("config.yaml", b"a: [", "config.yaml cannot be read"),
+        ("meta.json", b"{", "meta.json cannot be read"),
+        ("meta.json", b"[" * 90_000, "meta.json cannot be read"),
+        ("meta.json", b"{}", "meta.json holds '{}', expected values by name, with versions;"),
+    ],
+)
+def test_a_file_that_its_journal_vouches_for_and_that_holds_something_else_is_refused(
+    findings: Findings, name: str, content: bytes, error: str
+) -> None:
+    write_checked(findings.folder / name, content)
+    with pytest.raises(ValueError, match=re.escape(error)) as refused:
+        again(findings)
+    assert "--out" in str(refused.value)
 
 
 def test_a_run_resumes_only_on_the_same_checkpoint_and_collection(findings: Findings) -> None:

@@ -81,6 +81,7 @@ def test_an_id_that_a_run_cannot_hold_is_refused(tmp_path: Path) -> None:
     ("line", "error"),
     [
         ("q Q0 d 1 0.5", r"run.txt:2: found 5 fields, expected 6"),
+        ("q Q0 e 2 0.5 tag", r"run.txt:2: query 'q' and document 'e' were ranked in line 1"),
         ("q Q0 d 1 high tag", r"run.txt:2: found the score 'high', expected a finite number"),
     ],
 )
@@ -105,6 +106,13 @@ def test_a_run_of_ms_marco_has_three_columns(tmp_path: Path) -> None:
     path = tmp_path / "run.tsv"
     path.write_text("7\td9\t1\n7\td3\t2\n")
     assert [each.doc_id for each in Run.load(path)["7"]] == ["d9", "d3"]
+
+
+def test_a_rank_that_no_float_holds_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.tsv"
+    path.write_text(f"7\td9\t1\n7\td3\t{'9' * 400}\n")
+    with pytest.raises(ValueError, match=r"run.tsv:2: found the rank 9+…, expected a number of 18"):
+        Run.load(path)
 
 
 @pytest.mark.parametrize("score", ["inf", "nan", "1_0", "٣", "1e999"])

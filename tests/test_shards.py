@@ -302,14 +302,19 @@ def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("name", "pairs"),
-    [("term_frequency", 8), ("hidden_periods", 60)],
+    ("name", "options"),
+    [
+        ("term_frequency", "--pairs 8"),
+        ("hidden_periods", "--pairs 60"),
+        ("scoring_heads", "--pairs 40 --depth 5 --epochs 1"),
+        ("fine_tuning", "--queries 8 --documents 4 --epochs 1 --seeds 1"),
+    ],
 )
 def test_analyses_compute_every_part_once_and_merge_to_the_same_tables(
-    name, pairs, tmp_path, monkeypatch
+    name, options, tmp_path, monkeypatch
 ):
     one, two = tmp_path / "one", tmp_path / "two"
-    asked = ["analyse", name, SMALL, "--pairs", str(pairs), "--out"]
+    asked = ["analyse", name, SMALL, *options.split(), "--out"]
     assert ask(monkeypatch, *asked, str(one)).exit_code == 0
     for i in (1, 2):
         assert ask(monkeypatch, *asked, str(two), "--shard", f"{i}/2").exit_code == 0

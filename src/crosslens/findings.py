@@ -36,6 +36,7 @@ from .versions import versions
 from .writing import (
     CHECKSUMS,
     checksums,
+    Damaged,
     file_name,
     read_checked,
     remove_unfinished,
@@ -121,12 +122,12 @@ class Findings:
     @property
     def config(self) -> dict[str, Any]:
         """The question, as it was asked."""
-        return yaml.safe_load(read_checked(self.folder / CONFIG, ELSEWHERE))
+        return _parsed(self.folder / CONFIG, yaml.safe_load)
 
     @property
     def meta(self) -> dict[str, Any]:
         """Versions, provenance and whatever was noted since."""
-        return json.loads(read_checked(self.folder / META, ELSEWHERE))
+        return _parsed(self.folder / META, json.loads, "versions")
 
     def note(self, **facts: Any) -> None:
         """Facts known only later, such as truncations or the time it took, added to meta.json."""
@@ -292,6 +293,24 @@ def parquet(frame: pd.DataFrame) -> bytes:
 def read_parquet(path: Path) -> pd.DataFrame:
     """The table in a Parquet file of a run."""
     return pd.read_parquet(BytesIO(read_checked(path, AGAIN)))
+
+
+def _parsed(path: Path, parse: Callable[[bytes], Any], *keys: str) -> dict[str, Any]:
+    """What a file of a run holds: values by name, some of which are always there.
+
+    Raises:
+        Damaged: it holds anything else, whatever its checksum says.
+    """
+    content = read_checked(path, ELSEWHERE)
+    try:
+        found = parse(content)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise Damaged(f"{path} cannot be read ({why}); {ELSEWHERE}") from None
+    if not isinstance(found, dict) or not {*keys} <= found.keys():
+        expected = f"values by name{', with ' if keys else ''}{', '.join(keys)}"
+        raise Damaged(f"{path} holds {str(found)[:60]!r}, expected {expected}; {ELSEWHERE}")
+    return found
 
 
 def _make(folder: Path) -> None:

@@ -124,12 +124,16 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         Runs of MS MARCO have three columns (qid, docid, rank): the score is then minus the rank.
 
         Raises:
-            ValueError: names the file and the line that is neither, or a score that is no number.
+            ValueError: names the file and the line that is neither, a score that is no number, or
+                a document that is ranked twice for a query.
         """
         scored = []
         name = "crosslens"
+        first: dict[tuple[str, str], int] = {}
         for line in lines(Path(path)):
             qid, docid, score, tag = run_line(line)
+            if (before := first.setdefault((qid, docid), line.number)) != line.number:
+                line.refuse(f"query {qid!r} and document {docid!r} were ranked in line {before}")
             scored.append(ScoredDoc(qid, docid, score))
             name = tag or name
         return cls.of(scored, name)

@@ -85,9 +85,10 @@ def read_checked(path: Path, remedy: str) -> bytes:
         FileNotFoundError: there is no such file.
         Damaged: the file differs from what was written; names it and the remedy.
     """
-    content = path.read_bytes()
+    with _reading(path):
+        content = path.read_bytes()
+        known = checksums(path.parent).get(path.name, ())
     digest = hashlib.sha256(content).hexdigest()
-    known = checksums(path.parent).get(path.name, ())
     if digest not in known:
         why = (
             f"its checksum is not the one in {CHECKSUMS}"
@@ -128,6 +129,20 @@ def file_name(name: str) -> str:
     if not re.fullmatch(r"[\w-][\w.+-]*", name, flags=re.ASCII):
         raise ValueError(f"{name!r} cannot name a file; use letters, digits, '.', '-', '+' and '_'")
     return name
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """An error of the disk, with the folder and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"cannot read {path.name} in {path.parent}: {error.strerror or error}. What is "
+            "finished is kept: go on with --resume when the folder can be read again, or begin "
+            "anew in another with --out",
+        ) from error
 
 
 @contextmanager

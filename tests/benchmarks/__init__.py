@@ -24,7 +24,8 @@ random part of their work, and seconds are per part.
     embedded      the same in the embedded reranker, by three axioms with a seed for every round
     profile       where the time of a head sweep goes
     law           seconds of a head sweep against layers, heads, tokens and pairs
-    processes     a patching run by two processes under torchrun, beside one (start it alone)
+    processes     a patching run by two processes under torchrun, beside one (start it alone, and
+                  with its 32 pairs: their parts are shared evenly; a third of --rounds)
     passages      a first stage over a million passages: memory, and time per query (--passages)
     memory        what a sweep holds, beside what it was foreseen to (--shape large --tokens 512)
     soak          whether a process grows over a long run (--pairs 2000)

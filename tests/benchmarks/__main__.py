@@ -108,7 +108,7 @@ def run(chosen: argparse.Namespace):
         elif name == "passages":
             made = passages(chosen.passages)
         elif name == "processes":
-            made = processes("embedded", pairs=chosen.pairs, rounds=chosen.rounds)
+            made = processes("embedded", pairs=chosen.pairs, rounds=max(1, chosen.rounds // 3))
         elif name == "soak":
             made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64))
         else:

@@ -160,6 +160,8 @@ def test_the_only_beir_split_is_taken_and_two_are_not_chosen_between(folder: Fol
     ("changed", "error"),
     [
         ({"corpus.jsonl": '{"_id": "d1", "text": "a"}\n{"_id": \n'}, r"corpus.jsonl:2: not JSON"),
+        ({"corpus.jsonl": "[" * 90_000}, r"corpus.jsonl:1: not JSON that can be read"),
+        ({"corpus.jsonl": "9" * 5_000}, r"corpus.jsonl:1: not JSON that can be read"),
         ({"corpus.jsonl": '{"id": "d1", "text": "a"}\n'}, r"corpus.jsonl:1: expected an object"),
         ({"corpus.jsonl": '["d1"]\n'}, r'corpus.jsonl:1: expected an object with "_id"'),
         ({"qrels/dev.tsv": "q1\td1\t1\n"}, r"dev.tsv:1: expected the header query-id corpus-id"),
@@ -192,6 +194,7 @@ def test_a_beir_folder_without_queries_says_what_it_holds(folder: Folder) -> Non
         ({"docs": "d1\ta\nd2\tb\tfull\n"}, r"docs.tsv.gz:2: found 3 .*expected 2, as in the first"),
         ({"docs": "d1\t\nd2\t\nd3\t\n"}, r"has no document"),
         ({"qrels": "q1 0 d1\n"}, r"qrels.txt:1: found 3 fields, expected 4: qid 0 docid label"),
+        ({"qrels": f"q1 0 d1 {'9' * 5_000}\n"}, r"qrels.txt:1: found the label '9+"),
         ({"qrels": "q1 0 d1 yes\n"}, r"qrels.txt:1: found the label 'yes', expected a whole"),
         ({"qrels": "q1 0 d1 1\nq1 0 d1 2\n"}, r"qrels.txt:2: .* were judged in line 1"),
         ({"qrels": "q9 0 d1 1\n"}, r"qrels.txt:1: query 'q9' is not among the queries$"),

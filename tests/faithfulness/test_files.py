@@ -118,6 +118,9 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ValueError, match="x.json is not JSON"):
         SavedCircuit.load(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("[" * 90_000)
+    with pytest.raises(ValueError, match="x.json is not JSON"):
+        SavedCircuit.load(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(ValueError, match="holds a list, expected cfg, nodes, edges"):
         SavedCircuit.load(tmp_path / "x.json")

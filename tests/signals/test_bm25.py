@@ -54,6 +54,11 @@ def test_terms_may_be_token_ids_and_idf_may_be_another() -> None:
     assert robertson == pytest.approx(known.idf(1, idf_robertson) * saturation(1, 2, 2))
 
 
+def test_texts_without_a_term_are_refused_and_not_indexed_as_nan() -> None:
+    with pytest.raises(ValueError, match="need a document with a term in it; found 2 documents"):
+        Bm25Index({"a": "!?", "b": "\ud800 —"})
+
+
 def test_saturation_grows_towards_one_and_long_documents_need_more() -> None:
     by_count = [saturation(tf, 10, 10) for tf in range(200)]
     assert by_count[0] == 0

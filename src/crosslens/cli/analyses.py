@@ -14,7 +14,7 @@ from rich.text import Text
 
 from crosslens.analyses.catalogue import Analysis, catalogue
 
-from .gate import gate
+from .gate import gate, GOES_ON
 from .options import (
     chosen_model,
     Collections,
@@ -113,7 +113,7 @@ def declared(name: str, kind: Any) -> Any:
 def put(analysis: Analysis, given: dict[str, Any]) -> None:
     """The question put to its model: a run with the tables of the answer."""
     say = terminal(quiet=given["quiet"])
-    with gate(given["debug"], given["log"]):
+    with gate(given["debug"], given["log"], GOES_ON):
         quieten()
         from crosslens.analyses.running import answer_into, Given
 

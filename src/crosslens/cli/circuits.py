@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .gate import gate
+from .gate import gate, GOES_ON
 from .options import (
     chosen_model,
     Debug,
@@ -97,7 +97,7 @@ def test(
 ) -> None:
     """Confirm or refute a claim for a model, with figures and their controls."""
     say = terminal(quiet=quiet)
-    with gate(debug, log):
+    with gate(debug, log, GOES_ON):
         quieten()
         from crosslens.circuits.catalogue import named
         from crosslens.circuits.examine import examine

@@ -4,10 +4,13 @@
 2    something that the user can set right: one line names it and the way out; a full disk and a
      lost folder too, and what is finished is kept
 3    a fault of CrossLens: one line to report; --debug shows the traceback
-130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept
+130  interrupted (Ctrl-C), 143 terminated (SIGTERM): what is finished is kept, and one line says how
+     to go on; before a command has begun, a shell shows 143 too, and nothing is said
 """
 
 import dis
+import errno
+import logging
 import signal
 import sys
 import textwrap
@@ -32,6 +35,12 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 # whatever raises them: files, the network, memory, texts of another encoding
 SURROUNDINGS: Final = (OSError, MemoryError, UnicodeError, BrokenExecutor, NotMeasurable)
+# a disk or a network folder that is full, gone or broken: nothing that the command asked for
+LOST: Final = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV),
+    *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO),
+}
+GOES_ON: Final = "The same command with --resume goes on from there."
 ON_PURPOSE: Final = (ValueError, LookupError, TypeError, ImportError)
 
 
@@ -40,23 +49,27 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def gate(debug: bool, log: str = "text") -> Iterator[None]:
+def gate(debug: bool, log: str = "text", goes_on: str = "") -> Iterator[None]:
     """Every error of a command as one line and an exit code; with `debug`, its traceback too.
 
     Where `log` is json, the line is an object, as those of progress are (`terminal.json_lines`).
+    `goes_on` says how a command goes on that was interrupted, or whose disk was lost.
     """
-    with logging_as(log), _terminable():
+    with logging_as(log), _terminable(), _noting():
         try:
             yield
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt as error:
-            raise typer.Exit(interrupted(error)) from None
+            raise typer.Exit(interrupted(error, goes_on)) from None
         except Exception as error:
             if debug:
                 traceback.print_exc()
             if is_users(error):
-                _say("error", f"Error: {gist(error)}")
+                line = f"Error: {gist(error)}"
+                if goes_on and is_lost(error) and "--resume" not in line:
+                    line = f"{line}. What is finished is kept. {goes_on}"
+                _say("error", line)
                 raise typer.Exit(WRONG) from None
             more = "" if debug else " The same command with --debug shows the whole traceback."
             _say(
@@ -67,12 +80,25 @@ def gate(debug: bool, log: str = "text") -> Iterator[None]:
             raise typer.Exit(FAULT) from None
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether a disk or a folder of the network is to blame."""
+    return isinstance(error, OSError) and error.errno in LOST
+
+
 def interrupted(error: KeyboardInterrupt, kept: str = "") -> int:
-    """Says so, and what is kept; the exit code."""
+    """Says so, and what is kept; the exit code. Further signals change nothing any more."""
+    deafen()
     terminated = isinstance(error, Terminated)
     word = "Terminated" if terminated else "Interrupted"
     _say(word.lower(), f"\n{word}.{kept and ' ' + kept}")
     return TERMINATED if terminated else INTERRUPTED
+
+
+def deafen() -> None:
+    """Ignore further signals: launchers send several, and what is kept is to be written whole."""
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
 
 
 def is_users(error: Exception) -> bool:
@@ -138,8 +164,27 @@ def _terminable() -> Iterator[None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+
+
+class Notes(logging.Handler):
+    """What the library notes, such as batches that were halved, as a line or an object."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say("note", record.getMessage())
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Notes of the library are said as everything else is."""
+    log, notes = logging.getLogger("crosslens"), Notes(logging.WARNING)
+    log.addHandler(notes)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)

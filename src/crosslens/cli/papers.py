@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .gate import gate
+from .gate import gate, GOES_ON
 from .options import (
     chosen_model,
     Collections,
@@ -65,7 +65,7 @@ def reproduce(
 ) -> None:
     """Measure every figure of a paper on a model and collections, beside what was published."""
     say = terminal(quiet=quiet)
-    with gate(debug, log):
+    with gate(debug, log, GOES_ON):
         quieten()
         from ..papers.page import page
         from ..papers.paper import paper as named

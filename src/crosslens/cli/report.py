@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from .gate import gate
+from .gate import gate, GOES_ON
 from .options import (
     Debug,
     FromCollection,
@@ -63,7 +63,7 @@ def report(
 ) -> None:
     """Measure a cross-encoder layer by layer and write it up as one HTML page."""
     say = terminal(quiet=quiet)
-    with gate(debug, log):
+    with gate(debug, log, GOES_ON):
         quieten()
         from ..report.measure import measure
         from ..report.page import page

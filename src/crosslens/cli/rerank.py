@@ -12,7 +12,7 @@ from typing import Annotated, TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from .gate import gate
+from .gate import gate, GOES_ON
 from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Precision, Quiet
 from .running import default_model, EMBEDDED, PARTS, running
 from .terminal import grid, quieten, show_path, terminal
@@ -91,7 +91,7 @@ def rerank(
 ) -> None:
     """Rank documents with a model, under interventions or none: a TREC run in, a TREC run out."""
     say = terminal(quiet=quiet, stderr=out is None)
-    with gate(debug, log):
+    with gate(debug, log, GOES_ON if out is not None else ""):
         quieten()
         from ..interventions.named import named, named_in
         from ..interventions.named_values import needs_idf

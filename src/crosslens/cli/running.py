@@ -15,7 +15,7 @@ from typing import Any, Final, TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from .gate import interrupted
+from .gate import deafen, GOES_ON, interrupted
 from .terminal import watching
 
 
@@ -183,14 +183,12 @@ def keeping(findings: "Findings") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
+        deafen()
+        kept = "nothing yet"
         with suppress(OSError):  # a full disk, a lost folder: what is kept is kept
             findings.note(seconds=before + time.monotonic() - begun)
-        kept = ", ".join(findings.tables()) or "nothing yet"
-        code = interrupted(
-            error,
-            f"Kept in {findings.folder}: {kept}.\n"
-            "The same command with --resume goes on from there.",
-        )
+            kept = ", ".join(findings.tables()) or kept
+        code = interrupted(error, f"Kept in {findings.folder}: {kept}.\n{GOES_ON}")
         raise typer.Exit(code) from None
     findings.note(
         seconds=before + time.monotonic() - begun,

@@ -97,6 +97,8 @@ def parsed(line: Line) -> dict[str, object]:
         found = json.loads(line.text)
     except json.JSONDecodeError as error:
         line.refuse(f"not JSON ({error.msg} at column {error.colno})")
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        line.refuse(f"not JSON that can be read ({str(error):.80})")
     if not isinstance(found, dict) or not {"_id", "text"} <= found.keys():
         line.refuse('expected an object with "_id" and "text"')
     return found

@@ -13,7 +13,7 @@ from ir_measures import Qrel
 from .files import Line, refuse_all
 
 
-WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
+WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")  # more digits are no label
 
 
 class Text(NamedTuple):
@@ -135,7 +135,7 @@ def judgements(read: Iterable[Judgement], queries: Ids[str], documents: Document
             line.refuse(f"query {qid!r} and document {docid!r} were judged in line {before}")
         first[qid, docid] = line
         if not WHOLE_NUMBER.fullmatch(label):
-            line.refuse(f"found the label {label!r}, expected a whole number such as 0 or 2")
+            line.refuse(f"found the label {label!r:.40}, expected a whole number such as 0 or 2")
         if qid not in queries:
             other_queries += 1
             wrong.append((line, f"query {qid!r} is not among the queries"))

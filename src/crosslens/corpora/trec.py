@@ -128,6 +128,8 @@ def scored(line: Line) -> tuple[str, str, float, str]:
     """
     found = line.text.split()
     if len(found) == 3 and found[2].isascii() and found[2].isdigit():
+        if len(found[2]) > 18:  # beyond what a float tells apart, or holds
+            line.refuse(f"found the rank {found[2]:.20}…, expected a number of 18 digits at most")
         return found[0], found[1], -float(found[2]), ""
     if len(found) != 6:
         line.refuse(

@@ -43,7 +43,8 @@ def by_like_length(
     halvings = 0
     for width, members in pairs.like_lengths():
         size = BatchSize(max(1, liked(width, pairs.device.type) >> halvings), tokens=width)
-        yield from size.batches(lambda rows, width=width: run(list(rows), width), members)
+        for rows, found in size.batches(lambda rows, w=width: run(list(rows), w), members):
+            yield list(rows), found
         halvings += size.halvings
 
 
@@ -60,7 +61,9 @@ def by_length(
     """
     require_one(at_once)
     size = BatchSize(at_once, tokens=pairs.token.shape[1])
-    yield from size.batches(lambda rows: run(list(rows)), pairs.lengths.argsort().tolist())
+    order: list[int] = pairs.lengths.argsort().tolist()
+    for rows, found in size.batches(lambda rows: run(list(rows)), order):
+        yield list(rows), found
 
 
 def liked(width: int, device: str) -> int:

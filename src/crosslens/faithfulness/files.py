@@ -160,8 +160,8 @@ class Saved:
     def read(cls, path: Path) -> "Saved":
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not JSON ({str(error):.200})") from None
         if not isinstance(content, dict):
             raise ValueError(f"{path} holds a {type(content).__name__}, expected cfg, nodes, edges")
         return cls(path, content)

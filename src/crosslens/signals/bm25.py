@@ -120,11 +120,12 @@ class Bm25Index:
             np.array([column.setdefault(term, len(column)) for term in self.terms(text)], np.int32)
             for text in documents.values()
         ]
+        mean = sum(map(len, rows)) / len(rows) if rows else 0.0
+        Frequencies(len(rows), {}, mean)  # refuses texts without a term, of which bm25s makes nan
         index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene", dtype="float64")
         known = {f"{i}": i for i in column.values()}  # bm25s wants numbers or texts: ours are any
         index.index((rows, known), create_empty_token=False, show_progress=False)
         df = np.diff(index.scores["indptr"]).tolist()
-        mean = sum(map(len, rows)) / len(rows) if rows else 0.0
         return index, Frequencies(len(rows), dict(zip(column, df, strict=True)), mean)
 
     def __call__(self, query: str, documents: Sequence[str]) -> Float[np.ndarray, " document"]:

@@ -83,7 +83,7 @@ def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head p
     query = pairs.where("query")
     n = query.sum(dim=1)
     even = (n - 1) / pairs.lengths
-    if getattr(model, "is_causal", False):
+    if model.is_causal:
         before = query.cumsum(dim=1) - 1  # other query tokens, of all up to this one
         up_to = torch.arange(1, query.shape[1] + 1, device=pairs.device)
         even = (before / up_to * query).sum(dim=1) / n

@@ -1,0 +1,192 @@
+"""Long commands lose nothing: signals, full disks and lost folders end with the way to go on."""
+
+import errno
+import logging
+import os
+import shutil
+import signal
+from functools import cache
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crosslens import collection, load
+from crosslens.cli import app
+from crosslens.cli.gate import gate, GOES_ON
+
+
+SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
+LOADED = cache(load)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr("crosslens.model.load.load", LOADED)
+    monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    few = collection("embedded").sample(3, 4)
+    made = tmp_path_factory.mktemp("collection")
+    for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
+        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts.items()))
+    judged = "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
+    (made / "qrels.txt").write_text(judged)
+    return made
+
+
+class Command:
+    """A command whose run is written to a folder of its own, and the files that it makes."""
+
+    def __init__(self, name: str, folder: Path, out: Path) -> None:
+        asked = {
+            "rerank": ["rerank", "--model", SMALL],
+            "analyse": ["analyse", "early_exit", SMALL],
+        }
+        self.out, self.is_folder = out, name == "analyse"
+        self.words = [*asked[name], "--collection", str(folder), "--out", str(out)]
+
+    def run(self, *more: str):
+        return CliRunner().invoke(app, [*self.words, *more])
+
+    def made(self) -> dict[str, bytes]:
+        tables = self.out.glob("*.parquet") if self.is_folder else [self.out]
+        return {path.name: path.read_bytes() for path in tables}
+
+    def clear(self) -> None:
+        shutil.rmtree(self.out if self.is_folder else f"{self.out}.parts", ignore_errors=True)
+        if not self.is_folder:
+            self.out.unlink(missing_ok=True)
+
+
+def at_each_call(name: str, act, command: Command, monkeypatch):
+    """The command, once for every call of the function `name`, at which `act` happens instead."""
+    target, _, attribute = name.rpartition(".")
+    whole = getattr(__import__(target) if target == "os" else Path, attribute)
+    place, step = 0, 1
+    while True:
+        calls, acted = 0, False
+
+        def instead(*args, place=place, **options):
+            nonlocal calls, acted
+            calls += 1
+            if calls == place + 1:
+                acted = True
+                act()
+            return whole(*args, **options)
+
+        command.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(os if target == "os" else Path, attribute, instead)
+            result = command.run()
+        if not acted:
+            return
+        yield place, result
+        place, step = place + step, step + (place > 4)  # every call at first, then fewer
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("rerank", signal.SIGTERM), ("rerank", signal.SIGINT), ("analyse", signal.SIGTERM)],
+)
+def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
+    name, number, folder, tmp_path, monkeypatch
+):
+    command = Command(name, folder, tmp_path / "run")
+    assert command.run().exit_code == 0
+    expected = command.made()
+
+    def signalled():
+        os.kill(os.getpid(), number)
+
+    n = 0
+    for place, result in at_each_call("os.replace", signalled, command, monkeypatch):
+        assert result.exit_code == 128 + number, (place, result.output)
+        word = "Terminated" if number == signal.SIGTERM else "Interrupted"
+        assert result.stderr.count(word) == 1 and result.stderr.count(GOES_ON) == 1, place
+        again = command.run("--resume")
+        assert again.exit_code == 0, (place, again.output)
+        assert command.made() == expected, place
+        n += 1
+    assert n > 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "number"),
+    [
+        ("analyse", "os.replace", errno.ENOSPC),
+        ("analyse", "Path.read_bytes", errno.ESTALE),
+        ("rerank", "os.replace", errno.ENOENT),
+        ("rerank", "Path.read_bytes", errno.EIO),
+        ("rerank", "Path.mkdir", errno.EROFS),
+        ("rerank", "Path.is_file", errno.ESTALE),
+    ],
+)
+def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
+    asked, name, number, folder, tmp_path, monkeypatch
+):
+    command = Command(asked, folder, tmp_path / "run")
+    assert command.run().exit_code == 0
+    expected, n = command.made(), 0
+
+    def lost():
+        raise OSError(number, os.strerror(number))
+
+    for place, result in at_each_call(name, lost, command, monkeypatch):
+        where = (name, place, result.output)
+        lines = result.stderr.strip().splitlines()
+        assert result.exit_code == 2 and lines[-1].startswith("Error: "), where
+        assert len([line for line in lines if "Error" in line]) == 1, where
+        assert "--resume" in lines[-1] or "with --out" in lines[-1], where
+        again = command.run("--resume")
+        assert again.exit_code == 0, (place, again.output)
+        assert command.made() == expected, place
+        n += 1
+    assert n
+
+
+def test_a_run_folder_that_vanishes_is_said_and_not_made_anew(folder, tmp_path, monkeypatch):
+    command = Command("rerank", folder, tmp_path / "run")
+    for place, result in at_each_call("os.replace", command.clear, command, monkeypatch):
+        if place < 2:  # the run was only being made
+            continue
+        assert result.exit_code == 2 and "--resume" in result.stderr, (place, result.output)
+        assert not Path(f"{command.out}.parts/config.yaml").exists()
+
+
+def test_a_second_signal_changes_nothing(capsys):
+    """Launchers send several: the first ends the command, and what it writes is written whole."""
+
+    class Ended(Exception):
+        pass
+
+    def saying(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(BaseException) as ended:
+        patched.setattr("crosslens.cli.gate._say", saying)
+        with gate(False, goes_on=GOES_ON):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.exit_code == 143
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_the_library_notes_is_a_line_or_an_object(capsys):
+    with gate(False):
+        logging.getLogger("crosslens.engine.batch_size").warning("out of memory: halved")
+    with gate(False, "json"):
+        logging.getLogger("crosslens.engine.batch_size").warning("out of memory: halved")
+    line, record = capsys.readouterr().err.splitlines()
+    assert line == "out of memory: halved"
+    assert '"event": "note"' in record and '"message": "out of memory: halved"' in record
+
+
+def test_a_missing_file_of_the_user_is_not_said_to_be_resumed(folder, tmp_path):
+    result = CliRunner().invoke(
+        app, ["analyse", "early_exit", SMALL, "--collection", "nowhere", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 2 and "--resume" not in result.stderr
