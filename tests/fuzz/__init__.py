@@ -7,3 +7,9 @@ What is read is counted against what the file holds: a record that is neither re
 left out is lost, and loses the run its exit code 0. Everything happens in this process, in a
 folder that goes when it ends.
 """
+
+import sys
+from pathlib import Path
+
+
+sys.path.append(str(Path(__file__).parents[1]))  # for tiny.py, the random checkpoints

@@ -108,5 +108,4 @@ def line(name: str, outcomes: Outcomes, seconds: float | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny.py, the random checkpoints
     sys.exit(main())
