@@ -3,7 +3,7 @@
 import runpy
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -96,6 +96,8 @@ def below(parts: Iterable[Frame]) -> Frame:
 def answer_into(name: str, given: Given) -> Frame:
     """The tables, and pages if any, of the analysis called `name` into its run; its last table."""
     module = import_module(f"{__package__}.{name}")
+    if hasattr(module, "Options"):  # the catalogue reads them without importing the analysis
+        given = replace(given, options=module.Options(**given.options._asdict()))
     answer = module.analyse(given)
     given.run.conclude()
     tables = {each.name: getattr(answer, each.name) for each in fields(answer)}

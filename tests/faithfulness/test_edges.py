@@ -185,7 +185,7 @@ def test_a_model_whose_heads_read_one_stream_is_refused(model, contrast):
     for name in names.split():
         setattr(Whole, name, staticmethod(getattr(model, name)))
     Whole.reads_scored_row, Whole.pad_token_id = model.reads_scored_row, model.pad_token_id
-    Whole.is_hooked, Whole.sizes = False, model.sizes
+    Whole.is_hooked, Whole.is_causal, Whole.sizes = False, False, model.sizes
     Whole.device, Whole.dtype = model.device, model.dtype
     Whole.__call__ = lambda self, pairs: model(pairs)
     assert keep_nodes(Whole(), contrast, [[]]).n_all == 15
