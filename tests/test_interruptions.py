@@ -61,11 +61,14 @@ class Command:
             self.out.unlink(missing_ok=True)
 
 
-def at_each_call(name: str, act, command: Command, monkeypatch):
-    """The command, once for every call of the function `name`, at which `act` happens instead."""
+def at_some_calls(name: str, act, command: Command, monkeypatch):
+    """The command, at some calls of the function `name` each a run in which `act` happens instead.
+
+    The first calls, and ever fewer of later ones: the 1st, 2nd, 4th, 8th, ...
+    """
     target, _, attribute = name.rpartition(".")
     whole = getattr(__import__(target) if target == "os" else Path, attribute)
-    place, step = 0, 1
+    place = 0
     while True:
         calls, acted = 0, False
 
@@ -84,7 +87,7 @@ def at_each_call(name: str, act, command: Command, monkeypatch):
         if not acted:
             return
         yield place, result
-        place, step = place + step, step + (place > 4)  # every call at first, then fewer
+        place = 2 * place + 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
         os.kill(os.getpid(), number)
 
     n = 0
-    for place, result in at_each_call("os.replace", signalled, command, monkeypatch):
+    for place, result in at_some_calls("os.replace", signalled, command, monkeypatch):
         assert result.exit_code == 128 + number, (place, result.output)
         word = "Terminated" if number == signal.SIGTERM else "Interrupted"
         assert result.stderr.count(word) == 1 and result.stderr.count(GOES_ON) == 1, place
@@ -134,7 +137,7 @@ def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
     def lost():
         raise OSError(number, os.strerror(number))
 
-    for place, result in at_each_call(name, lost, command, monkeypatch):
+    for place, result in at_some_calls(name, lost, command, monkeypatch):
         where = (name, place, result.output)
         lines = result.stderr.strip().splitlines()
         assert result.exit_code == 2 and lines[-1].startswith("Error: "), where
@@ -149,7 +152,7 @@ def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
 
 def test_a_run_folder_that_vanishes_is_said_and_not_made_anew(folder, tmp_path, monkeypatch):
     command = Command("rerank", folder, tmp_path / "run")
-    for place, result in at_each_call("os.replace", command.clear, command, monkeypatch):
+    for place, result in at_some_calls("os.replace", command.clear, command, monkeypatch):
         if place < 2:  # the run was only being made
             continue
         assert result.exit_code == 2 and "--resume" in result.stderr, (place, result.output)
