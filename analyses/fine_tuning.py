@@ -152,7 +152,7 @@ def effectiveness(model: CrossEncoder, judged: Collection) -> pd.DataFrame:
     def score(query: str, documents: Sequence[str]) -> list[float]:
         return model.score(query, documents).tolist()
 
-    return evaluate(rerank(score, judged), judged)
+    return evaluate(rerank(score, judged), judged).set_axis(["nDCG@10", "RR@10"], axis=1)
 
 
 def share(model: CrossEncoder, arm: Arm) -> float:

@@ -11,6 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+import torch
+
 from crosslens import NotMeasurable
 from crosslens.frames import Column, Frame, pd
 from crosslens.stats import bootstrap_interval
@@ -63,7 +65,7 @@ def analyse(given: Given) -> Answer:
 
     def cut_down(row: Column) -> Frame:
         pairs = pairs_of(given, row.to_frame().T)
-        rival = second[row["qid"]]
+        rival = torch.tensor([second[row["qid"]]], dtype=torch.float64)
         orders = {
             "bottleneck": passing(pairs),
             "random": random_attribution(given.model, pairs, seed=given.seed),
@@ -71,9 +73,7 @@ def analyse(given: Given) -> Answer:
         rows = []
         for order, attribution in orders.items():
             for parts in (("query", "document"), ("document",)):
-                cut = truncation(
-                    given.model, attribution, pairs.token.new_tensor([rival]).float(), parts=parts
-                )
+                cut = truncation(given.model, attribution, rival, parts=parts)
                 rows.append(
                     {
                         "qid": row["qid"],

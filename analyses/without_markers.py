@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from crosslens import Pairs, token_mask
+from crosslens import NotMeasurable, Pairs, token_mask
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame
 from crosslens.words import scores_of
@@ -61,6 +61,10 @@ def analyse(given: Given) -> Answer:
 def scored(given: Given, rows: Frame, stop: Int[Tensor, " piece"]) -> Frame:
     """The rows with scores in all conditions."""
     model, pairs = given.model, pairs_of(given, rows)
+    if model.is_causal and pairs.where("cls", *SEPS)[:, 0].any():
+        raise NotMeasurable(
+            "in a causal model the first token reads itself alone: as a marker it cannot be hidden"
+        )
     scores = {"original": scores_of(model, pairs)}
     for name, src in HIDDEN.items():
         with model.hooked(*(token_mask(i, src=src) for i in range(model.cfg.n_layers))):

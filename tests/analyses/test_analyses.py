@@ -254,6 +254,7 @@ def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path)
     options, model = (*few, "--rate", "0.001"), str(tmp_path / "model")
     findings = run("fine_tuning", tmp_path / "run", *options, model=model)
     arms = findings.read("arms").set_index("arm")
+    assert {"nDCG@10", "RR@10"} <= {*arms}  # by these names, however the judgements are graded
     assert arms["share"]["all parameters"] == 1 > arms["share"]["embeddings"] > 0
     chosen = arms["validation"][["all parameters", "embeddings"]]
     assert (chosen >= arms["validation"]["untuned"]).all()

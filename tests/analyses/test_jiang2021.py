@@ -1,5 +1,6 @@
 """The analyses of jiang2021 on planted models and small texts, where the answer is known."""
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,28 @@ def test_a_first_passage_keeps_its_place_without_its_fillers(
     queries = run.read("queries")
     assert (queries["removable"] < queries["of"]).all()
     assert queries["share"].between(0, 1).all()
+
+
+def test_a_first_passage_is_compared_with_the_very_score_of_the_second(
+    planted: CrossEncoder, texts: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("crosslens.analyses.truncation")
+    whole, rivals = module.truncation, []
+
+    def watched(model, attribution, rival, **options):
+        rivals.append(float(rival))
+        return whole(model, attribution, rival, **options)
+
+    monkeypatch.setattr(module, "truncation", watched)
+    run = ask("truncation", planted, texts, tmp_path / "run", noise="reference code", beta="1e-5")
+    second = [
+        planted.score(texts.queries[qid], [texts.documents[i] for i in texts.candidates[qid]])
+        .sort(descending=True)
+        .values[1]
+        for qid in dict.fromkeys(run.read("queries")["qid"])
+    ]
+    assert rivals == pytest.approx([float(score) for score in second for _ in range(4)], abs=1e-4)
+    assert any(abs(rival - round(rival)) > 0.01 for rival in rivals)
 
 
 def test_what_cannot_be_asked_is_named(

@@ -165,6 +165,16 @@ def test_a_planted_ranking_needs_matches_and_not_stop_words(asked: Asked):
     assert not answer.rankings.isna().any().any()
 
 
+def test_in_a_decoder_the_first_token_cannot_be_hidden_from_itself(
+    texts: Collection, tmp_path: Path
+):
+    run = Findings.create(tmp_path, {"analysis": "without_markers"})
+    causal, options = load("planted:causal"), without_markers.Options()
+    given = Given(causal, (texts,), 36, 0, options, run, lambda *_: None)
+    with pytest.raises(NotMeasurable, match="the first token reads itself alone"):
+        without_markers.analyse(given)
+
+
 def test_a_head_reads_what_was_planted_and_labels_by_lot_teach_it_nothing(asked: Asked):
     answer = asked(scoring_heads, pairs=36, folds=3, epochs=3, rate=2e-2)
     found = answer.rankers.set_index(["ranker", "measure"])["mean"].unstack()["nDCG@10"]

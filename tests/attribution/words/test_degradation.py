@@ -73,6 +73,8 @@ def test_truncation_counts_the_tokens_that_can_go() -> None:
     hopeless = truncation(model, first, scores[:1] - 100)
     assert hopeless.removable.tolist() == hopeless.of.tolist()
     assert hopeless.share.tolist() == [1.0]
+    level = truncation(model, first, scores[:1] * (1 + 1e-6))  # but for rounding it is not behind
+    assert 0 <= int(level.removable) < int(level.of)
     with pytest.raises(ValueError, match=r"pairs \[0\] score below their rivals"):
         truncation(model, first, scores[:1] + 1)
 

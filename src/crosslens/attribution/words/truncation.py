@@ -20,6 +20,7 @@ from .word_attribution import WordAttribution
 
 
 AT_ONCE = 16  # rows, each with one token less than the one before
+ROUNDED = 1_000  # times eps: by how much a score is another in another batch, at most
 
 
 class Truncation(NamedTuple):
@@ -51,14 +52,16 @@ def truncation(
         ValueError: a pair scores below its rival from the beginning.
     """
     pairs = attribution.pairs
-    scores = scores_of(model, pairs)
-    behind = (scores < rivals.to(scores)).nonzero().flatten().tolist()
+    scores, rivals = scores_of(model, pairs), rivals.to(pairs.device)
+    rounding = ROUNDED * torch.finfo(scores.dtype).eps * scores.abs().clamp(min=1)
+    behind = (scores < rivals - rounding).nonzero().flatten().tolist()
     if behind:
         raise ValueError(f"pairs {behind} score below their rivals: they are not the first")
     among = pairs.where(*parts)
     orders = [attribution.order(i, among)[::-1] for i in range(len(pairs))]
     removable = [
-        _removable(model, pairs.take([i]), order, rivals[i]) for i, order in enumerate(orders)
+        _removable(model, pairs.take([i]), order, torch.minimum(rivals[i], scores[i]))
+        for i, order in enumerate(orders)
     ]
     return Truncation(torch.tensor(removable), torch.tensor([len(order) for order in orders]))
 
