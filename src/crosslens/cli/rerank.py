@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, TYPE_CHECKING
@@ -14,7 +15,14 @@ from rich.console import Console
 
 from .gate import gate
 from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Precision, Quiet
-from .running import default_model, EMBEDDED, PARTS, running
+from .running import (
+    default_model,
+    EMBEDDED,
+    PARTS,
+    readable_texts,
+    Running,
+    running,
+)
 from .terminal import grid, quieten, show_path, terminal
 
 
@@ -147,6 +155,7 @@ def rerank(
             (texts,) = state.collections
             if given is not None:
                 texts = texts.with_candidates(given, depth=depth)
+            texts = ranked_texts(replace(state, collections=(texts,)), say)
             for qid, docids in texts.candidates.items():
                 require_fields(qid, *docids)
             documents = texts.documents.values()
@@ -204,6 +213,18 @@ def folder_of(out: Path | None, *, resume: bool) -> Iterator[Path]:
     if out.exists() and not (resume and folder.is_dir()):
         raise FileExistsError(f"{out} is there already; name another file with --out")
     yield folder
+
+
+def ranked_texts(state: Running, say: Console) -> "Collection":
+    """The candidates that the model can read; a judged query that it cannot counts as 0.
+
+    Raises:
+        NotMeasurable: it can read no query, or no document.
+    """
+    (texts,) = state.collections
+    (found,) = readable_texts(state, say)
+    candidates = {qid: docids for qid, docids in found.candidates.items() if docids}
+    return texts if found is texts else replace(texts, candidates=candidates)
 
 
 def introduce(
