@@ -43,7 +43,9 @@ def test_what_holds_no_token_is_left_out_with_all_that_refers_to_it(model):
 
 def test_a_readable_collection_is_the_same_one(model):
     fine = replace(TEXTS, candidates={"q1": ("d1",)}, qrels=())
-    assert readable(model, fine).collection is fine, "texts that are neither ranked nor judged are not read"
+    assert readable(model, fine).collection is fine, (
+        "texts that are neither ranked nor judged are not read"
+    )
 
 
 def test_a_query_that_leaves_no_space_is_left_out_where_only_documents_are_cut(model, monkeypatch):

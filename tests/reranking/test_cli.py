@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
+from lightning_ir_checkpoints import encoder, linear, write
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load, rerank, Run
@@ -135,6 +136,14 @@ def test_long_passages_are_counted(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "1 of 2 pairs are longer than the" in result.stderr
     assert "nothing is measured" in result.stderr
+
+
+def test_texts_that_are_cut_each_by_itself_are_counted_with_their_lengths(folder, tmp_path):
+    model = write(tmp_path, *encoder("electra"), linear(24))
+    result = CliRunner().invoke(app, ["rerank", "--model", str(model), "--collection", str(folder)])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "longer than the 96 tokens, 6 of a query, 30 of a document that the model" in said
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from .terminal import grid, quieten, show_path, terminal
 if TYPE_CHECKING:
     from ..corpora.collection import Collection
     from ..interventions.named_values import Intervention
+    from ..model.tokens import PairTokenizer
     from ..reranking.parts import Comparison
 
 
@@ -179,7 +180,7 @@ def rerank(
             if out is not None:
                 show_path(out)
             return
-        summary(found, state.model.tokens.limit, say)
+        summary(found, limits(state.model.tokens), say)
         if out is not None:
             say.print(f"\nRun: {out}", soft_wrap=True)
 
@@ -242,14 +243,23 @@ def introduce(
         say.print(f"  {direction}", soft_wrap=True)
 
 
-def summary(found: "Comparison", limit: int, say: Console) -> None:
+def limits(tokens: "PairTokenizer") -> str:
+    """How many tokens the model reads, of a pair and of each text."""
+    found = [f"{tokens.limit} tokens"]
+    if tokens.texts is not None:
+        each = (("query", tokens.texts.query), ("document", tokens.texts.document))
+        found += [f"{most} of a {kind}" for kind, most in each if most is not None]
+    return ", ".join(found)
+
+
+def summary(found: "Comparison", limits: str, say: Console) -> None:
     """How good the ranking is, and what the interventions changed."""
     from ..reranking.parts import UNEDITED
 
     baseline = found.parts.baseline
     if found.cut:
         say.print(
-            f"{found.cut:,} of {found.pairs:,} pairs are longer than the {limit} tokens that the "
+            f"{found.cut:,} of {found.pairs:,} pairs are longer than the {limits} that the "
             "model reads: their end was not scored",
             soft_wrap=True,
         )
