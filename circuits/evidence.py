@@ -25,6 +25,7 @@ from crosslens import (
 )
 from crosslens.attribution import Chain, smallest_contrast
 from crosslens.contrasts import AXIOMS, LISTED, Neighbours, Shortened
+from crosslens.corpora import readable
 from crosslens.frames import Column, Frame, pd
 from crosslens.idf import idf_direction, IdfDirection, TokenIdf
 from crosslens.surrogate import (
@@ -38,7 +39,6 @@ from crosslens.surrogate import (
 )
 
 from .reaction import CONTROL, reactions
-from .readable import readable
 from .scores import changes
 from .thresholds import SCORED
 

@@ -18,8 +18,8 @@ DECLARED = {
         f"Set-Encoder of lightning-ir.*{LISTWISE}",
     ),
     "monoelectra": (
-        {"architectures": ["CrossEncoderElectraModel"], "model_type": "cross-encoder"},
-        "a cross-encoder of lightning-ir, whose head is a linear map on the encoder",
+        {"architectures": ["MonoElectraModel"], "model_type": "mono-electra"},
+        "a cross-encoder of lightning-ir in a form that CrossLens does not follow",
     ),
     "umt5": (
         {"architectures": ["UMT5ForConditionalGeneration"], "model_type": "umt5"},

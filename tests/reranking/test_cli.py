@@ -4,11 +4,14 @@ import gzip
 from pathlib import Path
 
 import pytest
+from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
+from lightning_ir_checkpoints import encoder, linear, write
 from typer.testing import CliRunner
 
-from crosslens import collection, load, rerank, Run
+from crosslens import collection, Findings, load, rerank, Run
 from crosslens.cli import app
 from crosslens.cli.running import PLANTED
+from crosslens.corpora import readable
 from crosslens.reranking.parts import Parts
 
 
@@ -133,6 +136,77 @@ def test_long_passages_are_counted(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "1 of 2 pairs are longer than the" in result.stderr
     assert "nothing is measured" in result.stderr
+
+
+def test_texts_that_are_cut_each_by_itself_are_counted_with_their_lengths(folder, tmp_path):
+    model = write(tmp_path, *encoder("electra"), linear(24))
+    result = CliRunner().invoke(app, ["rerank", "--model", str(model), "--collection", str(folder)])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "longer than the 96 tokens, 6 of a query, 30 of a document that the model" in said
+
+
+@pytest.fixture
+def with_a_long_query(tmp_path) -> tuple[Path, Path]:
+    """A tiny monoT5 that reads 60 tokens, and a judged collection with a query of more."""
+    texts = {"q1": "boat river", "q2": "boat " * 80, "q3": "river"}
+    documents = {"a": "a boat", "b": "the river", "c": "a boat on the river"}
+    words = t5_tokenizer(["a", "the", "on", "boat", "river"])
+    words.model_max_length = 60
+    folder, made = tmp_path / "monot5-tiny", tmp_path / "texts"
+    for part in (encoder_decoder(vocab_size=len(words)), words):
+        part.save_pretrained(folder)
+    made.mkdir()
+    for name, of in (("queries.tsv", texts), ("docs.tsv", documents)):
+        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in of.items()))
+    (made / "qrels.txt").write_text(
+        "".join(f"{qid} 0 {d} {d == 'a':d}\n" for qid in texts for d in documents)
+    )
+    (made / "run.txt").write_text(
+        "".join(f"{qid} Q0 {d} {i} {-i} bm25\n" for qid in texts for i, d in enumerate("abc"))
+    )
+    return folder, made
+
+
+def test_a_query_that_leaves_no_space_is_left_out_and_named_and_counts_as_0(with_a_long_query):
+    model, texts = with_a_long_query
+    out = texts / "out.txt"
+    words = ["rerank", "--model", model, "--collection", texts, texts / "run.txt", "--out", out]
+    result = CliRunner().invoke(app, [*map(str, words)])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "1 texts that the model cannot read are left out: query q2 is so long that" in said
+    assert "6 documents of 2 queries" in said
+    assert "1 judged queries are not ranked: they count as 0" in said
+    kept = Findings.open(out.with_name("out.txt.parts"))
+    assert list(kept.meta["unreadable"]) == ["query q2"]
+    found = Run.load(out)
+    assert set(found) == {"q1", "q3"}
+    whole = collection(texts).with_candidates(Run.load(texts / "run.txt"))
+    loaded_model = load(model)
+    with pytest.raises(ValueError, match=r"query 'q2', document 'a': .* no room .*readable\("):
+        rerank(loaded_model, whole)
+    assert rerank(loaded_model, readable(loaded_model, whole).collection) == found
+
+
+def test_a_ranking_of_which_no_query_can_be_read_is_refused_by_name(with_a_long_query):
+    model, texts = with_a_long_query
+    (texts / "queries.tsv").write_text(f"q2\t{'boat ' * 80}\n")
+    (texts / "qrels.txt").write_text("q2 0 a 1\n")
+    (texts / "run.txt").unlink()
+    result = CliRunner().invoke(app, ["rerank", "--model", str(model), "--collection", str(texts)])
+    assert result.exit_code != 0
+    assert "can read no query of collection 'texts': query q2 is so long" in result.stderr
+
+
+def test_an_analysis_leaves_such_a_query_out_too(with_a_long_query):
+    model, texts = with_a_long_query
+    out = texts / "out"
+    words = ["analyse", "truncation", model, "--collection", texts, "--out", out, "--pairs", "3"]
+    result = CliRunner().invoke(app, [*map(str, words)])
+    assert result.exit_code == 0, result.output
+    assert "left out: query q2 is so long" in " ".join(result.stdout.split())
+    assert list(Findings.open(out).meta["unreadable"]) == ["query q2"]
 
 
 def test_an_intervention_that_meets_nothing_says_so(folder):

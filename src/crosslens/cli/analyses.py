@@ -31,7 +31,7 @@ from .options import (
     Resume,
     Seed,
 )
-from .running import default_model, EMBEDDED, running
+from .running import default_model, EMBEDDED, readable_texts, running
 from .terminal import quieten, show_path, terminal
 
 
@@ -159,7 +159,7 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
                 analysis.name,
                 Given(
                     run.model,
-                    run.collections,
+                    readable_texts(run, say),
                     given["pairs"],
                     given["seed"],
                     analysis.options(**own),

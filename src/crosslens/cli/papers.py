@@ -22,7 +22,7 @@ from .options import (
     Resume,
     Seed,
 )
-from .running import default_model, EMBEDDED, running
+from .running import default_model, EMBEDDED, readable_texts, running
 from .terminal import quieten, show_path, terminal
 
 
@@ -100,7 +100,7 @@ def reproduce(
             found = measure(
                 paper,
                 run.model,
-                run.collections,
+                readable_texts(run, say),
                 run.findings,
                 seed=seed,
                 pairs=pairs,

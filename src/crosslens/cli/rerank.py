@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, TYPE_CHECKING
@@ -14,13 +15,21 @@ from rich.console import Console
 
 from .gate import gate, GOES_ON
 from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Precision, Quiet
-from .running import default_model, EMBEDDED, PARTS, running
+from .running import (
+    default_model,
+    EMBEDDED,
+    PARTS,
+    readable_texts,
+    Running,
+    running,
+)
 from .terminal import grid, quieten, show_path, terminal
 
 
 if TYPE_CHECKING:
     from ..corpora.collection import Collection
     from ..interventions.named_values import Intervention
+    from ..model.tokens import PairTokenizer
     from ..reranking.parts import Comparison
 
 
@@ -147,6 +156,7 @@ def rerank(
             (texts,) = state.collections
             if given is not None:
                 texts = texts.with_candidates(given, depth=depth)
+            texts = ranked_texts(replace(state, collections=(texts,)), say)
             for qid, docids in texts.candidates.items():
                 require_fields(qid, *docids)
             documents = texts.documents.values()
@@ -170,7 +180,7 @@ def rerank(
             if out is not None:
                 show_path(out)
             return
-        summary(found, state.model.tokens.limit, say)
+        summary(found, limits(state.model.tokens), say)
         if out is not None:
             say.print(f"\nRun: {out}", soft_wrap=True)
 
@@ -206,6 +216,18 @@ def folder_of(out: Path | None, *, resume: bool) -> Iterator[Path]:
     yield folder
 
 
+def ranked_texts(state: Running, say: Console) -> "Collection":
+    """The candidates that the model can read; a judged query that it cannot counts as 0.
+
+    Raises:
+        NotMeasurable: it can read no query, or no document.
+    """
+    (texts,) = state.collections
+    (found,) = readable_texts(state, say)
+    candidates = {qid: docids for qid, docids in found.candidates.items() if docids}
+    return texts if found is texts else replace(texts, candidates=candidates)
+
+
 def introduce(
     texts: "Collection", edits: "list[Intervention]", scorer: object, say: Console
 ) -> None:
@@ -221,14 +243,23 @@ def introduce(
         say.print(f"  {direction}", soft_wrap=True)
 
 
-def summary(found: "Comparison", limit: int, say: Console) -> None:
+def limits(tokens: "PairTokenizer") -> str:
+    """How many tokens the model reads, of a pair and of each text."""
+    found = [f"{tokens.limit} tokens"]
+    if tokens.texts is not None:
+        each = (("query", tokens.texts.query), ("document", tokens.texts.document))
+        found += [f"{most} of a {kind}" for kind, most in each if most is not None]
+    return ", ".join(found)
+
+
+def summary(found: "Comparison", limits: str, say: Console) -> None:
     """How good the ranking is, and what the interventions changed."""
     from ..reranking.parts import UNEDITED
 
     baseline = found.parts.baseline
     if found.cut:
         say.print(
-            f"{found.cut:,} of {found.pairs:,} pairs are longer than the {limit} tokens that the "
+            f"{found.cut:,} of {found.pairs:,} pairs are longer than the {limits} that the "
             "model reads: their end was not scored",
             soft_wrap=True,
         )

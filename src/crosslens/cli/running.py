@@ -47,6 +47,33 @@ class Running:
     watch: "Watch"
 
 
+def readable_texts(run: Running, say: Console) -> "tuple[Collection, ...]":
+    """The collections without the texts that the model cannot read, which are named and noted.
+
+    Raises:
+        NotMeasurable: of a collection it can read no query, or no document.
+    """
+    from ..corpora.readable import named_few, readable
+
+    if run.model is None:
+        return run.collections
+    found = [readable(run.model, each) for each in run.collections]
+    several = len(found) > 1
+    left_out = {
+        f"{name} of {each.collection.name}" if several else name: why
+        for each in found
+        for name, why in each.left_out.items()
+    }
+    if left_out:
+        run.findings.note(unreadable=left_out)
+        say.print(
+            f"{len(left_out):,} texts that the model cannot read are left out: "
+            f"{named_few(left_out)}",
+            soft_wrap=True,
+        )
+    return tuple(each.collection for each in found)
+
+
 @contextmanager
 def running(
     asked: Mapping[str, Any],

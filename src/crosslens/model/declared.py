@@ -9,6 +9,7 @@ from torch import nn
 
 from .checkpoint_files import CheckpointFiles
 from .layouts import Answer
+from .text_lengths import TextLengths
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Declared:
     answer: Answer | None = None  # of a causal language model
     chat: Chat | None = None
     is_laid_out: bool = False  # files say how pairs are laid out: by `chat`, or as two texts
+    texts: TextLengths | None = None  # how much is read of each text, before the pair is cut
 
 
 # The names under which versions of sentence-transformers saved the options of the transformer.

@@ -118,6 +118,7 @@ def load(
             len(parts.embedding.words.weight),
             parts.scored,
             original.layout,
+            says.texts,
         ),
         activation(original),
     )

@@ -37,6 +37,7 @@ from .families import ANSWERING, FAMILIES
 from .families.decoder import DECODERS
 from .families.t5 import check_output_map, ENCODER_DECODERS
 from .layouts import Answer, ChatTemplate, framed, Layout, TextTemplate
+from .lightning_ir import is_lightning_ir, lightning_ir, Mono
 from .modular import stages_in_files, stages_of, Tail, tail
 from .own_code import own_code
 from .precision import check_read
@@ -107,10 +108,15 @@ def from_files(
         )
     raw, where = files.json("config.json"), f"{name}/config.json"
     refuse_known(where, raw)
-    if (own := own_code(raw)) is not None:
+    own = lightning_ir(where, raw) or own_code(raw)
+    if own is not None:
         raw = own.settings(where, raw)
+    mono = own if isinstance(own, Mono) else None
     check_kind(where, raw)
     says = declared(files, raw)
+    if mono is not None:
+        says = replace(says, activation=mono.activation, modules=(), texts=mono.lengths)
+    is_bare = mono is not None or bool(says.modules)
     architectures = raw.get("architectures") or ["...ForSequenceClassification"]
     if not isinstance(architectures, list):
         raise ValueError(f"{where}: architectures is {architectures!r}, expected a list")
@@ -119,7 +125,7 @@ def from_files(
             where,
             str(architecture),
             raw["model_type"],
-            is_modular=bool(says.modules),
+            is_modular=is_bare,
             is_answer=says.answer is not None,
         )
     kind = str(architectures[0])
@@ -153,9 +159,9 @@ def from_files(
             trust_remote_code=False,
         )
     check_read(name, model, dtype)
-    # What a modular cross-encoder reads is the last hidden state, without BERT's pooler.
+    # What a tail reads is the last hidden state, without BERT's pooler.
     missing = sorted(
-        key for key in loading["missing_keys"] if not (says.modules and key.startswith("pooler."))
+        key for key in loading["missing_keys"] if not (is_bare and key.startswith("pooler."))
     )
     if missing:
         raise ValueError(
@@ -165,7 +171,12 @@ def from_files(
     end = None
     if says.modules:
         end = tail(name, stages_in_files(files, says.modules, dtype), config.hidden_size)
-    tokenizer = tokenizer or its_tokenizer(files, config, len(model.get_input_embeddings().weight))
+    if mono is not None:
+        end = mono.tail(files, dtype)
+    if tokenizer is None:
+        tokenizer = its_tokenizer(files, config, len(model.get_input_embeddings().weight))
+        if mono is not None:
+            mono.give_types(files, tokenizer)
     found = Original(name, model.requires_grad_(False), tokenizer, says, end)
     return laid_out(found, wish, answers=kind.endswith(LANGUAGE_MODELS))
 
@@ -199,6 +210,11 @@ def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
             f"with; {' and '.join(silent)} missing"
         )
     layout: Layout | None = None
+    if wish.template is not None and says.texts is not None:
+        raise ValueError(
+            f"template={wish.template!r}: {name} is a cross-encoder of lightning-ir, which reads "
+            "two texts, each cut to a length of its own; leave it out"
+        )
     if wish.template is not None:
         # An encoder reads a text as its tokenizer frames it; a language model's prompt is whole.
         is_framed = original.model.config.model_type in FRAMED
@@ -356,6 +372,11 @@ def in_memory(
         raise ValueError("a model in memory needs its tokenizer: load(model, tokenizer)")
     kind, c = type(model).__name__, model.config
     refuse_known(kind, {"architectures": [kind], "model_type": c.model_type})
+    if is_lightning_ir(kind):
+        raise ValueError(
+            f"{kind} is in memory as a class of lightning-ir, whose tokenizer cuts texts too; save "
+            "both in a folder and give that, or the hub id"
+        )
     if c.model_type not in FAMILIES | ANSWERING:
         raise ValueError(f"{kind} is of the family {c.model_type!r}; supported are {supported()}")
     name = c._name_or_path or f"{kind} in memory"

@@ -56,6 +56,11 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
                 f"the template of {original.name} leaves no room for a document within its "
                 f"{limit} tokens"
             )
+    queries, documents = zip(*texts, strict=True)
+    are_kept = zip(
+        tokens.are_kept("query", queries), tokens.are_kept("document", documents), strict=True
+    )
+    texts = [text for text, is_kept in zip(texts, are_kept, strict=True) if all(is_kept)] or texts
     pairs = tokens([query for query, _ in texts], [document for _, document in texts])
     training = [m for whole in original.modules for m in whole.modules() if m.training]
     try:
@@ -103,9 +108,12 @@ def inputs_of(
     if original.layout is not None:
         ids = torch.tensor([original.plain_ids(*texts[0])], device=original.model.device)
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    queries, documents = [query for query, _ in texts], [document for _, document in texts]
+    if (lengths := original.declared.texts) is not None:
+        queries, documents = lengths.decoded(tokens.tokenizer, queries, documents)
     inputs: Any = tokens.tokenizer(
-        [query for query, _ in texts],
-        [document for _, document in texts],
+        queries,
+        documents,
         padding=len(texts) > 1,
         padding_side="right",
         truncation=tokens.truncation,

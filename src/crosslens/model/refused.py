@@ -20,9 +20,9 @@ KINDS: Final = (
     (r"JinaForRanking|jina-?reranker-?v3", f"a listwise reranker (jina-reranker-v3): {LISTWISE}"),
     (r"set-encoder|SetEncoder\w*", f"a Set-Encoder of lightning-ir, listwise: {LISTWISE}"),
     (
-        r"(Mono|CrossEncoder)(Bert|Electra|Roberta|ModernBert|T5)?Model|mono|cross-encoder",
-        "a cross-encoder of lightning-ir, whose head is a linear map on the encoder and not the "
-        "classifier of transformers: its score is not followed",
+        r"mono-(bert|electra|roberta)|t5-cross-encoder|(Mono|CrossEncoder|T5CrossEncoder)T5\w*Model",
+        "a cross-encoder of lightning-ir in a form that CrossLens does not follow: saved before "
+        "its 'mono' and 'cross-encoder', or on a T5",
     ),
     (
         r"umt5|UMT5\w*",

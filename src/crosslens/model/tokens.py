@@ -12,6 +12,7 @@ from ..pairs import NOT_A_WORD, NOWHERE, Pairs, Segment
 from .checkpoint_files import blamed
 from .laid_out import LaidOut, Row, trimmed
 from .layouts import Layout
+from .text_lengths import TextLengths
 
 
 Truncation = Literal["longest_first", "only_second"]
@@ -55,6 +56,7 @@ class PairTokenizer:
     n_embeddings: int | None = None  # how many tokens the model knows
     scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
     layout: Layout | None = None  # None: two texts, as the tokenizer pairs them
+    texts: TextLengths | None = None  # how much is read of each text, before the pair is cut
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
@@ -96,9 +98,16 @@ class PairTokenizer:
         """The pairs as the tokenizer frames two texts, and how long they were before any cut."""
         encodings = self._encode(queries, documents)
         lengths = [len(encoding) for encoding in encodings]
+        theirs = None
+        if self.texts is not None:
+            theirs = self.texts.decoded(self.tokenizer, queries, documents)
+            queries, documents = self.texts.beginnings(self.tokenizer, queries, documents)
+            encodings = self._encode(queries, documents)
         for i, document in enumerate(documents):
-            if lengths[i] > self.limit:
+            if len(encodings[i]) > self.limit:
                 encodings[i] = self._shortened(i, queries[i], document, encodings[i])
+        if theirs is not None:
+            self._check_decoded(encodings, *theirs)
         rows = [
             self._row(encoding, query, document)
             for encoding, query, document in zip(encodings, queries, documents, strict=True)
@@ -110,14 +119,33 @@ class PairTokenizer:
 
         Where both texts are cut every query does.
         """
+        queries = list(queries)
         if self.layout is not None:
             laid = LaidOut(self.tokenizer, self.layout, self.limit)
             return [laid.leaves_space(query) for query in queries]
         if self.truncation != "only_second" or not queries:
             return [True] * len(queries)
-        ids: Any = self.tokenizer(list(queries), add_special_tokens=False, verbose=False)
+        if self.texts is not None:
+            queries, _ = self.texts.beginnings(self.tokenizer, queries, [])
+        ids: Any = self.tokenizer(queries, add_special_tokens=False, verbose=False)
         around = self.tokenizer.num_special_tokens_to_add(pair=True)
         return [len(each) + around < self.limit for each in ids["input_ids"]]
+
+    def are_kept(self, kind: str, texts: Sequence[str]) -> list[bool]:
+        """Whether each query, or each document, is read in the tokens that it is written in.
+
+        All are, unless the checkpoint's own code decodes texts and tokenizes them again.
+        """
+        if self.texts is None or not texts:
+            return [True] * len(texts)
+        sides = (texts, []) if kind == "query" else ([], texts)
+        place = int(kind != "query")
+        both = (cut(self.tokenizer, *sides) for cut in (self.texts.beginnings, self.texts.decoded))
+        mine, theirs = (
+            self.tokenizer(cut[place], add_special_tokens=False, verbose=False)["input_ids"]
+            for cut in both
+        )
+        return [a == b for a, b in zip(mine, theirs, strict=True)]
 
     @property
     def n_around(self) -> int:
@@ -179,6 +207,29 @@ class PairTokenizer:
         return self._encode([query], [document], truncation=self.truncation, max_length=self.limit)[
             0
         ]
+
+    def _check_decoded(
+        self, encodings: Sequence[Encoding], queries: Sequence[str], documents: Sequence[str]
+    ) -> None:
+        """Refuse texts that become other tokens where they are decoded and tokenized again.
+
+        Those would have no place in the text. WordPiece makes the same ones again.
+        """
+        theirs = self._encode(queries, documents, truncation=self.truncation, max_length=self.limit)
+        for i, (mine, other) in enumerate(zip(encodings, theirs, strict=True)):
+            if (mine.ids, mine.sequence_ids) == (other.ids, other.sequence_ids):
+                continue
+            place = next(
+                (at for at, (a, b) in enumerate(zip(mine.ids, other.ids, strict=False)) if a != b),
+                min(len(mine), len(other)),
+            )
+            side = (mine if place < len(mine) else other).sequence_ids[place]
+            raise ValueError(
+                f"the {'document' if side else 'query'} of pair {i} is read otherwise than it is "
+                f"written: lightning-ir decodes its tokens to text and tokenizes that again, which "
+                f"makes {other.tokens[place : place + 3]} of {mine.tokens[place : place + 3]}; "
+                "leave this text out, or write it as the tokenizer decodes it"
+            )
 
     def _row(self, encoding: Encoding, query: str, document: str) -> Row:
         """Token ids, segments, token types, words and spans of one pair."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..corpora.readable import named_few
 from .frames import Frame
 from .question import CONTROL
 from .summary import claimed
@@ -76,9 +77,7 @@ def warnings(meta: dict[str, Any]) -> list[str]:
             f"{meta['collection_facts']['without_text']} documents without a text were left out."
         )
     if unreadable := meta.get("unreadable"):
-        few = "; ".join(f"{name} {why}" for name, why in list(unreadable.items())[:3])
-        more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-        found.append(f"Texts were left out: {few}{more}.")
+        found.append(f"Texts were left out: {named_few(unreadable)}.")
     if why := meta.get("not_compared"):
         found.append(f"The rankings are not compared by a test: {why}.")
     if impossible := meta.get("impossible"):

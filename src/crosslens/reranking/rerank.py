@@ -32,8 +32,9 @@ def rerank(
 
     Raises:
         TypeError: the texts are no collection, or interventions of a function.
-        ValueError: an intervention that is none; a pair that the model cannot read; a function
-            that gives fewer or more values than there are documents, or a nan.
+        ValueError: an intervention that is none; a pair that the model cannot read, which
+            `crosslens.corpora.readable` leaves out; a function that gives fewer or more values
+            than there are documents, or a nan.
         LookupError: an intervention on what the model does not have.
     """
     if not isinstance(texts, Collection):

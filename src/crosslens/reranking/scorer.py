@@ -124,6 +124,9 @@ def scored(
             try:
                 model.pair(query, document)
             except ValueError as error:
-                raise ValueError(f"query {qid!r}, document {docid!r}: {error}") from None
+                raise ValueError(
+                    f"query {qid!r}, document {docid!r}: {error}; crosslens.corpora.readable("
+                    "model, texts) leaves out what the model cannot read"
+                ) from None
         raise
     return [each(pairs)[places] for each in scorers], pairs.cut.cpu()[places]
