@@ -45,6 +45,7 @@ class Answer:
     first: Frame  # layer, drop and its interval after the first ninth
 
 
+SPREADS = [f"{name}{end}" for name in ("scaled", "weight") for end in ("", "_low", "_high")]
 AT_ONCE = 4  # pairs; an interruption loses the work of so many at most
 
 
@@ -112,7 +113,7 @@ def _special(tokens: Frame, seed: int) -> Frame:
                 "weight_high": ends.high[1],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["layer", "token", *SPREADS])  # T5 has neither token
 
 
 if __name__ == "__main__":

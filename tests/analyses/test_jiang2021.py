@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from crosslens.analyses import early_matches, important_tokens, positions, samples
+from crosslens.analyses import (
+    bottleneck_layers,
+    early_matches,
+    important_tokens,
+    positions,
+    samples,
+)
 from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.running import answer_into, Given
 
@@ -102,6 +108,13 @@ def test_higher_passages_are_compared_with_the_relevant_one_below_them() -> None
     assert mean["a"] == pytest.approx(0.25)
     first = "matched-token MRR: the model's first against BM25's"
     assert rows.loc[first, "reason"] == "no query of this kind"  # the first is not relevant
+
+
+def test_pairs_without_markers_have_no_row_for_them() -> None:
+    """T5 frames its pairs with neither [CLS] nor [SEP]."""
+    tokens = pd.DataFrame({"layer": 0, "pair": 0, "segment": ["query", "document"]})
+    found = bottleneck_layers._special(tokens.assign(value=[0.5, 1.0]), 0)
+    assert found.empty and {"layer", "token", "weight", "scaled_low"} <= {*found}
 
 
 def test_an_overlap_that_falls_with_rank_is_found_and_a_constant_one_has_no_correlation() -> None:

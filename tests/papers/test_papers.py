@@ -1,5 +1,6 @@
 """Papers as data, and whether what is measured agrees with them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +100,9 @@ def test_a_paper_is_reproduced_resumed_and_drawn(
     facts = {"model": "<b>m</b>", "collections": "c", "seed": 0, "command": "x", "version": "0"}
     text = page(chosen, [again], facts)
     assert "<b>m</b>" not in text and "Fig. 1a" in text
+    nothing = replace(again, tables={name: each.iloc[:0] for name, each in again.tables.items()})
+    assert "hold nothing that the figure counts" in page(chosen, [nothing], facts)
+    assert "hold nothing that the figure counts" not in text
 
 
 def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:

@@ -45,8 +45,10 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
 
 def _shown(number: int, one: Reproduced, paper: str) -> dict[str, Any]:
     """A figure as the template wants it."""
-    chart, table, texts = None, None, ""
+    chart, table, texts, why_not = None, None, "", one.why_not
     if one.table is not None:
+        if one.table.empty:
+            why_not = "the pairs of this model hold nothing that the figure counts"
         figure = drawn(one.figure, one.table)
         if figure is not None:
             text = figure.to_json() or ""
@@ -65,7 +67,7 @@ def _shown(number: int, one: Reproduced, paper: str) -> dict[str, Any]:
         "number": one.figure.number,
         "question": one.figure.question,
         "note": one.figure.note,
-        "why_not": one.why_not,
+        "why_not": why_not,
         "chart": chart,
         "table": table,
         "texts": Markup(texts),
