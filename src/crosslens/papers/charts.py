@@ -18,7 +18,7 @@ PUBLISHED: Final = "#9aa3b0"
 
 
 def drawn(figure: PaperFigure, table: pd.DataFrame) -> go.Figure | None:
-    """The chart, or nothing where a figure of a paper is a table or a text, or nothing was found."""
+    """The chart; nothing where a figure is a table or a text, or where nothing was found."""
     if table.empty:
         return None
     rows = selected(with_published(table, figure), figure.chart.where)
