@@ -100,6 +100,8 @@ def test_a_paper_is_reproduced_resumed_and_drawn(
     facts = {"model": "<b>m</b>", "collections": "c", "seed": 0, "command": "x", "version": "0"}
     text = page(chosen, [again], facts)
     assert "<b>m</b>" not in text and "Fig. 1a" in text
+    about = replace(chosen, about="`crosslens x` & <i>y</i>")
+    assert "<p><code>crosslens x</code> &amp; &lt;i&gt;y" in page(about, [again], facts)
     nothing = replace(again, tables={name: each.iloc[:0] for name, each in again.tables.items()})
     assert "hold nothing that the figure counts" in page(chosen, [nothing], facts)
     assert "hold nothing that the figure counts" not in text

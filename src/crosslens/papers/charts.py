@@ -1,5 +1,6 @@
 """A figure of a paper, drawn from the measured table in the paper's own layout."""
 
+import textwrap
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ COLOURS: Final = (
     "#2b66bd", "#d9822b", "#1a7f4b", "#8a4fb5", "#b2182b", "#00788a", "#8c6d00", "#5b6472",
 )  # fmt: skip
 PUBLISHED: Final = "#9aa3b0"
+LONGEST: Final = 30  # characters of a line along the height of a chart
 
 
 def drawn(figure: PaperFigure, table: pd.DataFrame) -> go.Figure | None:
@@ -204,5 +206,6 @@ def _laid_out(figure: go.Figure, chart: Chart, *, height: int) -> go.Figure:
         legend={"orientation": "h", "y": -0.25},
     )
     figure.update_xaxes(title=chart.x_title or chart.x, automargin=True, ticks="")
-    figure.update_yaxes(title=chart.y_title or chart.y, automargin=True, ticks="")
+    title = "<br>".join(textwrap.wrap(chart.y_title or chart.y, LONGEST))
+    figure.update_yaxes(title=title, automargin=True, ticks="")
     return figure

@@ -1,5 +1,6 @@
 """One page of a reproduced paper: every figure, published beside measured, and what agrees."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import escape, Markup
 from plotly.offline import get_plotlyjs
 
 from ..attribution.words.highlighted import highlighted
@@ -28,9 +29,9 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
         facts: what the head of the page says: model, collections, seed, command, versions.
     """
     here, report = files("crosslens") / "papers", files("crosslens") / "report"
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (here / "template.html").read_text(encoding="utf-8")
-    )
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = code
+    template = environment.from_string((here / "template.html").read_text(encoding="utf-8"))
     counts = Counter(each.verdict for one in found for each in one.agreements)
     return template.render(
         paper=paper,
@@ -41,6 +42,11 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
         script=Markup((report / "draw.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
+
+
+def code(text: str) -> Markup:
+    """A text with what stands between backticks as code; all else as it is."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 def _shown(number: int, one: Reproduced, paper: str) -> dict[str, Any]:
