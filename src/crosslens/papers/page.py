@@ -46,7 +46,7 @@ def page(paper: Paper, found: Sequence[Reproduced], facts: dict[str, Any]) -> st
 
 def code(text: str) -> Markup:
     """A text with what stands between backticks as code; all else as it is."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _shown(number: int, one: Reproduced, paper: str) -> dict[str, Any]:
