@@ -306,7 +306,7 @@ def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeyp
     [
         ("term_frequency", "--pairs 8"),
         ("hidden_periods", "--pairs 60"),
-        ("scoring_heads", "--pairs 40 --depth 5 --epochs 1"),
+        ("scoring_heads", "--pairs 30 --depth 5 --epochs 1 --folds 3"),
         ("fine_tuning", "--queries 8 --documents 4 --epochs 1 --seeds 1"),
     ],
 )

@@ -110,7 +110,8 @@ def run(chosen: argparse.Namespace):
         elif name == "processes":
             made = processes("embedded", pairs=chosen.pairs, rounds=max(1, chosen.rounds // 3))
         elif name == "soak":
-            made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64))
+            model = "planted:bm25" if chosen.shape == "tiny" else "embedded"
+            made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64), model=model)
         else:
             subjected = subject(shape, tokens=chosen.tokens, pairs=chosen.pairs)
             made = ONE_SUBJECT[name](subjected, chosen.rounds, chosen.share)

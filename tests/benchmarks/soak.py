@@ -18,14 +18,14 @@ from .timing import Table
 
 
 PART = 20  # pairs of one part
-LAYERS = (4, 5)  # the last two of six
+LAST = 2  # layers whose heads are patched
 GROWTH = 0.02  # of what is held: the peak of the second half over that of the first is less
 
 
 def soak(*, pairs: int, tokens: int, model: str = "embedded") -> Table:
     """What the process holds after every tenth of `pairs`; "flat" is 1 where it does not grow."""
     loaded = load(model)
-    units = [unit for unit in loaded.heads() if unit.site.layer in LAYERS]
+    units = [unit for unit in loaded.heads() if unit.site in loaded.sites("z")[-LAST:]]
     process, begun = psutil.Process(), time.monotonic()
     held: list[float] = []
     done = 0
@@ -52,7 +52,7 @@ def of_part(model: CrossEncoder, contrast: Contrast, units: list) -> None:
     with torch.no_grad(), model.record(*model.block_outputs()) as cache:
         model(contrast.more)
     noises = [Noise.of(value, contrast.more) for value in cache.values()]
-    bottleneck(model, contrast.more, noises, layers=[LAYERS[0]], steps=2, repeats=2)
+    bottleneck(model, contrast.more, noises, layers=[len(noises) - LAST], steps=2, repeats=2)
 
 
 def contrasts(model: CrossEncoder, n: int, tokens: int):
