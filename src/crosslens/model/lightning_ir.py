@@ -87,7 +87,7 @@ class Mono:
         Raises:
             ValueError: the linear map is not there, or has another shape than config.json says.
         """
-        wanted = {"linear.weight": (self.n_logits, self.d_model)}
+        wanted: dict[str, tuple[int, ...]] = {"linear.weight": (self.n_logits, self.d_model)}
         if self.has_bias:
             wanted["linear.bias"] = (self.n_logits,)
         found = {
@@ -164,8 +164,7 @@ def lightning_ir(where: str, raw: Mapping[str, Any]) -> Mono | None:
         )
     encoder = {key: value for key, value in raw.items() if key not in with_own}
     encoder["model_type"] = family
-    model = MODEL_MAPPING[type(AutoConfig.for_model(family))]
-    assert isinstance(model, type)
+    model: Any = MODEL_MAPPING[type(AutoConfig.for_model(family))]
     expected = f"{KINDS[kind]}{model.__name__}"
     if (declared := raw.get("architectures")) != [expected]:
         raise ValueError(
