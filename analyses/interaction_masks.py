@@ -2,23 +2,23 @@
 
 Attention masks over the first i layers: "document" hides the query from the tokens of the document
 (and the last [SEP]), "query" hides the document from the tokens of the query, "both" does both.
-[CLS] and the first [SEP] read everything. All i share one masked pass. A second table replaces the
-query by another one of the same length and says how far the states of document tokens move, when
-every layer hides the query from them: under a token mask not at all.
+[CLS] and the first [SEP] read everything. What comes after layer i starts from the masked states,
+so that all i cost one masked pass and the rests of the pass. A second table replaces the query by
+another one of the same length and says how far the states of document tokens move, when every
+layer hides the query from them: under a token mask not at all.
 Zhan et al. (2020), section 5, Fig. 4.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Annotated, Final, NamedTuple
 
 import torch
 from crosslens.circuits.document_states import READS
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from crosslens import attention_mask, Cache, CrossEncoder, Hook, Pairs, Site, token_mask
+from crosslens import attention_mask, CrossEncoder, Hook, Pairs, Site, token_mask
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.stats import bootstrap_interval
@@ -49,7 +49,6 @@ class Answer:
 
 MASKS: Final = {"document": ("document",), "query": ("query",), "both": ("document", "query")}
 AT_ONCE: Final = 8  # pairs
-QKV: Final = ("q", "k", "v")
 
 
 def analyse(given: Given) -> Answer:
@@ -82,79 +81,38 @@ def interaction_mask(layer: int, name: str) -> list[Hook]:
 
 
 @torch.no_grad()
+def masked_prefixes(
+    model: CrossEncoder, pairs: Pairs, hooks: Sequence[Hook]
+) -> Float[Tensor, "layers pair"]:
+    """The scores when `hooks` act in the first i layers alone, for i from 1 to all layers."""
+    streams = model.sites("resid_pre")
+    with model.hooked(*hooks), model.record(*streams[1:]) as cache:
+        last = model(pairs)
+    # what a layer reads under all hooks, the layers before it alone have changed
+    rests = [model.suffix(pairs, i, cache[streams[i]]) for i in range(1, len(streams))]
+    return torch.stack([*rests, last])
+
+
+@torch.no_grad()
 def scored(given: Given, rows: Frame) -> Frame:
     """The rows with scores under every mask over every number of layers."""
-    pairs = pairs_of(given, rows)
+    model, pairs = given.model, pairs_of(given, rows)
+    layers = range(model.cfg.n_layers)
     columns: dict[str, list[Tensor]] = {}
     order: list[int] = []
     for width, some in pairs.like_lengths(AT_ONCE):
-        for name, scores in masked_scores(given.model, pairs.take(some, width=width)).items():
-            columns.setdefault(name, []).append(scores)
+        batch = pairs.take(some, width=width)
+        columns.setdefault("original", []).append(model(batch))
+        for name in MASKS:
+            hooks = [hook for layer in layers for hook in interaction_mask(layer, name)]
+            for i, scores in enumerate(masked_prefixes(model, batch, hooks), start=1):
+                columns.setdefault(f"{name} {i}", []).append(scores)
         order += some
     back = torch.tensor(order).argsort().numpy()
     scores = {
         name: torch.cat(parts).double().numpy(force=True)[back] for name, parts in columns.items()
     }
     return pd.concat([rows, pd.DataFrame(scores)], axis=1)
-
-
-@torch.no_grad()
-def masked_scores(model: CrossEncoder, pairs: Pairs) -> dict[str, Float[Tensor, " pair"]]:
-    """The scores as they are, "original", and under each mask over the first i layers, "both 3".
-
-    The masks edit what the first layer of the original pass attends to, so that pass is shared.
-    """
-    first = [Site(name, 0) for name in ("resid_pre", "v", "pattern")]
-    with model.record(*first) as cache:
-        found = {"original": model(pairs)}
-    attended = {site.name: cache[site] for site in first}
-    for name in MASKS:
-        for i, scores in enumerate(masked_prefixes(model, pairs, name, attended), start=1):
-            found[f"{name} {i}"] = scores
-    return found
-
-
-def masked_prefixes(
-    model: CrossEncoder, pairs: Pairs, name: str, attended: Mapping[str, Tensor]
-) -> Float[Tensor, "layers pair"]:
-    """The scores under a mask over the first i layers, for i from 1 to all layers.
-
-    What a layer reads under the mask, the layers before it alone have changed. So one pass masked
-    but for the last layer gives what every other pass needs: each takes up, without the mask, one
-    layer later. A mask over the last layer too changes nothing if the scored row is not masked.
-    `attended` is what the first layer holds without a mask: `resid_pre`, `v` and `pattern`.
-    """
-    n, streams = model.cfg.n_layers, model.sites("resid_pre")
-    hooks = [interaction_mask(layer, name) for layer in range(n)]
-    masked = pairs.where(*(token for reader in MASKS[name] for token in READS[reader][0]))
-    reads = [Site(read, layer) for layer in range(1, n - 1) for read in QKV]
-    with model.hooked(*chain(*hooks[:-1])), model.record(*streams[1:], *reads) as cache:
-        scores = in_all = model.suffix(pairs, 0, attended)
-    rests = [
-        model.suffix(pairs, layer + 1, stream)
-        for layer, stream in enumerate(unmasked(model, pairs, cache, masked), start=1)
-    ]
-    if not model.reads_scored_row or (masked & pairs.is_scored).any():
-        with model.hooked(*hooks[-1]):
-            in_all = model.suffix(pairs, n - 1, cache[streams[-1]] if n > 1 else attended)
-    return torch.stack([*rests, scores, in_all][-n:])  # of a single layer there is no first part
-
-
-def unmasked(
-    model: CrossEncoder, pairs: Pairs, cache: Cache, masked: Bool[Tensor, "pair pos"]
-) -> Iterator[Float[Tensor, "pair pos d_model"]]:
-    """What each layer but the first and last writes without the mask, where those before have it.
-
-    Only the `masked` tokens then read anything else than `cache` holds, a pass with the mask.
-    """
-    replay, heads = model.replay(pairs), list(range(model.cfg.n_heads))
-    for layer in range(1, model.cfg.n_layers - 1):
-        z = replay.attend(layer, heads, *(cache[Site(read, layer)] for read in QKV))
-        before, after = (cache[Site("resid_pre", i)] for i in (layer, layer + 1))
-        tokens = {"resid_pre": before[masked][:, None], "z": z[masked][:, None]}
-        stream = after.clone()
-        stream[masked] = model.relay(layer, layer + 1, tokens, {layer: {}})[:, 0]
-        yield stream
 
 
 @torch.no_grad()

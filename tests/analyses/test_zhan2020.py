@@ -16,8 +16,7 @@ from crosslens.analyses import (
 )
 from crosslens.analyses.interaction_masks import (
     interaction_mask,
-    masked_scores,
-    MASKS,
+    masked_prefixes,
     with_other_queries,
 )
 from crosslens.analyses.running import Given
@@ -28,7 +27,6 @@ from crosslens import (
     collection,
     CrossEncoder,
     Findings,
-    Hook,
     load,
     NotMeasurable,
     Pairs,
@@ -156,19 +154,14 @@ def test_relevant_documents_alone_are_scored_anew(asked: Asked, planted: CrossEn
     )
 
 
-def test_scores_under_masks_of_the_first_layers_are_those_of_whole_passes(any_model: CrossEncoder):
-    model = any_model
-    pairs = model.pair("why do cats purr", "cats purr when they rest", "the car of the town")
-    found = masked_scores(model, pairs)
-    with torch.no_grad():
-        torch.testing.assert_close(found.pop("original"), model(pairs))
-        for name in MASKS:
-            hooks: list[Hook] = []
-            for layer in range(model.cfg.n_layers):
-                hooks += interaction_mask(layer, name)
-                with model.hooked(*hooks):
-                    torch.testing.assert_close(found.pop(f"{name} {layer + 1}"), model(pairs))
-    assert not found
+@pytest.mark.parametrize("name", ["query", "document", "both"])
+def test_prefixes_of_masks_score_as_whole_passes_do(model: CrossEncoder, pairs: Pairs, name: str):
+    n = model.cfg.n_layers
+    hooks = [interaction_mask(layer, name) for layer in range(n)]
+    found = masked_prefixes(model, pairs, [hook for each in hooks for hook in each])
+    for i in range(1, n + 1):
+        with torch.no_grad(), model.hooked(*(hook for each in hooks[:i] for hook in each)):
+            torch.testing.assert_close(found[i - 1], model(pairs))
 
 
 def test_document_states_do_not_depend_on_the_query_under_the_token_mask_alone(

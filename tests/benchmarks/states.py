@@ -1,7 +1,7 @@
 """States of all layers, against the bare pass; masks of the first layers, against one pass each."""
 
 import torch
-from crosslens.analyses.interaction_masks import interaction_mask, masked_scores, MASKS
+from crosslens.analyses.interaction_masks import interaction_mask, masked_prefixes, MASKS
 
 from crosslens.probing import features, token_groups
 
@@ -41,12 +41,11 @@ def masks(subject: Subject, rounds: int, share: float) -> Table:
     hooks = {name: [interaction_mask(i, name) for i in range(layers)] for name in MASKS}
 
     def prefixes() -> float:
-        masked_scores(model, pairs)
+        for each in hooks.values():
+            masked_prefixes(model, pairs, [hook for layer in each for hook in layer])
         return layers * len(hooks)
 
     def one_by_one() -> float:
-        with torch.no_grad():
-            model(pairs)
         for each in hooks.values():
             for n in range(1, layers + 1):
                 active = [hook for layer in each[:n] for hook in layer]
