@@ -107,7 +107,7 @@ class Row(NamedTuple):
     pair: int
     edited: Tensor
     moved: Tensor  # by token: whether an edit changed it, or what it reads
-    first: int  # the first of these tokens
+    first: int  # the first of these tokens in a causal model, else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,9 @@ class Start:
             moved = moved_tokens(self.point.site, edited != before)
             if not self.point.has_padding:
                 moved = moved & self.pairs.attended
-            is_moved, first = moved.any(dim=1).tolist(), moved.int().argmax(dim=1).tolist()
+            is_moved, first = moved.any(dim=1).tolist(), [0] * len(moved)
+            if self.point.earlier:
+                first = moved.int().argmax(dim=1).tolist()
             unmoved = [pair for pair, moves in enumerate(is_moved) if not moves]
             if unmoved:
                 yield [(i, pair) for pair in unmoved], self.plain[unmoved]
@@ -147,7 +149,8 @@ class Start:
                     for pair in members
                     if is_moved[pair]
                 ]
-                queue.sort(key=lambda row: row.first)  # a batch is computed from its earliest on
+                if self.point.earlier:  # a batch is computed from its earliest token on
+                    queue.sort(key=lambda row: row.first)
                 n_ready = len(queue) - len(queue) % batch_size.items
                 yield from self._run_rows(queue[:n_ready], width, batch_size)
                 del queue[:n_ready]
