@@ -1,8 +1,11 @@
 """States of all layers, against the bare pass; masks of the first layers, against one pass each."""
 
+from collections.abc import Sequence
+
 import torch
 from crosslens.analyses.interaction_masks import interaction_mask, masked_prefixes, MASKS
 
+from crosslens import Pairs
 from crosslens.probing import features, token_groups
 
 from .subject import Subject
@@ -35,7 +38,10 @@ def states(subject: Subject, rounds: int, share: float) -> Table:
 
 
 def masks(subject: Subject, rounds: int, share: float) -> Table:
-    """Query and document hidden from each other over the first i layers, for every i."""
+    """Query and document hidden from each other over the first i layers, for every i.
+
+    Against one masked pass per cell, of one pair as for knock-outs, and of all pairs as a batch.
+    """
     model, layers = subject.model, subject.shape.layers
     pairs = subject.base.take(range(min(len(subject.base), subject.rows)))
     hooks = {name: [interaction_mask(i, name) for i in range(layers)] for name in MASKS}
@@ -43,20 +49,26 @@ def masks(subject: Subject, rounds: int, share: float) -> Table:
     def prefixes() -> float:
         for each in hooks.values():
             masked_prefixes(model, pairs, [hook for layer in each for hook in layer])
-        return layers * len(hooks)
+        return layers * len(hooks) * len(pairs)
 
-    def one_by_one() -> float:
+    def one_by_one(batches: Sequence[Pairs]) -> float:
         for each in hooks.values():
             for n in range(1, layers + 1):
                 active = [hook for layer in each[:n] for hook in layer]
-                with torch.no_grad(), model.hooked(*active):
-                    model(pairs)
-        return layers * len(hooks)
+                for batch in batches:
+                    with torch.no_grad(), model.hooked(*active):
+                        model(batch)
+        return layers * len(hooks) * sum(map(len, batches))
 
-    arms = {"from the masked states": prefixes, "one masked pass per cell": one_by_one}
+    alone = [pairs.take([i]) for i in range(min(4, len(pairs)))]
+    arms = {
+        "from the masked states": prefixes,
+        "one masked pass per cell and pair": lambda: one_by_one(alone),
+        "one masked pass per cell, pairs batched": lambda: one_by_one([pairs]),
+    }
     return Table(
         title_of(subject, "interaction masks"),
-        "cell",
+        "cell and pair",
         interleaved(arms, rounds=rounds),
         {"cells": layers * len(hooks)},
     )
