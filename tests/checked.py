@@ -1,10 +1,10 @@
 """Annotations are checked in all tests, at a price that does not double their time.
 
 jaxtyping's import hook compiles two checks of every function as it is defined, and at each call
-binds the arguments and checks them twice. Here a check is compiled at the first call, each call is
-checked once, and sizes of axes are compared where an annotation has any. A function made within
-another function is left as it is: it would be compiled anew at each call of the one around it,
-which is checked.
+binds the arguments and checks them twice. Here a check is compiled at the first call, the first
+calls of a function in every test are checked once each, and sizes of axes are compared where an
+annotation has any. A function made within another function is left as it is: it would be compiled
+anew at each call of the one around it, which is checked.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import jaxtyping
 
 
 WRAP = jaxtyping.jaxtyped
+CHECKED = 20  # calls of a function in one test; a loop repeats the same shapes from then on
 
 
 def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
@@ -32,24 +33,40 @@ def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
     if any(map(is_forward, hints)):  # a name that is there for type checkers alone
         return WRAP(made, typechecker=typechecker)
     compiled = cache(lambda: typechecker(made))
-
-    def function() -> Callable[..., Any]:
-        return made if jaxtyping.config.jaxtyping_disable else compiled()
+    calls = Calls()
 
     if not any(map(names_array, hints)):
 
         @wraps(made)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            return function()(*args, **kwargs)
+            function = compiled() if calls.next_is_checked() else made
+            return function(*args, **kwargs)
 
         return checked
 
     @wraps(made)
     def checked_with_sizes(*args: Any, **kwargs: Any) -> Any:
+        if not calls.next_is_checked():
+            return made(*args, **kwargs)
         with WRAP("context"):
-            return function()(*args, **kwargs)
+            return compiled()(*args, **kwargs)
 
     return checked_with_sizes
+
+
+class Calls:
+    """How often a function was called in the test that runs."""
+
+    test = 0  # the number of the test that runs; conftest.py counts
+
+    def __init__(self) -> None:
+        self.of_test, self.n = 0, 0
+
+    def next_is_checked(self) -> bool:
+        if self.of_test != Calls.test:
+            self.of_test, self.n = Calls.test, 0
+        self.n += 1
+        return self.n <= CHECKED and not jaxtyping.config.jaxtyping_disable
 
 
 def is_forward(hint: Any) -> bool:

@@ -1,8 +1,11 @@
 """Tiny random models of every family, and pairs of unequal length so that padding is in play."""
 
+import gc
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
-import checked  # noqa: F401 - before anything is imported that is to be checked
+import checked  # before anything is imported that is to be checked
 import jaxtyping
 import pytest
 import torch
@@ -17,6 +20,23 @@ QUERY = "why do cats purr"
 DOCUMENTS = ("cats purr when they rest", "the engine of a car , and the cats of the town , purr")
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported stays: no collection need look at it again
+
+
+def pytest_runtest_setup() -> None:
+    checked.Calls.test += 1
+    torch.manual_seed(0)
+
+
+@cache
+def loaded(family: str) -> CrossEncoder:
+    """A tiny random cross-encoder of a family, which no test may change: it is copied."""
+    original, tokenizer = tiny(family)
+    exact_norms(original)
+    return load(original, tokenizer)
+
+
 @pytest.fixture(params=AND_DECODER)
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -25,14 +45,12 @@ def family(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def any_model(family: str) -> CrossEncoder:
     """A tiny random cross-encoder of each family in turn."""
-    original, tokenizer = tiny(family)
-    exact_norms(original)
-    return load(original, tokenizer)
+    return deepcopy(loaded(family))
 
 
 @pytest.fixture
 def model() -> CrossEncoder:
-    return load(*tiny("bert"))
+    return deepcopy(loaded("bert"))
 
 
 @pytest.fixture
