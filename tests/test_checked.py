@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from beartype.roar import BeartypeCallHintViolation
-
 from checked import CHECKED
 
 from crosslens import Bm25Index, Circuit
