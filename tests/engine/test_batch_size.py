@@ -243,8 +243,8 @@ def test_the_log_says_once_that_batches_are_halved(model, contrast, small_device
         for _ in range(3):
             [*by_length(lambda r: model(contrast.base.take(r)), contrast.base, 6)]
     assert [each.getMessage() for each in caplog.records] == [
-        "out of memory: a batch of 6 is run again as batches of 3; scores are the same but for "
-        "rounding"
+        "out of memory: a batch of 6 is run again as batches of 3; what is computed is the same "
+        "but for rounding"
     ]
 
 
