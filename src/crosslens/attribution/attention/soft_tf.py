@@ -55,7 +55,7 @@ def soft_tf_of_term(
 
     A share of attention, 0 to 1.
 
-    Pairs of like length run together, `at_once` of them.
+    Pairs of like length run together, `at_once` of them, or fewer where memory runs out.
 
     Raises:
         ValueError: a pair has no selected query term; contrasts mark theirs.

@@ -37,9 +37,9 @@ def patching(
 
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
     the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
-    fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
-    unit in one pair each. A unit that carries the same on both sides costs nothing. `runs` are
-    the runs of this contrast without hooks, where they are made already.
+    fewer where `memory_budget` (in bytes) is short or memory runs out; `progress(done, total)`
+    counts cells, a unit in one pair each. A unit that carries the same on both sides costs
+    nothing. `runs` are the runs of this contrast without hooks, where they are made already.
 
     Raises:
         ValueError: `at_once` is below 1.
