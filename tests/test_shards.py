@@ -363,7 +363,7 @@ def test_every_shard_runs_once_for_each_stage_however_many_collections(
     name, n, stages, two_folders, encoder, tmp_path, monkeypatch
 ):
     one, two = tmp_path / "one", tmp_path / "two"
-    asked = ["analyse", name, "embedded", "--pairs", "8"]
+    asked = ["analyse", name, "embedded", "--pairs", "4"]
     if name == "semantic_similarity":
         asked += ["--collection", str(two_folders[0]), "--encoder", encoder]
     else:
