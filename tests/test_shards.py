@@ -363,13 +363,13 @@ def test_every_shard_runs_once_for_each_stage_however_many_collections(
     name, n, stages, two_folders, encoder, tmp_path, monkeypatch
 ):
     one, two = tmp_path / "one", tmp_path / "two"
-    asked = ["analyse", name, "embedded", "--pairs", "4"]
+    asked = ["analyse", name, "embedded"]
     if name == "semantic_similarity":
-        asked += ["--collection", str(two_folders[0]), "--encoder", encoder]
+        asked += ["--pairs", "8", "--collection", str(two_folders[0]), "--encoder", encoder]
     else:
         for each in two_folders:
             asked += ["--collection", str(each)]
-        asked += ["--steps", "2", "--tokens", "24"]
+        asked += ["--pairs", "4", "--steps", "2", "--tokens", "24"]
     if name == "neuron_ablation":
         asked += ["--shares", "1", "--queries", "2", "--others", "2"]
     result = ask(monkeypatch, *asked, "--out", str(one))

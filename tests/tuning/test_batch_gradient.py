@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crosslens import CrossEncoder
-from crosslens.engine.batch_size import DoesNotFit
+from crosslens.batching.batch_size import DoesNotFit
 from crosslens.hooks import Tap
 from crosslens.tuning import (
     cross_entropy,

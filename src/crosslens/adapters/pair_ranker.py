@@ -7,7 +7,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from ..engine.batches import batches_by_length
+from ..batching.batches import batches_by_length
 from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer

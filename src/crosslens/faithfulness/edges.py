@@ -15,9 +15,9 @@ import torch
 
 from ..attribution.edges.edge_graph import edge, Graph, nodes_of
 from ..attribution.edges.edge_names import INPUT
+from ..batching.batches import by_length
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
-from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked

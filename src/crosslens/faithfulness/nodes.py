@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from ..attribution.edges.edge_graph import node, nodes_of as every_node
+from ..batching.batches import by_length
 from ..contrasts.contrast import Contrast
-from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked

@@ -15,7 +15,7 @@ from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint, LensHandle
 from transformer_lens.HookedRootModule import HookedRootModule
 
-from ..engine.batches import by_length, require_one
+from ..batching.batches import by_length, require_one
 from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 
-from ..engine.batch_size import BatchSize, DoesNotFit, is_out_of_memory
+from ..batching.batch_size import BatchSize, DoesNotFit, is_out_of_memory
 from ..pairs import Pairs
 from .examples import Example, Preference
 

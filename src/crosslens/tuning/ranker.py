@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 
-from ..engine.batches import scores_of
+from ..batching.batches import scores_of
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..probing.features import Features

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn, Tensor
 
-from ..engine.batches import require_one
+from ..batching.batches import require_one
 from ..writing import write_whole
 from .batch_gradient import BatchGradient, is_a_mean, Loss, Trainable
 from .examples import Example, Preference

@@ -8,12 +8,12 @@ import torch
 from transformers import BertForSequenceClassification
 
 import crosslens.default.training.run as module
+from crosslens.batching.batch_size import DoesNotFit
 from crosslens.default.training.diet import List
 from crosslens.default.training.reading import Lengths, Reader, score
 from crosslens.default.training.run import gradient, Recipe, Run
 from crosslens.default.training.teacher import BiEncoder
 from crosslens.default.training.vocabulary import read_tokenizer
-from crosslens.engine.batch_size import DoesNotFit
 
 
 TEXTS = [

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...arrays import array
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Names

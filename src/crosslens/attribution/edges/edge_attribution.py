@@ -26,8 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.batch_size import BatchSize
 from ...contrasts.contrast import Contrast
-from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.gradients import graphs_at_once, on_the_way, slopes
 from ...engine.sweep import Progress

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from ...engine.batch_size import BatchSize
+from ...batching.batch_size import BatchSize
 
 
 class Lengths(NamedTuple):

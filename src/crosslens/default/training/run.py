@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from ...engine.batch_size import BatchSize, DoesNotFit, is_out_of_memory
+from ...batching.batch_size import BatchSize, DoesNotFit, is_out_of_memory
 from ...writing import write_whole
 from .diet import List, Plan
 from .objective import margins, ranking

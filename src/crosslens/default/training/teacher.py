@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
-from ...engine.batch_size import BatchSize
+from ...batching.batch_size import BatchSize
 from .lexical import lexical_index, share
 from .phrases import windows
 

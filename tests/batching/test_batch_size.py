@@ -24,9 +24,9 @@ from crosslens import (
 from crosslens.adapters import FrameReranker, SentenceTransformersReranker, text_ranking
 from crosslens.attention import soft_tf_of_term
 from crosslens.attribution import Noise, padding_baseline, patch_together
+from crosslens.batching.batch_size import BatchSize, DoesNotFit, note_once
+from crosslens.batching.batches import by_length
 from crosslens.discovery.single_run import activation_difference, gradient_times_activation
-from crosslens.engine.batch_size import BatchSize, DoesNotFit, note_once
-from crosslens.engine.batches import by_length
 from crosslens.faithfulness import keep_edges, keep_nodes
 from crosslens.probing import early_scores, features
 from crosslens.surrogate import observe
