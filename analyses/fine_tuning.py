@@ -57,7 +57,7 @@ class Options(NamedTuple):
     documents: Depth = 10
     epochs: Annotated[int, "Epochs of each arm."] = 3
     rate: Annotated[float, "The learning rate."] = 2e-5
-    batch: Annotated[int, "Examples in a batch."] = 32
+    batch: Annotated[int, "Examples in a batch; memory may make parts of it run one by one."] = 32
     negatives: Annotated[int, "For each relevant document."] = 3
     loss: Annotated[Literal["cross-entropy", "squared error"], "What is minimised."] = (
         "cross-entropy"

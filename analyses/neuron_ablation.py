@@ -7,14 +7,14 @@ schemes come from the pairs of other queries. P-values are adjusted over the tab
 Vast et al. (2024), RQ3 and Table 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from crosslens import Collection, NotMeasurable
+from crosslens import Collection, NotMeasurable, Pairs
 from crosslens.frames import Column, Frame, pd
 from crosslens.neurons import (
     ablation_row,
@@ -31,6 +31,7 @@ from crosslens.neurons import (
 from .neuron_flows import enough, facts_of, flows, for_attribution, omissions, pairs_of, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
+from .samples import slices
 
 
 IS_SPLIT = True
@@ -86,14 +87,20 @@ def analyse(given: Given) -> Answer:
     found = flows(given, but=apart)
     chosen, omitted = enough(shares(given.options.shares), found.flows[0].neurons)
     sets, missing = silenced_sets(given, found.flows, chosen)
-    rows, queries = [], []
+    ranked: dict[str, Collection | str] = {}  # by name; or why there are no rankings
     for texts in given.collections:
         try:
-            ranked = candidates(given, texts, texts.name in apart)
+            ranked[texts.name] = candidates(given, texts, texts.name in apart)
         except NotMeasurable as error:
-            missing.append({"what": f"rankings of {texts.name}", "why": str(error)})
+            ranked[texts.name] = str(error)
+    able = {name: each for name, each in ranked.items() if isinstance(each, Collection)}
+    every = dict(zip(able, gains_of(given, [*able.values()], sets), strict=True))
+    rows, queries = [], []
+    for texts in given.collections:
+        if texts.name not in every:
+            missing.append({"what": f"rankings of {texts.name}", "why": str(ranked[texts.name])})
             continue
-        gains = gains_of(given, texts.name, ranked, sets)
+        gains = every[texts.name]
         if not gains[("", 0.0, -1)].mean() > 0:
             missing.append({"what": f"rankings of {texts.name}", "why": "nDCG@10 is 0 as it is"})
             continue
@@ -194,43 +201,71 @@ def only(texts: Collection, qids: Sequence[str]) -> Collection:
     )
 
 
+Gains = dict[tuple[str, float, int], Column]
+
+
 def gains_of(
-    given: Given, name: str, ranked: Collection, sets: Sequence[Silenced]
-) -> dict[tuple[str, float, int], Column]:
-    """nDCG@10 of each query under every set of neurons; under ("", 0, −1), of the whole model."""
-    rows = pd.DataFrame(
-        [(qid, docid) for qid, docs in ranked.candidates.items() for docid in docs],
-        columns=["qid", "docid"],
-    )
-    pairs = pairs_of(given.model, ranked, rows, given.options.tokens)
+    given: Given, collections: Sequence[Collection], sets: Sequence[Silenced]
+) -> list[Gains]:
+    """nDCG@10 of each query of each collection under every set of neurons; under ("", 0, −1), of
+    the whole model.
+    """
     whole = Scheme("none", sets[0].scheme.neurons, np.zeros_like(sets[0].scheme.chosen))
     every = [Silenced(whole, "", 0.0, -1), *sets]
-    groups = [every[start : start + CELLS] for start in range(0, len(every), CELLS)]
-    batches = [group for _, group in pairs.like_lengths(at_once=AT_ONCE)]
-    scores = np.empty((len(every), len(rows)))
-    steps = [(batch, group) for batch in range(len(batches)) for group in range(len(groups))]
+    rankings = [Rankings.of(given, ranked, every) for ranked in collections]
+    computes = {key: compute for each in rankings for key, compute in each.computes(given).items()}
+    # those of all collections at once, so that processes need not wait between them
+    listed = given.parts("rankings without neurons", "silenced", computes)
+    by_key = dict(zip(computes, listed, strict=True))
+    return [each.gains(by_key) for each in rankings]
 
-    def silenced(batch: int, group: int) -> Frame:
-        found = silenced_scores(
-            given.model, pairs.take(batches[batch]), [each.scheme for each in groups[group]]
+
+class Rankings(NamedTuple):
+    """The rankings of a collection under sets of neurons, in parts: some pairs under some sets."""
+
+    texts: Collection
+    rows: Frame  # qid, docid
+    pairs: Pairs
+    every: Sequence[Silenced]
+    steps: Mapping[str, tuple[list[int], slice]]  # by key: the pairs and the sets of a part
+
+    @classmethod
+    def of(cls, given: Given, ranked: Collection, every: Sequence[Silenced]) -> "Rankings":
+        rows = pd.DataFrame(
+            [(qid, docid) for qid, docs in ranked.candidates.items() for docid in docs],
+            columns=["qid", "docid"],
         )
-        return pd.DataFrame(found.T, columns=[str(i) for i in range(len(found))])
+        pairs = pairs_of(given.model, ranked, rows, given.options.tokens)
+        batches = [group for _, group in pairs.like_lengths(at_once=AT_ONCE)]
+        steps = {
+            f"{ranked.digest[:12]}-{batch}-{group}": (batches[batch], cells)
+            for batch in range(len(batches))
+            for group, cells in enumerate(slices(len(every), CELLS))
+        }
+        return cls(ranked, rows, pairs, every, steps)
 
-    computes = {
-        f"{ranked.digest[:12]}-{batch}-{group}": partial(silenced, batch, group)
-        for batch, group in steps
-    }
-    found = given.parts(f"rankings without neurons: {name}", "silenced", computes)
-    for (batch, group), part in zip(steps, found, strict=True):
-        first = group * CELLS
-        scores[first : first + part.shape[1], batches[batch]] = part.to_numpy().T
-    return {
-        (each.of, each.share, each.draw): gain_by_query(rows, some, ranked)
-        for each, some in zip(every, scores, strict=True)
-    }
+    def computes(self, given: Given) -> dict[str, Callable[[], Frame]]:
+        """What scores each part: one row per pair, one column per set."""
+
+        def silenced(batch: list[int], cells: slice) -> Frame:
+            schemes = [each.scheme for each in self.every[cells]]
+            found = silenced_scores(given.model, self.pairs.take(batch), schemes)
+            return pd.DataFrame(found.T, columns=[str(i) for i in range(len(found))])
+
+        return {key: partial(silenced, *step) for key, step in self.steps.items()}
+
+    def gains(self, parts: Mapping[str, Frame]) -> Gains:
+        """nDCG@10 of each query, from the scores of all parts."""
+        scores = np.empty((len(self.every), len(self.rows)))
+        for key, (batch, cells) in self.steps.items():
+            scores[cells, batch] = parts[key].to_numpy().T
+        return {
+            (each.of, each.share, each.draw): gain_by_query(self.rows, some, self.texts)
+            for each, some in zip(self.every, scores, strict=True)
+        }
 
 
-def cell_of(gains: dict[tuple[str, float, int], Column], each: Silenced) -> Frame:
+def cell_of(gains: Gains, each: Silenced) -> Frame:
     """The gain of each query: as it is, without the scheme, without random neurons on average."""
     whole = gains["", 0.0, -1]
     drawn = [value for key, value in gains.items() if key[:2] == (each.of, each.share)]

@@ -6,7 +6,7 @@ collection alone whose queries have fields is studied field by field, as if each
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -63,10 +63,11 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
     targets = {
         kind: target(options.target, is_relevant=kind, relevant_label=label) for kind in CLASS
     }
-    found, counts, neurons = [], [], None
     collections = studied([each for each in given.collections if each.name not in but])
-    for texts in collections:
-        drawn = agreeing_pairs(given, texts)
+    drawn = [agreeing_pairs(given, texts) for texts in collections]
+    computes: dict[str, Callable[[], Frame]] = {}
+    keys = []  # of each collection
+    for texts, agreed in zip(collections, drawn, strict=True):
 
         def flowing(kind: bool, half: int, rows: Frame, texts: Collection = texts) -> Frame:
             pairs = pairs_of(given.model, texts, rows, options.tokens)
@@ -83,20 +84,25 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
                 }
             )
 
-        computes = {
+        own = {
             f"{_digest(given, texts)}-{CLASS[kind]}-{half}-{rows.index[0]}": partial(
                 flowing, kind, half, rows
             )
             for kind in (True, False)
             for half in (0, 1)
-            for rows in drawn.parts(kind, half)
+            for rows in agreed.parts(kind, half)
         }
-        step = f"flow through neurons: {texts.name}"
-        parts = given.parts(step, "flows", computes, for_all=True)
-        if neurons is None:
-            neurons = Neurons.of(given.model, first_pair(given.model, texts, options.tokens))
+        keys.append([*own])
+        computes |= own
+    # those of all collections at once, so that processes need not wait between them
+    listed = given.parts("flow through neurons", "flows", computes, for_all=True)
+    by_key = dict(zip(computes, listed, strict=True))
+    neurons = Neurons.of(given.model, first_pair(given.model, collections[0], options.tokens))
+    found, counts = [], []
+    for texts, agreed, own in zip(collections, drawn, keys, strict=True):
+        parts = [by_key[key] for key in own]
         found.append(ClassFlow.of(texts.name, neurons, parts))
-        counts.append(drawn.counts.assign(error=errors(parts)))
+        counts.append(agreed.counts.assign(error=errors(parts)))
     missing = [
         {"what": f"{kind} {flow.name}", "why": flow.why_not(kind)}
         for flow in found

@@ -7,6 +7,7 @@ words explain, and by how well its mean over a pair separates relevant pairs fro
 Not in Vast et al. (2024), who count neurons and do not describe them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -69,18 +70,20 @@ def analyse(given: Given) -> Answer:
         raise NotMeasurable(f"{first.name}: " + "; ".join(map(first.why_not, "PN")))
     numbers = sorted({at for _, _, at, _ in chosen})
     units = dict(zip(numbers, neurons.units(numbers), strict=True))
-    rows, seen = [], []
+    rows, starts = [], []
+    computes: dict[str, Callable[[], Frame]] = {}
     for texts in given.collections:
         kept = agreeing_pairs(replace(given, pairs=given.options.seen), texts).rows
+        before = sum(map(len, rows))
         rows.append(kept.assign(collection=texts.name))
-        parts = list(slices(len(kept), AT_ONCE))
-        computes = {
-            f"{texts.digest[:12]}-{i}": partial(at_words, given, texts, kept.iloc[part], units)
-            for i, part in enumerate(parts)
-        }
-        step = f"words of neurons: {texts.name}"
-        for part, some in zip(parts, given.parts(step, "activations", computes), strict=True):
-            seen.append(some.assign(pair=some["pair"] + sum(map(len, rows[:-1])) + part.start))
+        for i, part in enumerate(slices(len(kept), AT_ONCE)):
+            key = f"{texts.digest[:12]}-{i}"
+            computes[key] = partial(at_words, given, texts, kept.iloc[part], units)
+            starts.append((key, before + part.start))
+    # those of all collections at once, so that processes need not wait between them
+    listed = given.parts("words of neurons", "activations", computes)
+    by_key = dict(zip(computes, listed, strict=True))
+    seen = [by_key[key].assign(pair=by_key[key]["pair"] + start) for key, start in starts]
     every, judged = pd.concat(seen, ignore_index=True), pd.concat(rows, ignore_index=True)
     judged["query"] = [given_texts(given, row).queries[row.qid] for row in judged.itertuples()]
     judged["document"] = [

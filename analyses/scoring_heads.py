@@ -48,7 +48,9 @@ class Options(NamedTuple):
     depth: Depth = 10
     epochs: Annotated[int, "Epochs of each training."] = 8
     rate: Annotated[float, "The learning rate; of the paper, with --trains all: 3e-6."] = 2e-3
-    batch: Annotated[int, "Pairs, or preferences, in a batch."] = 16
+    batch: Annotated[
+        int, "Pairs, or preferences, in a batch; memory may make parts of it run one by one."
+    ] = 16
     folds: Annotated[int, "Into how many parts the queries are dealt: three at least."] = 4
     trains: Annotated[Literal["head", "all"], "What is trained."] = "head"
     loss: Annotated[

@@ -180,9 +180,9 @@ def test_a_second_signal_changes_nothing(capsys):
 
 def test_what_the_library_notes_is_a_line_or_an_object(capsys):
     with gate(False):
-        logging.getLogger("crosslens.engine.batch_size").warning("out of memory: halved")
+        logging.getLogger("crosslens.batching.batch_size").warning("out of memory: halved")
     with gate(False, "json"):
-        logging.getLogger("crosslens.engine.batch_size").warning("out of memory: halved")
+        logging.getLogger("crosslens.batching.batch_size").warning("out of memory: halved")
     line, record = capsys.readouterr().err.splitlines()
     assert line == "out of memory: halved"
     assert '"event": "note"' in record and '"message": "out of memory: halved"' in record

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from crosslens.analyses.catalogue import catalogue
+from tiny import tiny
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load
@@ -265,8 +266,12 @@ def ask(monkeypatch, *words: str):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A little collection in the style of TREC."""
-    few = collection("embedded").sample(6, 5)
-    made = tmp_path_factory.mktemp("collection")
+    return written(tmp_path_factory.mktemp("collection"), queries=6, seed=0)
+
+
+def written(made: Path, *, queries: int, seed: int) -> Path:
+    """A sample of the embedded collection as files; 5 documents a query."""
+    few = collection("embedded").sample(queries, 5, seed=seed)
     for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
         (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts.items()))
     judged = "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
@@ -323,6 +328,59 @@ def test_analyses_compute_every_part_once_and_merge_to_the_same_tables(
     ]
     assert all(chunks) and not chunks[0] & chunks[1], "shares of both, and none of them twice"
     assert ask(monkeypatch, "merge", str(two)).exit_code == 0
+    tables = [path.name for path in one.glob("*.parquet")]
+    assert tables
+    for table in tables:
+        assert (one / table).read_bytes() == (two / table).read_bytes(), table
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    """A random encoder of sentences, as files."""
+    original, tokenizer = tiny("bert")
+    made = tmp_path_factory.mktemp("encoder")
+    original.bert.save_pretrained(made)  # sentence-transformers takes the mean of its tokens
+    tokenizer.save_pretrained(made)
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def two_folders(tmp_path_factory) -> list[Path]:
+    made = [tmp_path_factory.mktemp(f"collection{i}") for i in range(2)]
+    return [written(each, queries=8, seed=seed) for seed, each in enumerate(made)]
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "stages"),
+    [
+        ("neuron_overlap", 3, 1),
+        ("neuron_words", 2, 2),
+        ("neuron_ablation", 3, 2),
+        ("semantic_similarity", 2, 1),
+    ],
+)
+def test_every_shard_runs_once_for_each_stage_however_many_collections(
+    name, n, stages, two_folders, encoder, tmp_path, monkeypatch
+):
+    one, two = tmp_path / "one", tmp_path / "two"
+    asked = ["analyse", name, "embedded"]
+    if name == "semantic_similarity":
+        asked += ["--pairs", "8", "--collection", str(two_folders[0]), "--encoder", encoder]
+    else:
+        for each in two_folders:
+            asked += ["--collection", str(each)]
+        asked += ["--pairs", "4", "--steps", "2", "--tokens", "24"]
+    if name == "neuron_ablation":
+        asked += ["--shares", "1", "--queries", "2", "--others", "2"]
+    result = ask(monkeypatch, *asked, "--out", str(one))
+    assert result.exit_code == 0, result.output
+    for _ in range(stages):
+        assert ask(monkeypatch, "merge", str(two)).exit_code == 2
+        for i in range(1, n + 1):
+            shard = ["--out", str(two), "--shard", f"{i}/{n}", "--resume"]
+            assert ask(monkeypatch, *asked, *shard).exit_code == 0
+    merged = ask(monkeypatch, "merge", str(two))
+    assert merged.exit_code == 0, merged.output
     tables = [path.name for path in one.glob("*.parquet")]
     assert tables
     for table in tables:

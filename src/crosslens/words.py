@@ -21,7 +21,7 @@ from .attribution.words.removal import hide_one_out, leave_one_out
 from .attribution.words.rollout import attention_rollout
 from .attribution.words.truncation import cut_to, Truncation as Truncation, truncation
 from .attribution.words.word_attribution import WordAttribution, words_of
-from .engine.batches import scores_of
+from .batching.batches import scores_of
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from tokenizers import models, pre_tokenizers, processors, Tokenizer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from crosslens import CrossEncoder, load, Pairs, Segment
-from crosslens.engine.batches import TOKENS_PER_BATCH
+from crosslens.batching.batches import TOKENS_PER_BATCH
 
 
 class Shape(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from ..engine.batches import batches_by_length
+from ..batching.batches import batches_by_length
 from ..interventions.named_values import Intervention
 from ..model.encoder import CrossEncoder
 from ..reranking.scorer import Scorer
@@ -65,11 +65,13 @@ class SentenceTransformersReranker:
         """The score of each pair [query, document], or of one pair, in single precision.
 
         An array, a tensor where `convert_to_tensor`, else a list of tensors. `apply_softmax`
-        changes nothing for one label, there as here.
+        changes nothing for one label, there as here. `batch_size` is how many pairs run together
+        at most; where memory runs out, fewer do, and scores are the same but for rounding.
 
         Raises:
             ValueError: an argument that is not followed, a batch size below 1, or an input that is
                 no pair of texts.
+            DoesNotFit: there is no memory for one pair.
         """
         refuse(
             prompt_name=prompt_name, prompt=prompt, device=device, pool=pool, chunk_size=chunk_size

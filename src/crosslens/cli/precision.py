@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final, TYPE_CHECKING
 
+from ..batching.batch_size import is_out_of_memory
 from ..corpora.collection import Collection
-from ..engine.batch_size import is_out_of_memory
 from ..model.load import load
 from ..words import scores_of
 

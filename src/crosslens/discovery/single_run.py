@@ -11,8 +11,8 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..batching.batches import by_length
 from ..contrasts.contrast import Contrast
-from ..engine.batches import by_length
 from ..engine.gradients import graphs_at_once, slopes
 from ..hooks import Cache, document_reads, Hooked, served
 from ..pairs import Pairs

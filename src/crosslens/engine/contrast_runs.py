@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..batching.batches import require_one
 from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import Site, Unit
-from .batches import require_one
 from .resume_points import needed
 from .sweep import recorded
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..batching.batches import require_one
 from ..hooks import Cache, Hooked, Tap
 from ..pairs import Pairs
 from ..sites import Site
-from .batches import require_one
 from .memory import Footprint
 
 

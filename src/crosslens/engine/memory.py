@@ -8,10 +8,10 @@ import psutil
 import torch
 from torch import Tensor
 
+from ..batching.batches import liked, require_one
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
-from .batches import liked, require_one
 
 
 @dataclass(frozen=True)

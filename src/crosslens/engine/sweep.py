@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..batching.batch_size import BatchSize
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import HEAD_READS, KINDS, Site
-from .batch_size import BatchSize
 from .memory import Footprint
 from .resume_points import resume_points, ResumePoint
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..engine.batches import scores_of
+from ..batching.batches import scores_of
 from ..model.encoder import CrossEncoder
 
 

@@ -15,9 +15,9 @@ import torch
 
 from ..attribution.edges.edge_graph import edge, Graph, nodes_of
 from ..attribution.edges.edge_names import INPUT
+from ..batching.batches import by_length
 from ..circuit import Edge
 from ..contrasts.contrast import Contrast
-from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import Hooked
@@ -52,7 +52,7 @@ def keep_edges(
             a neuron stands for one of its MLP.
         rest: what all other edges carry, as in `keep_nodes`; by default what their senders
             wrote on the side without the signal.
-        at_once: how many pairs, of like length, are run together.
+        at_once: how many pairs, of like length, are run together; fewer, where memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) circuits, each for every pair.
 

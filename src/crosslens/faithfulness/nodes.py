@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from ..attribution.edges.edge_graph import node, nodes_of as every_node
+from ..batching.batches import by_length
 from ..contrasts.contrast import Contrast
-from ..engine.batches import by_length
 from ..engine.memory import Footprint
 from ..engine.sweep import Cell, Progress, sweep
 from ..hooks import Hooked
@@ -44,7 +44,8 @@ def keep_nodes(
             without the signal.
         nodes: what may be taken away; by default all heads and MLPs. `model.heads()` leaves
             the MLPs to every circuit, as Wang et al. (2022) do.
-        at_once: how many pairs, of like length, are swept together.
+        at_once: how many pairs, of like length, are swept together; fewer, where memory runs
+            out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) pairs.
 

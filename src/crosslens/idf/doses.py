@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..arrays import array
-from ..engine.batches import by_length
+from ..batching.batches import by_length
 from ..engine.sweep import Progress, sweep
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens

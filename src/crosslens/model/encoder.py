@@ -15,6 +15,7 @@ from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint, LensHandle
 from transformer_lens.HookedRootModule import HookedRootModule
 
+from ..batching.batches import by_length, require_one
 from ..hooks import Cache, HeadWeights, Hook, Tap
 from ..pairs import Pairs
 from ..sites import KINDS, near, Site, STREAM, Unit
@@ -329,12 +330,21 @@ class CrossEncoder(HookedRootModule):
     def score(
         self, query: str, documents: Iterable[str], *, batch: int = 32
     ) -> Float[Tensor, " document"]:
-        """The scores of many documents: batches of like length, in the order given."""
+        """The scores of many documents: batches of like length, in the order given.
+
+        `batch` is how many pairs run together at most. Where memory runs out, batches are halved,
+        down to one pair, and a line in the log says so.
+
+        Raises:
+            ValueError: `batch` is below 1.
+            DoesNotFit: there is no memory for one pair.
+        """
+        require_one(batch, "batch")
         several = texts_of("document", documents)
         pairs = self.pairs([query] * len(several), several)
         scores = torch.empty(len(pairs), dtype=torch.promote_types(self.dtype, torch.float32))
-        for rows in pairs.lengths.argsort().split(batch):
-            scores[rows.cpu()] = self(pairs.take(rows.tolist())).cpu()
+        for rows, found in by_length(lambda rows: self(pairs.take(rows)), pairs, batch):
+            scores[rows] = found.cpu()
         return scores
 
     @torch.no_grad()

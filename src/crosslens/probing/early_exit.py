@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..engine.batches import by_like_length
+from ..batching.batches import by_like_length
 from ..hooks import Hooked
 from ..pairs import Pairs
 

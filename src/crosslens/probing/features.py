@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..engine.batches import by_like_length
+from ..batching.batches import by_like_length
 from ..hooks import Hooked
 from ..not_measurable import NotMeasurable
 from ..pairs import Pairs

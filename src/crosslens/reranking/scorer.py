@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..batching.batches import scores_of
 from ..corpora.collection import Collection
-from ..engine.batches import scores_of
 from ..idf.direction import idf_direction, IdfDirection
 from ..idf.token_idf import TokenIdf
 from ..interventions.named import named

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..batching.batch_size import BatchSize
+from ..batching.batches import liked
 from ..corpora.collection import Collection
-from ..engine.batch_size import BatchSize
-from ..engine.batches import liked
 from ..engine.memory import Footprint
 from ..engine.sweep import Progress
 from ..hooks import document_reads, Hooked

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 
-from ..engine.batches import scores_of
+from ..batching.batches import scores_of
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..probing.features import Features
+from .batch_gradient import Trainable
 from .scoring_heads import ScoringHead, States
-from .tune import Trainable
 
 
 ALONE = {

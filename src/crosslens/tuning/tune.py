@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,28 +19,23 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn, Tensor
 
-from ..pairs import Pairs
+from ..batching.batches import require_one
 from ..writing import write_whole
+from .batch_gradient import BatchGradient, is_a_mean, Loss, Trainable
 from .examples import Example, Preference
 
 
-Loss = Callable[[Float[Tensor, " pair"], Float[Tensor, " pair"]], Tensor]  # a mean over pairs
 Chosen = Callable[[str], bool]  # by a parameter's name
-
-
-@runtime_checkable
-class Trainable(Protocol):
-    """What is asked of a model: it reads texts, scores pairs and has parameters."""
-
-    def __call__(self, pairs: Pairs) -> Float[Tensor, " pair"]: ...
-    def pairs(self, queries: Sequence[str], documents: Sequence[str]) -> Pairs: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
 @dataclass(frozen=True)
 class Tuning:
     """The numbers of a fine-tuning. The rate rises over the first `warm_up` of all steps, then
     falls to 0 in a straight line.
+
+    A step is taken against the mean gradient of `batch` examples. Where memory runs out, halves of
+    the batch run one after another and their gradients are added: the step is the same but for
+    rounding.
     """
 
     epochs: int = 3
@@ -106,13 +101,26 @@ def tune(
         validate: how good the model is now; higher is better, on queries that are neither trained
             on nor reported.
         file: where the state is kept; a call that finds it goes on from there.
+        loss: a mean over its pairs: that of a batch is the mean over parts of the batch, which run
+            apart. Of preferences another loss is allowed while a whole batch fits into memory.
 
     Raises:
-        ValueError: no example, no parameter is chosen, or `file` belongs to another tuning.
+        ValueError: no example, no parameter is chosen, `file` belongs to another tuning, a batch
+            without examples, or a loss of judged pairs that is no mean over them.
+        DoesNotFit: there is no memory for one example, or for a batch of preferences whose loss is
+            no mean over them.
     """
+    require_one(tuning.batch, "batch")
     trained = {name: each for name, each in model.named_parameters() if chosen(name)}
     if not examples or not trained:
         raise ValueError(f"nothing to tune: {len(examples)} examples, {len(trained)} parameters")
+    is_mean = is_a_mean(loss, examples, next(iter(trained.values())))
+    if not is_mean and isinstance(examples[0], Example):
+        raise ValueError(
+            f"{loss!r:.80} is no mean over pairs: of a batch it is not what the mean over parts of "
+            "the batch is, and pairs of one length are run apart from others"
+        )
+    gradient = BatchGradient(model, [*trained.values()], loss, tuning.batch, is_mean)
     optimiser = torch.optim.AdamW(
         trained.values(), lr=tuning.rate, weight_decay=tuning.weight_decay
     )
@@ -125,7 +133,7 @@ def tune(
     with _only(model, trained):
         while len(history) <= tuning.epochs:
             epoch = len(history)
-            found = _epoch(model, examples, optimiser, loss, tuning, epoch, total)
+            found = _epoch(gradient, examples, optimiser, tuning, epoch, total)
             history.append(Epoch(epoch, found, validate()))
             if history[-1].validated > max(each.validated for each in history[:-1]):
                 best = _copied(trained)
@@ -142,10 +150,9 @@ def best_of(history: Sequence[Epoch]) -> Epoch:
 
 
 def _epoch(
-    model: Trainable,
+    gradient: BatchGradient,
     examples: Sequence[Example] | Sequence[Preference],
     optimiser: torch.optim.Optimizer,
-    loss: Loss,
     tuning: Tuning,
     epoch: int,
     total: int,
@@ -160,44 +167,10 @@ def _epoch(
             group["lr"] = tuning.rate * tuning.pace(step, total)
         some = [examples[row] for row in rows.tolist()]
         optimiser.zero_grad()
-        losses.append(_gathered(model, some, loss))
+        losses.append(gradient.add(some))
         optimiser.step()
     optimiser.zero_grad()
     return sum(losses) / len(losses)
-
-
-def _gathered(
-    model: Trainable, some: Sequence[Example] | Sequence[Preference], loss: Loss
-) -> float:
-    """Add a batch's gradients to what is there; pairs of like length run together, unpadded."""
-    preferences = [each for each in some if isinstance(each, Preference)]
-    if preferences:
-        return _preferred(model, preferences, loss)
-    judged = [each for each in some if isinstance(each, Example)]
-    pairs = model.pairs([each.query for each in judged], [each.document for each in judged])
-    labels = torch.tensor([each.label for each in judged])
-    total = 0.0
-    for width, rows in pairs.like_lengths():
-        scores = model(pairs.take(rows, width=width))
-        value = loss(scores, labels[rows].to(scores)) * (len(rows) / len(some))
-        value.backward()
-        total += value.item()
-    return total
-
-
-def _preferred(model: Trainable, some: Sequence[Preference], loss: Loss) -> float:
-    """As `_gathered`; the scores of a preference meet in the loss, so that the batch is one."""
-    both = [side for each in some for side in each]
-    pairs = model.pairs([each.query for each in both], [each.document for each in both])
-    order: list[int] = []
-    parts = []
-    for width, rows in pairs.like_lengths():
-        order += rows
-        parts.append(model(pairs.take(rows, width=width)))
-    scores = torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
-    value = loss(scores[::2], scores[1::2])
-    value.backward()
-    return value.item()
 
 
 @contextmanager

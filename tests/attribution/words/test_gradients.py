@@ -10,7 +10,7 @@ from crosslens import CrossEncoder, load, Pairs, Site
 from crosslens.attribution import padding_baseline
 from crosslens.attribution.words.gradients import gradient_times_input, integrated_gradients
 from crosslens.attribution.words.rollout import attention_rollout
-from crosslens.engine.batches import TOKENS_PER_BATCH
+from crosslens.batching.batches import TOKENS_PER_BATCH
 
 
 SPECIAL = ("cls", "sep1", "sep2")

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...arrays import array
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Names
@@ -55,7 +55,7 @@ def soft_tf_of_term(
 
     A share of attention, 0 to 1.
 
-    Pairs of like length run together, `at_once` of them.
+    Pairs of like length run together, `at_once` of them, or fewer where memory runs out.
 
     Raises:
         ValueError: a pair has no selected query term; contrasts mark theirs.

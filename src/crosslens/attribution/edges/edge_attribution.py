@@ -26,8 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...engine.gradients import graphs_at_once, on_the_way, Slopes, slopes
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -63,7 +63,7 @@ def edge_attribution(
     Args:
         steps: 0 for slopes at the base run (EAP); n for their mean over n points on the way
             to the source (EAP-IG).
-        at_once: how many pairs may be one batch.
+        at_once: how many pairs may be one batch; fewer are, where memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) pairs.
 

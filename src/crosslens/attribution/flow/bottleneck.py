@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...engine.batch_size import BatchSize
+from ...batching.batch_size import BatchSize
 from ...engine.memory import Footprint
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked

@@ -22,7 +22,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.batch_size import BatchSize
+from ...batching.batch_size import BatchSize
 from ...engine.memory import Footprint
 from ...hooks import Hooked
 from ...pairs import Pairs

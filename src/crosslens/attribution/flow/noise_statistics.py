@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ...engine.batch_size import BatchSize
+from ...batching.batch_size import BatchSize
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
 from ...pairs import Pairs

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.batch_size import BatchSize
 from ...contrasts.contrast import Contrast
-from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.gradients import graphs_at_once, on_the_way, slopes
 from ...engine.sweep import Progress
@@ -61,7 +61,7 @@ def attribution_patching(
         steps: 0 for the slope at the base; n for the mean of n on the way to the source.
         exact_softmax: patterns under a patched `q` or `k` are exact; two further forward passes.
         grad_drop: estimates are sizes, without a sign; a forward and backward pass per block.
-        at_once: how many pairs may be one batch.
+        at_once: how many pairs may be one batch; fewer are, where memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) pairs.
         sides: the runs of this contrast without hooks, if they are to be shared.

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...engine.sweep import sweep
 from ...hooks import Hooked
 from ...interventions.patch import patch
@@ -56,7 +56,7 @@ def patch_together(
 ) -> SetEffects:
     """Patch all of `members` at once, and `draws` sets of as many units of `among` that are none.
 
-    `among` is all heads by default. Units and sites are as in `patching`.
+    `among` is all heads by default. Units and sites are as in `patching`, and `at_once` too.
 
     Raises:
         NotMeasurable: no member, or too few others.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...batching.batch_size import BatchSize
 from ...contrasts.contrast import Contrast
-from ...engine.batch_size import BatchSize
 from ...engine.contrast_runs import ContrastRuns
 from ...engine.memory import Footprint
 from ...engine.sweep import Progress, sweep
@@ -37,9 +37,9 @@ def patching(
 
     A pair is skipped, and counted, if its two scores differ by less than `least`, by default
     the `smallest_contrast`. Pairs of like length are swept together, `at_once` of them, or
-    fewer where `memory_budget` (in bytes) is short; `progress(done, total)` counts cells, a
-    unit in one pair each. A unit that carries the same on both sides costs nothing. `runs` are
-    the runs of this contrast without hooks, where they are made already.
+    fewer where `memory_budget` (in bytes) is short or memory runs out; `progress(done, total)`
+    counts cells, a unit in one pair each. A unit that carries the same on both sides costs
+    nothing. `runs` are the runs of this contrast without hooks, where they are made already.
 
     Raises:
         ValueError: `at_once` is below 1.

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...arrays import array
+from ...batching.batch_size import BatchSize
 from ...contrasts.contrast import Contrast
-from ...engine.batch_size import BatchSize
 from ...hooks import document_reads, Hooked
 from ...sites import Unit
 from ...stats import bootstrap_interval

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...batching.batch_size import BatchSize
 from ...contrasts.contrast import Contrast
-from ...engine.batch_size import BatchSize
 from ...hooks import Cache, require_inside, Tap
 from ...pairs import Pairs, scored_row
 from ...sites import HEAD_READS, Site, Unit

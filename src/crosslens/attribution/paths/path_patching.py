@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.batches import by_length
 from ...contrasts.contrast import Contrast
-from ...engine.batches import by_length
 from ...engine.memory import Footprint
 from ...engine.sweep import Progress
 from ...hooks import Hooked
@@ -53,7 +53,8 @@ def path_patching(
         held: the sites that stay as in the base run: ("z",), or ("z", "mlp_out") to close paths
             through MLPs.
         least: as in `patching`.
-        at_once: how many pairs may be one bundle, whose base run is recorded.
+        at_once: how many pairs may be one bundle, whose base run is recorded; fewer are, where
+            memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) cells, a sender in one pair each.
 

@@ -63,7 +63,7 @@ def trace(
         first: a sender that is surely below `share` after so many pairs of each contrast is asked
             in no more, and not chosen; None asks all in every pair.
         least: as in `patching`.
-        at_once: how many pairs may be one bundle.
+        at_once: how many pairs may be one bundle; fewer are, where memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
 
     Raises:

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.batches import scores_of
 from ...by_pair import by_pair
-from ...engine.batches import scores_of
 from ...hooks import Hooked
 from ...not_measurable import NotMeasurable
 from ...pairs import Pairs

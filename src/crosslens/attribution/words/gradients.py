@@ -15,8 +15,8 @@ from jaxtyping import Float
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from ...engine.batch_size import BatchSize
-from ...engine.batches import by_like_length, liked
+from ...batching.batch_size import BatchSize
+from ...batching.batches import by_like_length, liked
 from ...engine.gradients import slopes
 from ...hooks import Hooked
 from ...pairs import Pairs

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...engine.batches import scores_of
+from ...batching.batches import scores_of
 from ...hooks import Hooked
 from ...pairs import Pairs, Segment
 from .removal import without

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...engine.batch_size import BatchSize
-from ...engine.batches import liked, scores_of
+from ...batching.batch_size import BatchSize
+from ...batching.batches import liked, scores_of
 from ...hooks import Hooked
 from ...interventions.mask import token_mask
 from ...pairs import Pairs, Segment

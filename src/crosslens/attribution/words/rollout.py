@@ -11,7 +11,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from ...engine.batches import by_like_length
+from ...batching.batches import by_like_length
 from ...hooks import Hooked
 from ...pairs import Pairs, require_rows, scored_row
 from .word_attribution import WordAttribution

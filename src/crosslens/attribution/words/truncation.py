@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...engine.batches import scores_of
+from ...batching.batches import scores_of
 from ...hooks import Hooked
 from ...pairs import Pairs
 from .removal import without

@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
+from ...batching.batch_size import BatchSize
+
 
 class Lengths(NamedTuple):
     """The most tokens of a pair, special tokens included, and of its query."""
@@ -78,12 +80,16 @@ def score(
     """The logit of every pair, in order; pairs of like length are read together.
 
     Gradients flow if they are on. Matrix products run in bfloat16 if asked, on processors that
-    have it a speed-up of three.
+    have it a speed-up of three. Where memory runs out, batches of `at_once` pairs are halved.
+
+    Raises:
+        DoesNotFit: there is no memory for one pair.
     """
     by_length = sorted(range(len(pairs)), key=lambda i: reader.length(*pairs[i]))
-    parts = []
+
+    def run(rows: Sequence[int]) -> Float[Tensor, " pair"]:
+        return model(**reader.batch([pairs[i] for i in rows])).logits.float().flatten()
+
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        for start in range(0, len(pairs), at_once):
-            some = [pairs[i] for i in by_length[start : start + at_once]]
-            parts.append(model(**reader.batch(some)).logits.float().flatten())
+        parts = [scores for _, scores in BatchSize(at_once).batches(run, by_length)]
     return torch.cat(parts)[torch.argsort(torch.tensor(by_length))]

@@ -6,16 +6,17 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
+from ...batching.batch_size import BatchSize, DoesNotFit, is_out_of_memory
 from ...writing import write_whole
 from .diet import List, Plan
 from .objective import margins, ranking
@@ -23,6 +24,7 @@ from .reading import Reader, score
 
 
 LOG = logging.getLogger(__name__)
+LISTS: Final = 64  # of a batch, more than a batch has
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Run:
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(_groups(model, recipe), fused=True)
         self.threads = ThreadPoolExecutor(recipe.threads)
+        self.lists = BatchSize(LISTS, item="list")  # how many are in memory
         self.step = self.reported = 0
 
     def fit(
@@ -91,13 +94,25 @@ class Run:
         """Move the weights against the mean gradient of a batch's lists.
 
         Lists are read side by side, one thread each: threads then wait for each other once a step,
-        not in every matrix product, which matters on a machine that is shared.
+        not in every matrix product, which matters on a machine that is shared. Where memory runs
+        out, fewer lists are read side by side: the gradients are the same.
+
+        Raises:
+            DoesNotFit: there is no memory for one list; says what to make smaller.
         """
+
+        def side_by_side(lists: Sequence[List]) -> list[Lesson]:
+            tasks = [
+                self.threads.submit(gradient, self.model, reader, a_list, self.recipe)
+                for a_list in lists
+            ]
+            wait(tasks)  # none goes on in memory that another lacked
+            return [task.result() for task in tasks]
+
         pace = self._pace(total)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * pace
-        tasks = [(self.model, reader, a_list, self.recipe) for a_list in batch]
-        found = list(self.threads.map(lambda task: gradient(*task), tasks))
+        found = [one for _, part in self.lists.batches(side_by_side, batch) for one in part]
         for parameter, *gradients in zip(
             self.model.parameters(), *(one.gradients for one in found), strict=True
         ):
@@ -175,12 +190,27 @@ class Lesson(NamedTuple):
 def gradient(
     model: BertForSequenceClassification, reader: Reader, a_list: List, recipe: Recipe
 ) -> Lesson:
-    scores = score(model, reader, a_list.pairs, at_once=recipe.at_once, bfloat16=recipe.bfloat16)
-    targets = torch.from_numpy(a_list.targets).float()
-    rank, margin = ranking(scores, targets), margins(scores, targets)
-    loss = rank + recipe.margin_weight * margin
-    gradients = torch.autograd.grad(loss, list(model.parameters()))
-    return Lesson(rank.item(), margin.item(), gradients)
+    """What a list teaches; all its scores meet in the loss, so that they are in memory together.
+
+    Raises:
+        DoesNotFit: they are too many.
+    """
+    pairs, at_once = a_list.pairs, recipe.at_once
+    try:
+        scores = score(model, reader, pairs, at_once=at_once, bfloat16=recipe.bfloat16)
+        targets = torch.from_numpy(a_list.targets).float()
+        rank, margin = ranking(scores, targets), margins(scores, targets)
+        loss = rank + recipe.margin_weight * margin
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        return Lesson(rank.item(), margin.item(), gradients)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DoesNotFit(
+            f"one list of {len(pairs)} documents, of {reader.lengths.pair} tokens a pair at most, "
+            "does not fit into memory: take fewer documents a list (Plan.documents), or shorter "
+            "pairs (Lengths.pair)"
+        ) from error
 
 
 def _report(

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
+from ...batching.batch_size import BatchSize
 from .lexical import lexical_index, share
 from .phrases import windows
 
@@ -60,17 +61,19 @@ class BiEncoder:
         if not texts:
             return np.zeros((0, self.model.config.hidden_size), dtype=np.float32)
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
-        by_length = np.argsort([len(row) for row in ids], kind="stable")
+        by_length = np.argsort([len(row) for row in ids], kind="stable").tolist()
         vectors = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+
+        def run(rows: Sequence[int]) -> Float[np.ndarray, "text d_model"]:
+            padded = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
+            hidden: Tensor = self.model(**padded).last_hidden_state.float()
+            attended = padded["attention_mask"][:, :, None]
+            mean = (hidden * attended).sum(1) / attended.sum(1)
+            return torch.nn.functional.normalize(mean, dim=-1).numpy()
+
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-            for start in range(0, len(texts), at_once):
-                rows = by_length[start : start + at_once]
-                some = {"input_ids": [ids[i] for i in rows]}
-                padded = self.tokenizer.pad(some, return_tensors="pt")
-                hidden: Tensor = self.model(**padded).last_hidden_state.float()
-                attended = padded["attention_mask"][:, :, None]
-                mean = (hidden * attended).sum(1) / attended.sum(1)
-                vectors[rows] = torch.nn.functional.normalize(mean, dim=-1).numpy()
+            for rows, found in BatchSize(at_once, item="text").batches(run, by_length):
+                vectors[rows] = found
         return vectors
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from crosslens import Contrast, patching
 from crosslens.attribution.attention.match_curves import _length
-from crosslens.engine.batches import batches_by_length
+from crosslens.batching.batches import batches_by_length
 from crosslens.faithfulness import keep_nodes
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,18 +12,21 @@ from crosslens import (
     ablate,
     attribution_patching,
     bottleneck,
+    Collection,
     conductance,
     Contrast,
     edge_attribution,
     patching,
     path_patching,
+    rerank,
     sweep,
 )
+from crosslens.adapters import FrameReranker, SentenceTransformersReranker, text_ranking
 from crosslens.attention import soft_tf_of_term
 from crosslens.attribution import Noise, padding_baseline, patch_together
+from crosslens.batching.batch_size import BatchSize, DoesNotFit, note_once
+from crosslens.batching.batches import by_length
 from crosslens.discovery.single_run import activation_difference, gradient_times_activation
-from crosslens.engine.batch_size import BatchSize, DoesNotFit, note_once
-from crosslens.engine.batches import by_length
 from crosslens.faithfulness import keep_edges, keep_nodes
 from crosslens.probing import early_scores, features
 from crosslens.surrogate import observe
@@ -142,6 +146,8 @@ def tensors(value) -> Iterator[torch.Tensor]:
     elif isinstance(value, tuple | list):
         for each in value:
             yield from tensors(each)
+    elif isinstance(value, float):
+        yield torch.tensor(value)
 
 
 def of_group(model, contrast):
@@ -165,7 +171,38 @@ def kept(found):
     return found.kept, found.empty, found.whole
 
 
-MEASURES: dict[str, Callable] = {
+EDIT = ["ablate 1.1"]
+QUERY = "why do cats purr"
+FRAME = pd.DataFrame(
+    {"qid": "1", "query": QUERY, "docno": [str(i) for i in range(len(BASE))], "text": BASE}
+)
+
+
+def predicted(model, _):
+    theirs = SentenceTransformersReranker(model, EDIT)
+    ranked = theirs.rank(QUERY, BASE, batch_size=5)
+    return [theirs.predict([(QUERY, each) for each in BASE]), [each["score"] for each in ranked]]
+
+
+def ranked_run(model, _):
+    texts = dict(zip(FRAME["docno"], BASE, strict=True))
+    asked = Collection("six", {"1": QUERY}, texts, candidates={"1": tuple(texts)})
+    return [each.score for each in rerank(model, asked, EDIT)["1"]]
+
+
+def answered(model, _):
+    return [each["score"] for each in text_ranking(model, {"query": QUERY, "texts": BASE}, EDIT)]
+
+
+# how a reranker is asked for scores: the sizes of batches are the caller's, or the engine's
+SCORED: dict[str, Callable] = {
+    "score": lambda m, c: m.score(QUERY, BASE, batch=6),
+    "sentence-transformers": predicted,
+    "rerank": ranked_run,
+    "frame": lambda m, c: FrameReranker(m, EDIT).transform(FRAME)["score"].tolist(),
+    "text ranking": answered,
+}
+MEASURES: dict[str, Callable] = SCORED | {
     "scores": lambda m, c: scores_of(m, c.base),
     "sweep": lambda m, c: sweep(m, c.base, [ablate(head) for head in m.heads()]),
     "patching": lambda m, c: patching(m, c, m.heads()).recovered,
@@ -201,6 +238,18 @@ def test_what_is_measured_is_the_same_on_a_small_device(name, model, contrast, s
     assert expected and len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_one_pair_that_cannot_be_scored_is_an_error_with_its_length(name, model, small_device):
+    small_device(0)
+    with pytest.raises(DoesNotFit, match=r"^one pair of \d+ tokens does not fit"):
+        SCORED[name](model, None)
+
+
+def test_a_batch_of_no_pair_is_refused_by_the_name_of_the_argument(model):
+    with pytest.raises(ValueError, match="batch=0: take one pair at least"):
+        model.score(QUERY, BASE, batch=0)
 
 
 def test_integrated_gradients_survive_a_small_device(model, contrast, small_device):
@@ -243,8 +292,8 @@ def test_the_log_says_once_that_batches_are_halved(model, contrast, small_device
         for _ in range(3):
             [*by_length(lambda r: model(contrast.base.take(r)), contrast.base, 6)]
     assert [each.getMessage() for each in caplog.records] == [
-        "out of memory: a batch of 6 is run again as batches of 3; scores are the same but for "
-        "rounding"
+        "out of memory: a batch of 6 is run again as batches of 3; what is computed is the same "
+        "but for rounding"
     ]
 
 

@@ -30,9 +30,10 @@ class DoesNotFit(torch.OutOfMemoryError):
 class BatchSize:
     """How many items are one batch; `halvings` counts how often that was too many."""
 
-    def __init__(self, items: int, *, tokens: int | None = None) -> None:
-        """`tokens` is how long a row is, for the error when not one of them fits."""
-        self.items, self.tokens, self.halvings = items, tokens, 0
+    def __init__(self, items: int, *, tokens: int | None = None, item: str = "item") -> None:
+        """`tokens` is how long a row is, or `item` what one is, for the error if none fits."""
+        self.items, self.halvings = items, 0
+        self.item = item if tokens is None else f"pair of {tokens} tokens"
 
     def batches(
         self, run: Callable[[Sequence[Item]], Found], items: Sequence[Item]
@@ -67,10 +68,9 @@ class BatchSize:
 
     def _refusal(self, reason: str) -> str:
         """What to do when not even one item fits."""
-        what = "one item" if self.tokens is None else f"one pair of {self.tokens} tokens"
         first = (reason.splitlines() or ["out of memory"])[0][:300]
         return (
-            f"{what} does not fit into memory ({first}): take shorter pairs, as load(..., "
+            f"one {self.item} does not fit into memory ({first}): take shorter pairs, as load(..., "
             "max_length=) makes them, or a device with more memory"
         )
 
@@ -84,8 +84,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def note_once(before: int, after: int) -> None:
     """A line in the log, once for each size."""
     LOG.warning(
-        "out of memory: a batch of %d is run again as batches of %d; scores are the same but for "
-        "rounding",
+        "out of memory: a batch of %d is run again as batches of %d; what is computed is the same "
+        "but for rounding",
         before,
         after,
     )

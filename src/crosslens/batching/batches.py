@@ -81,11 +81,11 @@ def batches_by_length(pairs: Pairs, at_once: int) -> list[list[int]]:
     return [rows.tolist() for rows in pairs.lengths.argsort().split(at_once)]
 
 
-def require_one(at_once: int) -> None:
-    """Refuse a batch without pairs.
+def require_one(at_once: int, name: str = "at_once") -> None:
+    """Refuse a batch without pairs; `name` is what the caller's argument is called.
 
     Raises:
         ValueError: `at_once` is below 1.
     """
     if at_once < 1:
-        raise ValueError(f"at_once={at_once}: take one pair at least")
+        raise ValueError(f"{name}={at_once}: take one pair at least")
