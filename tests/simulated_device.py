@@ -19,7 +19,7 @@ Only a GPU can show what its own kernels round, how much memory and time they ta
 are deterministic, what its generator draws, and what happens between several GPUs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
@@ -29,7 +29,6 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 
 # A type for which a build without GPUs initialises nothing, and autograd needs no thread.
@@ -96,6 +95,15 @@ class OnDevice(Tensor):
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy: use Tensor.cpu()")
         return self.detach().cpu().numpy()
 
+    @property
+    def data(self) -> Tensor:
+        return Tensor.data.__get__(self)  # pyright: ignore
+
+    @data.setter
+    def data(self, value: "OnDevice") -> None:
+        self.held = value.held
+        Tensor.data.__set__(self, value)  # pyright: ignore
+
     def untyped_storage(self) -> torch.UntypedStorage:
         return self.held.untyped_storage()
 
@@ -136,48 +144,84 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     Raises:
         RuntimeError: CUDA would refuse it.
     """
-    given, structure = tree_flatten((args, kwargs))
+    given = [*leaves(args), *leaves(kwargs)]
     on_device = [each for each in given if isinstance(each, OnDevice)]
-    named = [each for each in given if isinstance(each, torch.device)]
-    place = named[-1] if named else DEVICE if on_device else CPU
+    place = DEVICE if on_device else CPU
+    for each in given:
+        if isinstance(each, torch.device):
+            place = each
     if func is aten._fused_sdp_choice.default:
         return SDPBackend.MATH.value  # made of operations, of which each is checked
     for each in given:
         if isinstance(each, OF_TORCH):
-            found = Generator.made.get(each._cdata, each).device
-            if found.type != place.type:
-                raise RuntimeError(
-                    f"Expected a '{place.type}' device type for generator but found '{found.type}'"
-                )
+            refuse_generator(each, place)
     if on_device:
-        refuse(func, args, kwargs)
+        refuse(func, args, [each for each in given if isinstance(each, Tensor)], kwargs)
+    elif place == CPU:
+        return func(*args, **kwargs)
     owners = {id(each.held): each for each in on_device}
-
-    def held(value: Any) -> Any:
-        if isinstance(value, OnDevice):
-            return value.held
-        return CPU if isinstance(value, torch.device) else value
 
     def placed(value: Any) -> Any:
         if not isinstance(value, Tensor) or any(value is each for each in given):
             return value
-        if (owner := owners.get(id(value))) is None:
-            return OnDevice(value) if place.type == DEVICE.type else value
-        if owner.shape != value.shape or owner.stride() != value.stride():
-            raise NotImplementedError(f"{func} changes the shape of a tensor in place")
-        return owner
+        if (owner := owners.get(id(value))) is not None:
+            return owner
+        return OnDevice(value) if place.type == DEVICE.type else value
 
-    in_memory, options = tree_unflatten([held(value) for value in given], structure)
-    return tree_map(placed, func(*in_memory, **options))
+    found = mapped(placed, func(*mapped(held, args), **mapped(held, kwargs)))
+    if torch.Tag.inplace_view in func.tags:  # torch keeps the shape once more (`squeeze_`)
+        for each in on_device:
+            Tensor.data.__set__(each, OnDevice(each.held))  # pyright: ignore
+    return found
 
 
-def refuse(func: Any, args: Any, kwargs: Any) -> None:
+def leaves(value: Any) -> Iterator[Any]:
+    """All that lists, tuples and a dictionary hold."""
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, dict):
+        yield from leaves([*value.values()])
+    else:
+        yield value
+
+
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same lists, tuples or dictionary of what becomes of each that they hold."""
+    if isinstance(value, list | tuple):
+        kind = list if isinstance(value, list) else tuple
+        return kind([mapped(change, each) for each in value])
+    if isinstance(value, dict):
+        return {name: mapped(change, each) for name, each in value.items()}
+    return change(value)
+
+
+def held(value: Any) -> Any:
+    """What main memory has in the place of a value."""
+    if isinstance(value, OnDevice):
+        return value.held
+    return CPU if isinstance(value, torch.device) else value
+
+
+def refuse_generator(generator: torch.Generator, place: torch.device) -> None:
+    """Raise where a generator is not of the device for which it draws.
+
+    Raises:
+        RuntimeError: names both.
+    """
+    found = Generator.made.get(generator._cdata, generator).device
+    if found.type != place.type:
+        raise RuntimeError(
+            f"Expected a '{place.type}' device type for generator but found '{found.type}'"
+        )
+
+
+def refuse(func: Any, args: Any, tensors: Sequence[Tensor], kwargs: Any) -> None:
     """Raise where CUDA would: not all tensors of an operation are on the device, or its kind.
 
     Raises:
         RuntimeError: names the operation.
     """
-    tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
     if func in PRODUCTS and not tensors[0].dtype.is_floating_point:
         raise RuntimeError(f"{func} is not implemented for {tensors[0].dtype} on {DEVICE}")
     if func in COPIES or all(isinstance(each, OnDevice) for each in tensors):
@@ -203,10 +247,10 @@ def refuse(func: Any, args: Any, kwargs: Any) -> None:
 
 def written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     """The tensors that `func` changes."""
-    by_name = dict(zip([each.name for each in func._schema.arguments], args, strict=False))
-    changed = [each.name for each in func._schema.arguments if each.is_write]
-    found = [(by_name | kwargs)[name] for name in changed]
-    return [each for each in tree_leaves(found) if isinstance(each, Tensor)]
+    arguments = func._schema.arguments
+    by_name = dict(zip([each.name for each in arguments], args, strict=False)) | kwargs
+    found = [by_name.get(each.name) for each in arguments if each.is_write]
+    return [each for each in leaves(found) if isinstance(each, Tensor)]
 
 
 class Placing(TorchDispatchMode):
