@@ -25,9 +25,10 @@ from crosslens.analyses.running import answer_into, Given
 from crosslens.circuits.catalogue import named
 from crosslens.circuits.evidence import Evidence
 from encoder_decoders import encoder_decoder, MONO, tokenizer
-from simulated_device import DEVICE, simulated_device
+from simulated_device import DEVICE, OnDevice, simulated_device
 from tiny import AND_DECODER, exact_norms, KIN, tiny
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosslens import (
     ablate,
@@ -435,6 +436,29 @@ def test_a_step_that_mixes_devices_is_refused():
     with pytest.raises(RuntimeError, match="same device"):
         hooked(here, Hook(Site("mlp_out", 0).at(), lambda x: x + ones))
     hooked(here, Hook(Site("mlp_out", 0).at(), lambda x: x + ones.to(x)))
+
+
+class Waits(TorchDispatchMode):
+    """The operations, in their order; those that wait for the device are in capitals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        waits = ("_local_scalar_dense", "nonzero", "equal")
+        name, is_there = func.overloadpacket.__name__, args and isinstance(args[0], OnDevice)
+        self.seen.append(name.upper() if is_there and name in waits else name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("family", ["bert", "qwen3"])
+def test_a_pass_waits_for_the_device_once_before_its_first_block(family: str):
+    model, pairs, _ = case(family, DEVICE)
+    with torch.no_grad(), Waits() as ran:
+        model(pairs)
+    waits = [place for place, name in enumerate(ran.seen) if name.isupper()]
+    assert len(waits) == 1 and waits[0] < ran.seen.index("embedding")
 
 
 EXAMPLES: Final = [
