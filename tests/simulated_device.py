@@ -14,7 +14,7 @@ an operation is computed, its operands are checked by the rules of CUDA:
 - `numpy()` without `force=True` is refused, and so are products of matrices of integers, for
   which CUDA has no kernel.
 
-It shows that no step mixes devices, and that each gives the numbers that it gives in main memory.
+Random numbers are those of main memory, so that results compare. It shows that no step mixes devices, and that each gives the numbers that it gives in main memory.
 Only a GPU can show what its own kernels round, how much memory and time they take, whether they
 are deterministic, what its generator draws, and what happens between several GPUs.
 """
@@ -279,6 +279,7 @@ def simulated_device() -> Iterator[torch.device]:
 
 @contextmanager
 def only_lift() -> Iterator[None]:
+    """`torch.tensor(..., device=)` makes the tensor in main memory, and shows the move."""
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)
     try:

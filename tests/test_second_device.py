@@ -438,6 +438,13 @@ def test_a_step_that_mixes_devices_is_refused():
     hooked(here, Hook(Site("mlp_out", 0).at(), lambda x: x + ones.to(x)))
 
 
+def test_pairs_and_contrasts_follow_a_model_that_moves():
+    here, there = case("bert", DEVICE), case("bert", None)
+    moved = Case(here.model, there.pairs.to(DEVICE), there.contrast.to(DEVICE))
+    assert moved.contrast.base.device == moved.contrast.more.device == DEVICE
+    torch.testing.assert_close(patched(moved), patched(here), rtol=0, atol=0, equal_nan=True)
+
+
 class Waits(TorchDispatchMode):
     """The operations, in their order; those that wait for the device are in capitals."""
 
