@@ -14,9 +14,10 @@ an operation is computed, its operands are checked by the rules of CUDA:
 - `numpy()` without `force=True` is refused, and so are products of matrices of integers, for
   which CUDA has no kernel.
 
-Random numbers are those of main memory, so that results compare. It shows that no step mixes devices, and that each gives the numbers that it gives in main memory.
-Only a GPU can show what its own kernels round, how much memory and time they take, whether they
-are deterministic, what its generator draws, and what happens between several GPUs.
+It shows that no step mixes devices, and that each gives the numbers that it gives in main memory,
+random ones included. Only a GPU can show what its own kernels round, how much memory and time
+they take, whether they are deterministic, what its generator draws, and what happens between
+several GPUs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
