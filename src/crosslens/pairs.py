@@ -254,8 +254,23 @@ def scored_row(
 
     `scored` is `Pairs.scored`. A tensor of one position is that row already: the last block
     computes no other where nothing else is read.
+
+    Raises:
+        NotMeasurable: the score is read from no row (`require_rows`).
+    """
+    if x.shape[1] > 1:
+        require_rows(scored)
+    return row_at(x, scored)
+
+
+def row_at(
+    x: Shaped[Tensor, "pair pos *part"], scored: Int[Tensor, " pair"]
+) -> Shaped[Tensor, "pair 1 *part"]:
+    """As `scored_row`, of pairs that are known to have that row.
+
+    `require_rows` waits until a GPU has computed all that it was given. So a model asks once, when
+    a pass begins and little is under way, and its blocks do not ask again.
     """
     if x.shape[1] == 1:
         return x
-    require_rows(scored)
     return x[torch.arange(len(x), device=x.device), scored.to(x.device)][:, None]

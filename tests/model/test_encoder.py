@@ -1,12 +1,25 @@
 """Hooks act as TransformerLens users expect, and leave no trace."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import tiny
 from transformer_lens import ActivationCache
 
-from crosslens import Config, CrossEncoder, head, Hook, Hooked, load, neuron, PairCache, Site
-from crosslens.pairs import scored_row
+from crosslens import (
+    Config,
+    CrossEncoder,
+    head,
+    Hook,
+    Hooked,
+    load,
+    neuron,
+    NotMeasurable,
+    PairCache,
+    Site,
+)
+from crosslens.pairs import NOWHERE, scored_row
 
 
 Z = "blocks.1.attn.hook_z"
@@ -340,3 +353,10 @@ def test_autocast_is_refused_and_a_block_without_it_is_not(model, pairs):
                 run()
         with torch.autocast("cpu", enabled=False):
             assert torch.equal(model(pairs), expected)
+
+
+def test_pairs_without_a_scored_row_are_refused_where_one_is_read(model, pairs):
+    rowless = replace(pairs, scored=torch.full_like(pairs.scored, NOWHERE))
+    for run in (model, model.replay, lambda some: model.suffix(some, 3, torch.zeros(2, 21, 24))):
+        with pytest.raises(NotMeasurable, match="no scored row"):
+            run(rowless)

@@ -143,6 +143,10 @@ class Contrast:
             minimal=tuple(self.minimal[i] for i in rows),
         )
 
+    def to(self, device: torch.device | str) -> "Contrast":
+        """The same pairs on another device: that of a model which moved since they were made."""
+        return replace(self, base=self.base.to(device), more=self.more.to(device))
+
     def __str__(self) -> str:
         left_out = sum(self.skipped.values())
         return f"{self.signal}: {len(self)} pairs, {left_out} candidates left out"

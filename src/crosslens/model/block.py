@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import nn, Tensor
 from transformer_lens.hook_points import HookPoint
 
-from ..pairs import scored_row
+from ..pairs import row_at
 from .attention import Attention, Context, first_row, quiet
 
 
@@ -251,7 +251,7 @@ class Block(nn.Module):
         """The scored row of `x` where nothing else matters from here on, else all of it."""
         if x.shape[1] == 1 or not self.may_narrow(*later):
             return x
-        return scored_row(x, context["scored"] - first_row(context))
+        return row_at(x, context["scored"] - first_row(context))
 
     def may_narrow(self, *later: HookPoint) -> bool:
         """Only the scored row matters from here on, and no later hook point is in use."""
@@ -355,7 +355,7 @@ def same_rows(x: Tensor, other: Tensor, context: Context) -> Float[Tensor, "pair
     """The rows of the stream `x` that `other` has: all, or the scored row."""
     if other.shape[1] == x.shape[1]:
         return x
-    return scored_row(x, context["scored"] - first_row(context))
+    return row_at(x, context["scored"] - first_row(context))
 
 
 def scored_reader(
@@ -363,5 +363,5 @@ def scored_reader(
 ) -> Float[Tensor, "pair head 1 src"]:
     """What the scored row reads, of attention scores or of a pattern."""
     readers = rearrange(scores, "pair head dst src -> pair dst head src")
-    row = scored_row(readers, context["scored"] - first_row(context))
+    row = row_at(readers, context["scored"] - first_row(context))
     return rearrange(row, "pair dst head src -> pair head dst src")

@@ -17,7 +17,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..batching.batches import by_length, require_one
 from ..hooks import Cache, HeadWeights, Hook, Tap
-from ..pairs import Pairs
+from ..pairs import Pairs, require_rows
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
 from .attention import Attention, Context, quiet
@@ -182,6 +182,8 @@ class CrossEncoder(HookedRootModule):
         """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
         refuse_autocast(self.device.type)
         pairs = pairs.to(self.device)
+        if self.reads_scored_row:
+            require_rows(pairs.scored)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
         context = self._context(pairs, self.embedding(pairs))
         return Replay(blocks, self.final_norm, self.head, self.relevance, context, pairs)
@@ -196,8 +198,11 @@ class CrossEncoder(HookedRootModule):
 
         Raises:
             RuntimeError: under `torch.autocast`, which would change scores and say nothing.
+            NotMeasurable: these are pairs of a model whose score is read from no row.
         """
         refuse_autocast(self.device.type)
+        if pairs is not None and self.reads_scored_row:
+            require_rows(pairs.scored)
         thread = get_ident()
         before = self.current.get(thread)
         self.current[thread] = pairs

@@ -10,7 +10,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 
-from ..pairs import scored_row
+from ..pairs import row_at
 
 
 class Head(nn.Module):
@@ -29,7 +29,7 @@ class Head(nn.Module):
         scored: Int[Tensor, " pair"],
     ) -> Float[Tensor, "pair label"]:
         if self.reads_scored_row:
-            read = scored_row(resid, scored)[:, 0]
+            read = row_at(resid, scored)[:, 0]
         else:
             weight = attended[:, :, None].to(resid.dtype)
             read = (resid * weight).sum(dim=1) / weight.sum(dim=1)

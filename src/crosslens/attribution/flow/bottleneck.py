@@ -64,6 +64,10 @@ class Noise:
 
         return Noise(some(self.mean), some(self.std))
 
+    def to(self, device: torch.device) -> "Noise":
+        """The same noise on another device."""
+        return Noise(self.mean.to(device), self.std.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class Passed:
@@ -115,6 +119,7 @@ def bottleneck(
     outputs = block_outputs(model)
     if len(noises) != len(outputs):
         raise ValueError(f"{len(noises)} noises for {len(outputs)} layers: give one for each layer")
+    noises = [each.to(model.device) for each in noises]
     chosen = tuple(range(len(outputs))) if layers is None else tuple(layers)
     unknown = [layer for layer in chosen if not 0 <= layer < len(outputs)]
     if unknown:

@@ -135,4 +135,4 @@ def _effects(
         queue = queue[n:]
         if progress is not None:
             progress(sum(map(len, values)), len(rows))
-    return WordAttribution(name, pairs, to_tokens(pairs, values).to(whole), is_additive=False)
+    return WordAttribution(name, pairs, to_tokens(pairs, values).to(whole.dtype), is_additive=False)

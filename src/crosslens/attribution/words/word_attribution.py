@@ -70,8 +70,9 @@ class WordAttribution:
         """
         chosen = self.pairs.where("query", "document") if among is None else among
         places = chosen[i].nonzero().flatten()
-        ranks = self.token[i, places].argsort(descending=True, stable=True)
-        return places[ranks].tolist()
+        # values may be elsewhere than pairs: made by hand, or by a scorer in main memory
+        values = self.token[i].to(places.device)[places]
+        return places[values.argsort(descending=True, stable=True)].tolist()
 
 
 def words_of(pairs: Pairs, i: int) -> list[tuple[Segment, int, list[int]]]:
