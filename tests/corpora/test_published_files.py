@@ -49,13 +49,15 @@ def test_a_label_is_a_whole_number_in_ascii(tmp_path: Path, label: str) -> None:
         collection(folder(tmp_path, qrels_txt=f"q1 0 d1 1\nq1 0 d2 {label}\n"))
 
 
-def test_a_row_of_column_names_is_no_text_and_no_judgement(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "\n", "\r\n  \r\n"])
+def test_a_row_of_column_names_is_no_text_and_no_judgement(tmp_path: Path, before: str) -> None:
+    end = "\r\n" if "\r" in before else "\n"
     found = collection(
         folder(
             tmp_path,
-            queries_tsv="qid\tquery\nq1\tcats purr\n",
-            docs_tsv="docid\ttext\nd1\tcats purr loud\nd2\tdogs bark\n",
-            qrels_txt="qid iter docid rel\nq1 0 d1 1\nq1 0 d2 0\n",
+            queries_tsv=before + f"qid\tquery{end}q1\tcats purr{end}",
+            docs_tsv=before + f"docid\ttext{end}d1\tcats purr loud{end}d2\tdogs bark{end}",
+            qrels_txt=before + f"qid iter docid rel{end}q1 0 d1 1{end}q1 0 d2 0{end}",
         )
     )
     assert list(found.queries) == ["q1"] and list(found.documents) == ["d1", "d2"]

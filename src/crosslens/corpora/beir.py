@@ -105,9 +105,9 @@ def parsed(line: Line) -> dict[str, object]:
 
 
 def judged(path: Path) -> Iterator[Judgement]:
-    for line in lines(path):
+    for i, line in enumerate(lines(path)):
         columns = line.columns(3, 3, f"3: {', '.join(HEADER)}")
-        if line.number > 1:
+        if i > 0:
             yield Judgement(line, *columns)
         elif columns != HEADER:
             line.refuse(f"expected the header {' '.join(HEADER)}")

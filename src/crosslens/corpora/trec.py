@@ -154,9 +154,9 @@ def listed(path: Path) -> Iterator[Candidate]:
 
 
 def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line]:
-    """The lines but a first one whose fields are all names of columns."""
-    for line in read:
-        if line.number == 1:
+    """The lines but a first one whose fields are all names of columns; empty lines may precede."""
+    for i, line in enumerate(read):
+        if i == 0:
             fields = [each.strip().strip('"#').lower() for each in line.text.split()]
             if names.issuperset(fields):
                 continue
