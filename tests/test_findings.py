@@ -111,6 +111,9 @@ def test_another_run_is_not_written_over(findings: Findings) -> None:
         ("config.yaml", b"a: [", "config.yaml cannot be read"),
         ("meta.json", b"{", "meta.json cannot be read"),
         ("meta.json", b"[" * 90_000, "meta.json cannot be read"),
+        ("meta.json", b'{"versions": {"\\ud800": 1}}', "meta.json cannot be read"),
+        ("meta.json", b'{"versions": {"\xed\xa0\x80": 1}}', "meta.json cannot be read"),
+        ("config.yaml", b'pairs: "\\ud800"', "config.yaml cannot be read"),
         ("meta.json", b"{}", "meta.json holds '{}', expected values by name, with versions;"),
     ],
 )

@@ -304,6 +304,8 @@ def _parsed(path: Path, parse: Callable[[bytes], Any], *keys: str) -> dict[str, 
     content = read_checked(path, ELSEWHERE)
     try:
         found = parse(content)
+        # half a character, which JSON and YAML can spell, could be written nowhere again
+        json.dumps(found, ensure_ascii=False, skipkeys=True, default=str).encode()
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise Damaged(f"{path} cannot be read ({why}); {ELSEWHERE}") from None

@@ -152,6 +152,10 @@ def test_methods_run_on_it(tmp_path):
         ({"doc_length": 0}, "doc_length is 0, expected a number of tokens or null"),
         ({"backbone_model_type": "t5"}, "on the backbone_model_type 't5'; .* on bert, electra"),
         ({"backbone_model_type": "absent"}, "on the backbone_model_type None"),
+        (
+            {"backbone_model_type": ["bert"]},
+            r"its backbone_model_type is .*, expected a text",
+        ),
         ({"architectures": ["MonoBertModel"]}, r"'MonoBertModel'\]; .* \['MonoElectraModel'\]"),
         ({"model_type": "mono-electra"}, "in a form that CrossLens does not follow"),
         ({"model_type": "set-encoder"}, "Set-Encoder of lightning-ir, listwise"),

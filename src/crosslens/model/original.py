@@ -107,6 +107,7 @@ def from_files(
             "the hub would give"
         )
     raw, where = files.json("config.json"), f"{name}/config.json"
+    check_names(where, raw)
     refuse_known(where, raw)
     own = lightning_ir(where, raw) or own_code(raw)
     if own is not None:
@@ -277,10 +278,19 @@ def without_reports() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def check_names(where: str, config: Mapping[str, Any]) -> None:
+    """Refuse a config.json in which the name of a family is no text."""
+    for key in ("model_type", "backbone_model_type"):
+        if not isinstance(found := config.get(key), str | None):
+            raise ValueError(
+                f"{where}: its {key} is {found!r}, expected a text; supported are {supported()}"
+            )
+
+
 def check_kind(where: str, config: Mapping[str, Any]) -> None:
     """Refuse a config.json of no supported family, or of what no family file follows."""
     family = config.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES | ANSWERING:
+    if family not in FAMILIES | ANSWERING:
         raise ValueError(f"{where}: its model_type is {family!r}; supported are {supported()}")
     for key, why in (
         ("quantization_config", "its weights are quantized; give them in 16 or 32 bit"),
