@@ -222,6 +222,7 @@ def test_a_config_without_a_model_type_is_known_by_its_code(tmp_path):
             "hidden_act 'relu'; of this family CrossLens follows 'gelu",
         ),
         ("jina", {"lora_adaptations": ["retrieval"]}, r"lora_adaptations \['retrieval'\]"),
+        ("jina", {"pad_token_id": None}, "config.json declares pad_token_id null"),
         ("jina", {"last_layer_subset": True}, "last_layer_subset True"),
         ("jina", {"pad_vocab_size_multiple": 8}, "pad_vocab_size_multiple 8"),
         ("jina", {"layer_norm_eps": "absent"}, "does not say layer_norm_eps, on which"),

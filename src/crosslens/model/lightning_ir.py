@@ -190,7 +190,7 @@ def length(where: str, raw: Mapping[str, Any], key: str) -> int | None:
             f"{where} does not say {key}, on which the score rests; take config.json from the "
             "published checkpoint"
         )
-    if (value := raw[key]) is not None and (type(value) is not int or value < 1):
+    if (value := raw[key]) is not None and (type(value) is not int or not 1 <= value < 2**31):
         raise ValueError(f"{where}: {key} is {value!r}, expected a number of tokens or null")
     return value
 

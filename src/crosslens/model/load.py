@@ -16,7 +16,7 @@ from transformers import (
 from ..default.weights import embedded_reranker
 from ..planted import plant, Planted
 from ..planted.names import PREFIX
-from .checkpoint_files import gist
+from .checkpoint_files import blamed, gist
 from .config import Config
 from .encoder import CrossEncoder
 from .families import ANSWERING, FAMILIES
@@ -199,7 +199,8 @@ def adopted(original: Original) -> Parts:
     if original.tail is None:
         return family(original.model)
     # A classifier around the bare encoder, whose head of no weights gives way to the tail.
-    with torch.device("meta"):
+    what = f"{original.name}/config.json makes no {family_name} model"
+    with blamed(what), torch.device("meta"):
         shell: Any = AutoModelForSequenceClassification.from_config(original.model.config)
     setattr(shell, shell.base_model_prefix, original.model)
     end = original.tail

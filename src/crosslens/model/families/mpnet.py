@@ -9,13 +9,13 @@ from ..attention import Attention, Context, padding_mask
 from ..block import Block, MLP, PostNormBlock
 from ..embedding import Embedding
 from ..head import Head
-from .parts import Parts
+from .parts import padding_of, Parts
 
 
 def parts(model: Any) -> Parts:
     """The modules of an `MPNetForSequenceClassification`."""
     mpnet, c, classifier = model.mpnet, model.config, model.classifier
-    padding = mpnet.embeddings.padding_idx
+    padding = padding_of(mpnet.embeddings)
     return Parts(
         embedding=Embedding(
             mpnet.embeddings.word_embeddings,

@@ -36,6 +36,20 @@ class Parts:
     scored: Callable[[Sequence[int]], int] = first  # the scored row, from the ids of a pair
 
 
+def padding_of(embeddings: Any) -> int:
+    """The number of the padding token, from which RoBERTa and its kin count positions.
+
+    Raises:
+        ValueError: config.json names none.
+    """
+    if embeddings.padding_idx is None:
+        raise ValueError(
+            "config.json declares pad_token_id null, but the positions of this family are counted "
+            "from it; take config.json from the published checkpoint"
+        )
+    return embeddings.padding_idx
+
+
 def answer_map(model: Any, answer: Answer, scale: float = 1.0) -> nn.Linear:
     """From a language model's last state to the score: `scale` times W_U[true] - W_U[false].
 

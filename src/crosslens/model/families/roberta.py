@@ -6,13 +6,13 @@ from torch import nn
 
 from ..embedding import Embedding
 from ..head import Head
-from .parts import bert_block, Parts
+from .parts import bert_block, padding_of, Parts
 
 
 def parts(model: Any) -> Parts:
     """The modules of a `RobertaForSequenceClassification`, or of XLM-RoBERTa's."""
     roberta, c, classifier = model.roberta, model.config, model.classifier
-    padding = roberta.embeddings.padding_idx
+    padding = padding_of(roberta.embeddings)
     return Parts(
         embedding=Embedding(
             roberta.embeddings.word_embeddings,

@@ -8,13 +8,13 @@ from ..attention import Attention
 from ..block import MLP, PreNormBlock
 from ..embedding import Embedding
 from ..head import Head
-from .parts import Parts
+from .parts import padding_of, Parts
 
 
 def parts(model: Any) -> Parts:
     """The modules of an `XLMRobertaXLForSequenceClassification`."""
     roberta, c, classifier = model.roberta, model.config, model.classifier
-    padding = roberta.embeddings.padding_idx
+    padding = padding_of(roberta.embeddings)
     return Parts(
         embedding=Embedding(
             roberta.embeddings.word_embeddings,
