@@ -307,6 +307,31 @@ def test_a_bi_encoder_is_refused(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")],
+)
+def test_a_limit_without_room_for_two_texts_is_refused(tmp_path, file, key):
+    model, tokenizer = tiny("deberta-v2")  # whose positions have no table
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / file).read_text())
+    (tmp_path / file).write_text(json.dumps(settings | {key: 7}))
+    with pytest.raises(ValueError, match=f"takes pairs of 7 tokens at most .*{key}"):
+        load(tmp_path)
+    (tmp_path / file).write_text(json.dumps(settings | {key: 8}))
+    assert load(tmp_path).cfg.n_positions == 8
+
+
+def test_an_activation_that_nobody_knows_is_refused(tmp_path):
+    model, tokenizer = tiny("deberta-v2")
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    reconfigure(tmp_path, pooler_hidden_act="gelu-ish")
+    with pytest.raises(ValueError, match="config.json declares pooler_hidden_act 'gelu-ish'"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "nonesuch", None, 3, ["bert"], {}])
 def test_an_unknown_family_names_the_supported_ones(folder, family):
     reconfigure(folder, model_type=family, architectures=["GPT2ForSequenceClassification"])

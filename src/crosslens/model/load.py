@@ -30,6 +30,7 @@ from .weights import check_finite
 
 
 EMBEDDED: Final = "embedded"
+SHORTEST: Final = 8  # tokens of a pair, so that query and document have a place
 
 
 def load(
@@ -90,6 +91,7 @@ def load(
     says, c = original.declared, original.model.config
     own_limit = longest(parts.n_positions, says.max_length, original.tokenizer)
     own_limit = min(own_limit, original.max_length or own_limit)
+    check_room(original.name, own_limit)
     limit = own_limit if max_length is None else shortened(own_limit, max_length)
     attention = parts.blocks[0].attn
     n_shared = attention.n_kv_heads
@@ -221,8 +223,20 @@ def longest(n_positions: int, declared: int | None, tokenizer: PreTrainedTokeniz
     return int(min(n_positions, limit))
 
 
+def check_room(name: str, limit: int) -> None:
+    """Refuse a checkpoint whose longest pair has no place for two texts."""
+    if limit < SHORTEST:
+        raise ValueError(
+            f"{name} takes pairs of {limit} tokens at most (the least of max_position_embeddings "
+            "in config.json, model_max_length in tokenizer_config.json and max_length), which "
+            f"leaves no room for query and document; expected {SHORTEST} or more"
+        )
+
+
 def shortened(limit: int, wished: int) -> int:
     """The limit that the user wishes, if the checkpoint takes it."""
-    if type(wished) is not int or not 8 <= wished <= limit:
-        raise ValueError(f"max_length={wished!r}; this checkpoint takes 8 to {limit} tokens")
+    if type(wished) is not int or not SHORTEST <= wished <= limit:
+        raise ValueError(
+            f"max_length={wished!r}; this checkpoint takes {SHORTEST} to {limit} tokens"
+        )
     return wished

@@ -28,6 +28,12 @@ def parts(model: Any) -> Parts:
         )
 
     project = [embeddings.embed_proj] if embeddings.embed_proj is not None else []
+    if c.pooler_hidden_act not in ACT2FN:
+        raise ValueError(
+            f"config.json declares pooler_hidden_act {c.pooler_hidden_act!r}, which names no "
+            "activation of transformers"
+        )
+    activation = ACT2FN[c.pooler_hidden_act]
     return Parts(
         embedding=Embedding(
             embeddings.word_embeddings,
@@ -50,7 +56,7 @@ def parts(model: Any) -> Parts:
             )
             for layer in encoder.layer
         ],
-        head=Head(nn.Sequential(model.pooler.dense, ACT2FN[c.pooler_hidden_act]), model.classifier),
+        head=Head(nn.Sequential(model.pooler.dense, activation), model.classifier),
         n_positions=c.max_position_embeddings,
         context=RelativeContext(encoder),
     )
