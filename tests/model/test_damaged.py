@@ -99,6 +99,7 @@ def change(path: Path, **changes) -> None:
     "key, value",
     [
         ("num_hidden_layers", 10**6),
+        ("inner_group_num", 10**9),
         ("num_labels", 10**7),
         ("vocab_size", 10**12),
         ("intermediate_size", "wide"),

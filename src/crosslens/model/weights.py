@@ -24,7 +24,10 @@ class Stored(NamedTuple):
 # In the order in which transformers looks for them.
 WHOLE: Final = ("model.safetensors", "pytorch_model.bin")
 SHARDED: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-LAYERS: Final = ("num_hidden_layers", "n_layers", "num_layers", "num_decoder_layers")
+LAYERS: Final = (
+    *("num_hidden_layers", "n_layers", "num_layers", "num_decoder_layers"),
+    *("num_hidden_groups", "inner_group_num"),  # ALBERT's, whose layers share weights
+)
 SIZES: Final = (
     "vocab_size",
     "hidden_size",
