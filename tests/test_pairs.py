@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from crosslens import NotMeasurable, Segment
+from crosslens.pairs import sent
 
 
 def test_segments_are_chosen_by_name_and_joined(pairs):
@@ -129,3 +130,17 @@ def test_the_scored_row_moves_with_its_token(pairs) -> None:
     first = torch.zeros_like(pairs.attended)
     first[:, 1] = True
     assert torch.equal(moved.only(~first).scored, pairs.scored + 2)
+
+
+def test_pairs_go_to_a_gpu_from_pinned_memory(monkeypatch, pairs, unchecked):
+    sent_to = []
+
+    class Pinned:
+        def to(self, device: str, *, non_blocking: bool) -> str:
+            sent_to.append((device, non_blocking))
+            return "on the GPU"
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: Pinned())
+    assert sent(pairs.token, "cuda:1") == "on the GPU"
+    assert sent_to == [("cuda:1", True)]
+    assert sent(pairs.token, "cpu") is pairs.token and len(sent_to) == 1

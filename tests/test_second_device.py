@@ -155,13 +155,15 @@ def case(family: str, device: torch.device | None) -> Case:
     return Case(model, model.pair(QUERY, *DOCUMENTS), contrast)
 
 
-def require_same(measure: Measure, family: str = "bert") -> None:
-    """Both devices give the same numbers.
+def require_same(
+    measure: Measure, family: str = "bert", place: torch.device | None = DEVICE
+) -> None:
+    """The device and main memory give the same numbers.
 
     Raises:
         AssertionError: says where they differ.
     """
-    found, expected = (dict(flat(measure(case(family, place)))) for place in (DEVICE, None))
+    found, expected = (dict(flat(measure(case(family, at)))) for at in (place, None))
     assert found.keys() == expected.keys() and found
     for name, values in expected.items():
         if values.dtype.kind in "fc":

@@ -195,7 +195,7 @@ class Pairs:
 
     def to(self, device: torch.device | str) -> "Pairs":
         """The same pairs on another device."""
-        return replace(self, **{name: value.to(device) for name, value in self._tensors()})
+        return replace(self, **{name: sent(value, device) for name, value in self._tensors()})
 
     def with_roles(self, role: Int[Tensor, "pair pos"], roles: Sequence[str]) -> "Pairs":
         """The same pairs, with every token given one of `roles` by its index.
@@ -245,6 +245,13 @@ def require_rows(scored: Int[Tensor, " pair"]) -> None:
             "there is no scored row; name the tokens that are meant (dst=, pos=), or record what "
             "the step reads (`cross_pattern`)"
         )
+
+
+def sent(value: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on another device; to a GPU from pinned memory, so that work there need not wait."""
+    if torch.device(device).type == "cuda" and value.device.type == "cpu":
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)
 
 
 def scored_row(

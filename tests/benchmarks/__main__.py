@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from crosslens.report.question import Question
+
 from . import __doc__ as usage
 from .answering import answering
 from .causal import causal
@@ -18,6 +20,7 @@ from .neurons import neurons
 from .passages import passages
 from .processes import processes
 from .profile import profiled
+from .report_steps import report_steps
 from .searching import in_embedded, searching
 from .soak import soak
 from .states import masks, states
@@ -48,6 +51,7 @@ NAMES = (
     "memory",
     "passages",
     "processes",
+    "report",
     "soak",
 )
 
@@ -109,6 +113,11 @@ def run(chosen: argparse.Namespace):
             made = passages(chosen.passages)
         elif name == "processes":
             made = processes("embedded", pairs=chosen.pairs, rounds=max(1, chosen.rounds // 3))
+        elif name == "report":
+            is_tiny = chosen.shape == "tiny"
+            sizes = {"pairs": 2, "scored": 4, "ranking_pairs": 20} if is_tiny else {}
+            model = "planted:bm25" if is_tiny else "embedded"
+            made = report_steps(Question(model, "embedded", circuit=not is_tiny, **sizes))
         elif name == "soak":
             model = "planted:bm25" if chosen.shape == "tiny" else "embedded"
             made = soak(pairs=chosen.pairs, tokens=min(chosen.tokens, 64), model=model)
