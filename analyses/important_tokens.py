@@ -85,8 +85,8 @@ def analyse(given: Given) -> Answer:
         "passages",
         {str(q): partial(of_query, rows) for q, rows in ranking.groupby("qid", sort=False)},
     )
-    kept = [_reciprocal_ranks(part) for part in passages]
-    whole = pd.concat(passages, ignore_index=True)
+    kept = [_reciprocal_ranks(part) for part in passages.values()]
+    whole = pd.concat(passages.values(), ignore_index=True)
     columns = ["qid", "docid", "rank", "important", "all_tokens", "mean_position"]
     return Answer(
         whole[columns],

@@ -215,8 +215,7 @@ def gains_of(
     rankings = [Rankings.of(given, ranked, every) for ranked in collections]
     computes = {key: compute for each in rankings for key, compute in each.computes(given).items()}
     # those of all collections at once, so that processes need not wait between them
-    listed = given.parts("rankings without neurons", "silenced", computes)
-    by_key = dict(zip(computes, listed, strict=True))
+    by_key = given.parts("rankings without neurons", "silenced", computes)
     return [each.gains(by_key) for each in rankings]
 
 

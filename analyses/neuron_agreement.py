@@ -152,7 +152,7 @@ def flows_and_falls(
         f"{name}-{CLASS[kind]}-{i}": partial(silenced, part) for i, part in enumerate(parts)
     }
     found = given.parts(step, "falls", computes)
-    table = pd.concat(found, ignore_index=True)
+    table = pd.concat(found.values(), ignore_index=True)
     return np.stack(table["flow"].to_list()), np.stack(table["fall"].to_list())
 
 

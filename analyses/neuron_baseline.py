@@ -72,7 +72,7 @@ def analyse(given: Given) -> Answer:
 
     computes = {str(i): partial(preferred, *each) for i, each in enumerate(drawn)}
     found = given.parts("preference of baselines", "pairs", computes)
-    whole = pd.concat(found, ignore_index=True)
+    whole = pd.concat(found.values(), ignore_index=True)
     return Answer(whole, means(whole, given.seed))
 
 

@@ -95,8 +95,7 @@ def flows(given: Given, but: Sequence[str] = ()) -> Flows:
         keys.append([*own])
         computes |= own
     # those of all collections at once, so that processes need not wait between them
-    listed = given.parts("flow through neurons", "flows", computes, for_all=True)
-    by_key = dict(zip(computes, listed, strict=True))
+    by_key = given.parts("flow through neurons", "flows", computes, for_all=True)
     neurons = Neurons.of(given.model, first_pair(given.model, collections[0], options.tokens))
     found, counts = [], []
     for texts, agreed, own in zip(collections, drawn, keys, strict=True):

@@ -81,8 +81,7 @@ def analyse(given: Given) -> Answer:
             computes[key] = partial(at_words, given, texts, kept.iloc[part], units)
             starts.append((key, before + part.start))
     # those of all collections at once, so that processes need not wait between them
-    listed = given.parts("words of neurons", "activations", computes)
-    by_key = dict(zip(computes, listed, strict=True))
+    by_key = given.parts("words of neurons", "activations", computes)
     seen = [by_key[key].assign(pair=by_key[key]["pair"] + start) for key, start in starts]
     every, judged = pd.concat(seen, ignore_index=True), pd.concat(rows, ignore_index=True)
     judged["query"] = [given_texts(given, row).queries[row.qid] for row in judged.itertuples()]

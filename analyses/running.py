@@ -76,15 +76,16 @@ class Given:
         parts: Mapping[str, Callable[[], Frame]],
         *,
         for_all: bool = False,
-    ) -> list[Frame]:
-        """The parts of one table, by key; finished ones are not computed.
+    ) -> dict[str, Frame]:
+        """The parts of one table, by key and in order; finished ones are not computed.
 
         Other figures of the same paper read them too, if they are `for_all`: their keys name all
         that they depend on, beyond model, collections and seed.
         """
         run = (self.paper or self.run) if for_all else self.run
         keyed = {key: lambda compute=compute: {table: compute()} for key, compute in parts.items()}
-        return [each[table] for each in run.parts([table], keyed, partial(self.watch, step))]
+        found = run.parts([table], keyed, partial(self.watch, step))
+        return {key: each[table] for key, each in zip(keyed, found, strict=True)}
 
 
 def below(parts: Iterable[Frame]) -> Frame:

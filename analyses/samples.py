@@ -59,7 +59,7 @@ def ranked(given: Given, n: int, depth: int) -> Frame:
     qids = drawn_queries(given)[:n]
     parts = {qid: partial(ranking_of, given, qid) for qid in qids}
     found = given.parts("ranking", "ranked", parts, for_all=True)
-    return pd.concat([each.head(depth) for each in found], ignore_index=True)
+    return pd.concat([each.head(depth) for each in found.values()], ignore_index=True)
 
 
 def rankings(given: Given, depth: int | None = None) -> Iterator[Frame]:

@@ -73,7 +73,7 @@ def analyse(given: Given) -> Answer:
 
     parts = {qid: partial(of_query, qid) for qid in qids}
     found = given.parts("scoring passages in four orders", "passages", parts)
-    passages = pd.concat(found, ignore_index=True)
+    passages = pd.concat(found.values(), ignore_index=True)
     return Answer(passages, _probability(passages, given.seed), _rankings(given, passages))
 
 

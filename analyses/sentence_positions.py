@@ -61,7 +61,7 @@ def analyse(given: Given) -> Answer:
     orders = {"original": lambda text, _seed: text, **ORDERS}
     parts = {name: partial(in_order, name, order) for name, order in orders.items()}
     found = given.parts("squeezing passages in four orders", "tokens", parts)
-    tokens = pd.concat(found, ignore_index=True)
+    tokens = pd.concat(found.values(), ignore_index=True)
     return Answer(
         histogram(tokens, "order"),
         _probability(tokens, given.seed),

@@ -59,7 +59,8 @@ def analyse(given: Given) -> Answer:
         for name, contrast in contrasts.items()
         for rows in slices(len(contrast), AT_ONCE)
     }
-    effects = pd.concat(given.parts("Patching", "effects", parts), ignore_index=True)
+    found = given.parts("Patching", "effects", parts)
+    effects = pd.concat(found.values(), ignore_index=True)
     n_layers = given.model.cfg.n_layers
     tables = [
         Effects.of_frame(effects[effects["signal"] == name], units_of(given, contrast))

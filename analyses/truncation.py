@@ -88,7 +88,7 @@ def analyse(given: Given) -> Answer:
 
     computes = {str(row["qid"]): partial(cut_down, row) for _, row in first.iterrows()}
     found = given.parts("cutting first passages", "queries", computes)
-    queries = pd.concat(found, ignore_index=True)
+    queries = pd.concat(found.values(), ignore_index=True)
     return Answer(queries, _means(queries, given.seed))
 
 
