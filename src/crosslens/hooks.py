@@ -45,7 +45,14 @@ class Hook:
             LookupError: the unit is outside the model.
         """
         require_inside(self.unit, seen)
-        old = seen[self.unit.index]
+        into[self.unit.index] = self.changed(seen[self.unit.index], pairs)
+
+    def changed(self, old: Float[Tensor, "..."], pairs: Pairs) -> Float[Tensor, "..."]:
+        """What becomes of `old`, the numbered part of the unit.
+
+        Raises:
+            ValueError: the edit gave a tensor of another shape.
+        """
         new = self.edit(old, pairs) if self.sees_pairs else self.edit(old)
         if new.shape != old.shape:  # broadcasting here would hide a mismatched source
             raise ValueError(
@@ -53,7 +60,7 @@ class Hook:
             )
         if self.unit.named:
             new = torch.where(pairs.mask(self.unit.left, self.unit.named), new, old)
-        into[self.unit.index] = new
+        return new
 
 
 def require_inside(unit: Unit, activation: Float[Tensor, "pair ..."]) -> None:
@@ -111,6 +118,13 @@ class Cache(Mapping[Site, Tensor]):
 
 
 Tap = Callable[[Tensor], Tensor | None]
+
+
+class PartWrites(NamedTuple):
+    """The sum over heads or neurons of `act` of what each carries, times its rows of `W`."""
+
+    act: Callable[[Tensor], Tensor]  # of each number: the activation function, or none
+    W: Float[Tensor, "part ... d_model"]  # W_O, its second axis d_head, or W_out
 
 
 @runtime_checkable
@@ -182,6 +196,10 @@ class Hooked(Protocol):
     @property
     def is_causal(self) -> bool:
         """Whether tokens read those before them alone."""
+        ...
+
+    def part_writes(self, site: Site) -> PartWrites | None:
+        """How heads of `z`, or neurons, write to the stream; None where they do not add up."""
         ...
 
     def suffix(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from language_models import language_model, tokenizer
 from tiny import AND_DECODER, DECODERS, tiny
+from torch.utils.flop_counter import FlopCounterMode
 
 from crosslens import Hook, load, Site, sweep, token_mask
 from crosslens.engine.memory import Footprint
@@ -44,6 +45,11 @@ def cells_of(model, turn):
         [Site("k", 1).at(), Site("mlp_post", 1).at(neuron=5)],
         [Site("resid_pre", 1).at(pos="query"), model.sites(model.cfg.block_output)[0].at()],
         [Site("pattern", 1).at(head=0), Site("attn_scores", 1).at(head=1)],
+        [Site("z", 1).at(head=2), Site("z", 1).at(head=-1, pos="document")],
+        [Site("mlp_post", 1).at(neuron=5), Site("mlp_post", 1).at(neuron=-2, pos=3)],
+        [Site("mlp_pre", 0).at(neuron=3, pos="query"), Site("mlp_pre", 0).at(neuron=3)],
+        [Site("q", 1).at(head=1), Site("k", 1).at(pos="document")],
+        [Site("v", 1).at(head=0, d_head=2)],
     ]
     return [[shift(unit) for unit in cell] for cell in ([unit] for unit in units)] + [
         [shift(unit) for unit in cell] for cell in together
@@ -96,6 +102,42 @@ def test_nothing_before_the_edit_is_computed_again(any_model, name, expected):
     assert [rows[step] - base[step] for step in steps] == [0, *(2 * n for n in expected)]
 
 
+@pytest.mark.parametrize(
+    ("site", "part", "written"),
+    [
+        ("z", "head", "attn_out"),
+        ("mlp_post", "neuron", "mlp_out"),
+        ("mlp_pre", "neuron", "mlp_out"),
+    ],
+)
+def test_of_the_map_that_heads_and_neurons_write_by_their_own_rows_are_computed(
+    model, pairs, site, part, written
+):
+    def operations(*units):
+        with FlopCounterMode(display=False) as counted:
+            sweep(model, pairs, [shift(unit) for unit in units])
+        return counted.get_total_flops()
+
+    row_by_row = operations(Site(site, 1).at(**{part: 1})) - operations(Site(written, 1).at())
+    n_rows = 1 if part == "neuron" else model.cfg.d_head
+    assert row_by_row == 2 * pairs.token.numel() * n_rows * model.cfg.d_model
+
+
+def test_heads_and_neurons_are_edited_where_a_hook_or_a_norm_sees_the_whole_sum(model, pairs):
+    unit = Site("z", 1).at(head=1)
+    doubled = Hook(Site("result", 1).at(), lambda written: written * 2)
+    with model.hooked(doubled):
+        found = sweep(model, pairs, [shift(unit)])
+    assert (found - one_by_one(model, pairs, [[doubled, shift(unit)]])).abs().max() < 1e-5
+    assert model.part_writes(Site("z", 1)) is not None
+    assert model.part_writes(Site("attn_out", 1)) is None
+    gemma = load(*tiny("gemma2"))
+    assert (
+        gemma.part_writes(Site("z", 1)) is None and gemma.part_writes(Site("mlp_post", 1)) is None
+    )
+    assert load(*tiny("modernbert")).part_writes(Site("mlp_pre", 1)) is None  # it has a gate
+
+
 def test_the_output_of_a_block_is_the_input_of_the_next(any_model):
     pairs = any_model.pair("why do cats purr", "cats purr", "the dog , a snake")
     written = [Site(any_model.cfg.block_output, layer) for layer in (0, 2)]
@@ -146,13 +188,15 @@ def test_a_budget_splits_the_work_and_changes_nothing(model, pairs):
     with pytest.raises(MemoryError, match="raise memory_budget, or take fewer or shorter pairs"):
         sweep(model, pairs, hooks, memory_budget=1_000)
     with pytest.raises(MemoryError, match="a cell with hooks in the pass"):
-        sweep(model, pairs, [shift(Site("q", 1).at())], memory_budget=size.block * 3 // 2)
+        both = [shift(Site("q", 1).at()), shift(Site("k", 1).at())]
+        sweep(model, pairs, [both], memory_budget=size.block * 3 // 2)
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(model, pairs, monkeypatch):
     """As a GPU would have it: more than three rows are too many."""
     hooks = [Hook(unit, lambda z: z * 0) for unit in model.heads()]
-    inner = [shift(Site("mlp_pre", 1).at(neuron=i)) for i in range(4)]
+    whole = shift(Site("resid_mid", 1).at())
+    inner = [[whole, shift(Site("mlp_pre", 1).at(neuron=i))] for i in range(4)]
     expected = sweep(model, pairs, [*hooks, *inner])
     suffix, sizes = model.suffix, []
 

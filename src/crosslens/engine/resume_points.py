@@ -5,11 +5,13 @@ there, and what stands beside it in the block, makes its first edits on that, an
 what is left. For an edit of
 
     resid_pre, or the output of the block before     the pass begins at the stream
+    q, k, v                                          there, beside the two others and the stream
     attn_scores, pattern                             there, beside v and the stream
     z, result                                        at z, beside the stream
     attn_out                                         there, beside the stream
     resid_mid ... mlp_post                           at resid_mid
     mlp_out, resid_post                              at mlp_out, beside what it is added to
+    numbered heads of z, or neurons                  at attn_out or mlp_out (`part_writes.py`)
 
 The output of the last block is the stream that the head reads: nothing but the head runs.
 
@@ -27,6 +29,7 @@ from typing import Final
 
 from ..hooks import Hook, Hooked, sites_of
 from ..sites import HEAD_READS, ORDER, Site, Unit
+from .part_writes import sum_written
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class ResumePoint:
     name: str = "embed"  # what the model calls `site` when it is given it
     site: Site | None = None  # recorded in the base run, and edited
     beside: tuple[Site, ...] = ()  # recorded, and given as they are
+    written: Site | None = None  # recorded: the sum of what heads or neurons write, which is given
     same: frozenset[Site] = frozenset()  # the sites whose edits are edits of `site`
     # Recorded, for the tokens that an edit leaves as they were: the stream that the next block
     # reads, if nothing between `site` and it mixes tokens, and that block's q, k and v.
@@ -48,7 +52,7 @@ class ResumePoint:
     @property
     def needs(self) -> list[Site]:
         """What has to be recorded to begin here."""
-        return [*self.beside, *([] if self.site is None else [self.site])]
+        return [*self.beside, *(site for site in (self.site, self.written) if site is not None)]
 
     @property
     def recorded(self) -> list[Site]:
@@ -86,6 +90,7 @@ BY_TOKEN: Final = {"attn_out", "resid_mid", "mlp_out"}  # behind them a block mi
 
 # The share of a block that lies before its sites: attention is about a third, W_O a twelfth.
 SKIPPED: Final = {
+    **dict.fromkeys(HEAD_READS, 0.2),
     "attn_scores": 0.2,
     "pattern": 0.2,
     "z": 0.25,
@@ -133,6 +138,9 @@ def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Resume
         if layer >= before_head:
             return at_stream[block_outputs(model)[-1]]
         stream = Site("resid_pre", layer)
+        written = sum_written(model, cell) if layer + 1 < before_head else None
+        if written is not None:
+            order = ORDER[written.name]
         if order >= ORDER["mlp_out"]:
             name, beside = "mlp_out", (Site(adds_to, layer),)
         elif order >= ORDER["resid_mid"]:
@@ -143,14 +151,18 @@ def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Resume
             name, beside = "z", (stream,)
         elif order >= ORDER["attn_scores"]:
             name, beside = first.name, (stream, Site("v", layer))
+        elif first.name in HEAD_READS and layer + 1 < before_head:
+            others = [Site(name, layer) for name in HEAD_READS if name != first.name]
+            name, beside = first.name, (stream, *others)
         else:
             return at_stream[stream]
-        site = Site(name, layer)
+        site = Site(name, layer) if written is None else first
         unmoved: tuple[Site, ...] = ()
-        if name in BY_TOKEN and layer + 1 < before_head:
+        by_token = written is None or all("pos" in dict(hook.unit.coordinates) for hook in cell)
+        if name in BY_TOKEN and layer + 1 < before_head and by_token:
             after = Site("resid_pre", layer + 1)
             unmoved = (after, *at_stream[after].unmoved)
-        return ResumePoint(layer, name, site, beside, frozenset({site}), unmoved)
+        return ResumePoint(layer, name, site, beside, written, frozenset({site}), unmoved)
 
     points = [latest(cell) for cell in cells]
     if not (model.is_causal and model.reads_scored_row):

@@ -24,6 +24,7 @@ from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import HEAD_READS, KINDS, Site
 from .memory import Footprint
+from .part_writes import with_parts_edited
 from .resume_points import resume_points, ResumePoint
 
 
@@ -124,17 +125,12 @@ class Start:
         """Cells all of whose edits act at the point: any rows of any of them are a batch."""
         if not cells:
             return
-        assert self.point.site is not None
-        before = self.base[self.point.site]
         whole = self.pairs.token.shape[1], list(range(len(self.pairs)))
         # one group where what stands at padding could matter
         buckets = [whole] if self.point.has_padding else self.pairs.like_lengths()
         waiting: list[list[Row]] = [[] for _ in buckets]
         for i, cell in enumerate(cells):
-            edited = before.clone()
-            for hook in self.point.at_once(cell):
-                hook.write(edited, self.pairs, seen=edited)
-            moved = moved_tokens(self.point.site, edited != before)
+            edited, moved = self._edited(cell)
             if not self.point.has_padding:
                 moved = moved & self.pairs.attended
             is_moved, first = moved.any(dim=1).tolist(), [0] * len(moved)
@@ -156,6 +152,19 @@ class Start:
                 del queue[:n_ready]
         for (width, _), queue in zip(buckets, waiting, strict=True):
             yield from self._run_rows(queue, width, batch_size)
+
+    def _edited(self, cell: Cell) -> tuple[Tensor, Bool[Tensor, "pair pos"]]:
+        """What the pass is given in place of what it held at the point, and the tokens moved."""
+        point = self.point
+        assert point.site is not None
+        before = self.base[point.site]
+        if point.written is not None:
+            written = self.base[point.written]
+            return with_parts_edited(self.model, cell, self.pairs, before, written)
+        edited = before.clone()
+        for hook in point.at_once(cell):
+            hook.write(edited, self.pairs, seen=edited)
+        return edited, moved_tokens(point.site, edited != before)
 
     def _run_rows(self, rows: Sequence[Row], width: int, batch_size: BatchSize) -> Iterator[Scored]:
         """The scores of edited rows, none longer than `width`."""

@@ -16,12 +16,12 @@ from transformer_lens.hook_points import HookPoint, LensHandle
 from transformer_lens.HookedRootModule import HookedRootModule
 
 from ..batching.batches import by_length, require_one
-from ..hooks import Cache, HeadWeights, Hook, Tap
+from ..hooks import Cache, HeadWeights, Hook, PartWrites, Tap
 from ..pairs import Pairs, require_rows
 from ..sites import KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
 from .attention import Attention, Context, quiet
-from .block import Block
+from .block import Block, GatedMLP
 from .config import Config
 from .families.decoder import CausalContext
 from .families.parts import Parts
@@ -312,6 +312,23 @@ class CrossEncoder(HookedRootModule):
         return HeadWeights(
             a.W_Q[index], a.W_K[shared], a.W_V[shared], a.W_O[index], bias[index], a.is_linear
         )
+
+    def part_writes(self, site: Site) -> PartWrites | None:
+        """How the heads of `z`, or the neurons of `mlp_pre` and `mlp_post`, write to the stream.
+
+        None for any other site, and where heads or neurons do not write each by itself: a norm
+        stands behind the sum, or a gate beside `mlp_pre`.
+        """
+        if site.name == "z" and self.adds_by_head:
+            attn = self._attention(site)
+            return PartWrites(nn.Identity(), attn.W_O) if is_plain(attn.out) else None
+        if site.name in ("mlp_pre", "mlp_post") and site.layer is not None:
+            mlp = self._block(site.layer).mlp
+            is_gated = isinstance(mlp, GatedMLP)
+            if is_plain(mlp.w_out) and not (is_gated and site.name == "mlp_pre"):
+                act = mlp.act if site.name == "mlp_pre" else nn.Identity()
+                return PartWrites(act, mlp.w_out.weight.T)
+        return None
 
     def _attention(self, site: Site) -> Attention:
         """The attention that a site of one layer is of: a block's, or one of a decoder step's."""
@@ -608,6 +625,12 @@ class CrossEncoder(HookedRootModule):
             f"CrossEncoder({c.checkpoint}: {c.family}, {c.n_layers} layers x {c.n_heads} heads, "
             f"d_model {c.d_model}, score = {self.relevance})"
         )
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether this is torch's own linear map, with no hook of torch's on it."""
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return type(module) is nn.Linear and not hooks
 
 
 def refuse_autocast(device: str) -> None:
