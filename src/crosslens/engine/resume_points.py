@@ -121,8 +121,13 @@ def blocks_behind(model: Hooked, units: Sequence[Unit]) -> list[float]:
     ]
 
 
-def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[ResumePoint]:
-    """The latest point for each of `cells`."""
+def resume_points(
+    model: Hooked, cells: Iterable[Sequence[Hook]], *, may_sum: bool = True
+) -> list[ResumePoint]:
+    """The latest point for each of `cells`.
+
+    With `may_sum` the point of an edit of heads or neurons may be where their writes are added up.
+    """
     at_stream = _at_stream(model)
     is_post = "normalized_resid_post" in {site.name for site in model.sites()}
     adds_to = "normalized_resid_mid" if is_post else "resid_mid"
@@ -138,7 +143,7 @@ def resume_points(model: Hooked, cells: Iterable[Sequence[Hook]]) -> list[Resume
         if layer >= before_head:
             return at_stream[block_outputs(model)[-1]]
         stream = Site("resid_pre", layer)
-        written = sum_written(model, cell) if layer + 1 < before_head else None
+        written = sum_written(model, cell) if may_sum and layer + 1 < before_head else None
         if written is not None:
             order = ORDER[written.name]
         if order >= ORDER["mlp_out"]:

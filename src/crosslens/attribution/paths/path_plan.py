@@ -152,5 +152,5 @@ def _refuse_sender(sender: Unit, held: Sequence[str], last: Site, *, is_post: bo
 
 def _point_of(model: Hooked, units: Sequence[Unit]) -> dict[Site, ResumePoint]:
     """The latest place from which an edit of each unit's site still acts."""
-    found = resume_points(model, [[Hook(unit, Tensor.clone)] for unit in units])
+    found = resume_points(model, [[Hook(unit, Tensor.clone)] for unit in units], may_sum=False)
     return {unit.site: point for unit, point in zip(units, found, strict=True)}
