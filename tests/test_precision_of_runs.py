@@ -1,10 +1,12 @@
 """`--dtype`: every run says what its weights were, and how far its scores are from float32."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny import tiny
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load
@@ -26,15 +28,8 @@ def checkpoint(tmp_path_factory):
 def texts(tmp_path_factory):
     """Two queries with three documents each."""
     few = collection("embedded").sample(2, 3)
-    folder = tmp_path_factory.mktemp("collection")
-    lines = {"queries": few.queries.items(), "docs": few.documents.items()}
-    for name, found in lines.items():
-        text = "".join(f"{key}\t{' '.join(text.split()[:12])}\n" for key, text in found)
-        (folder / f"{name}.tsv").write_text(text)
-    (folder / "qrels.txt").write_text(
-        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    )
-    return folder
+    short = {key: " ".join(text.split()[:12]) for key, text in few.documents.items()}
+    return write_trec(tmp_path_factory.mktemp("collection"), replace(few, documents=short))
 
 
 def reranked(checkpoint, texts, out, *options):
