@@ -23,13 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import (
-    Axioms,
-    Collection,
-    discover,
-    load,
-    plant,
-)
+from crosslens import Axioms, Collection, discover, load, plant
 from crosslens.discovery import forward_passes, methods_for
 from crosslens.stats import auroc, average_precision, r_precision
 

@@ -17,11 +17,7 @@ from typing import Annotated, Literal, NamedTuple
 import pandas as pd
 import torch
 
-from crosslens import (
-    Collection,
-    CrossEncoder,
-    rerank,
-)
+from crosslens import Collection, CrossEncoder, rerank
 from crosslens.effectiveness import evaluate
 from crosslens.idf import TokenIdf
 from crosslens.tuning import (

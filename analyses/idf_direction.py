@@ -14,11 +14,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crosslens import (
-    Axioms,
-    CrossEncoder,
-    heads,
-)
+from crosslens import Axioms, CrossEncoder, heads
 from crosslens.idf import (
     directions_of,
     dose_response,

@@ -19,13 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from crosslens import (
-    Collection,
-    CrossEncoder,
-    Hook,
-    rerank,
-    Run,
-)
+from crosslens import Collection, CrossEncoder, Hook, rerank, Run
 from crosslens.effectiveness import evaluate, relevant_from
 from crosslens.idf import IdfDirection
 from crosslens.interventions import scale_rows

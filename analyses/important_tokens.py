@@ -14,12 +14,7 @@ import numpy as np
 
 from crosslens.frames import Column, Frame, pd
 from crosslens.stats import spearman
-from crosslens.words import (
-    cut_to,
-    important_tokens,
-    scores_of,
-    shared_types,
-)
+from crosslens.words import cut_to, important_tokens, scores_of, shared_types
 
 from .means import mean_row, means_by
 from .option_types import Beta, Important, Layer, NoiseLike

@@ -15,13 +15,7 @@ from typing import Annotated, NamedTuple
 
 import pandas as pd
 
-from crosslens import (
-    Axioms,
-    Collection,
-    heads,
-    NotMeasurable,
-    Unit,
-)
+from crosslens import Axioms, Collection, heads, NotMeasurable, Unit
 from crosslens.surrogate import (
     by_place,
     compare_formulas,

@@ -12,11 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import (
-    Axioms,
-    Contrast,
-    CrossEncoder,
-)
+from crosslens import Axioms, Contrast, CrossEncoder
 from crosslens.signals import bm25, Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 

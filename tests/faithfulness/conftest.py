@@ -6,13 +6,7 @@ import pytest
 from one_word import one_word
 from tiny import tiny
 
-from crosslens import (
-    Axioms,
-    collection,
-    Contrast,
-    CrossEncoder,
-    load,
-)
+from crosslens import Axioms, collection, Contrast, CrossEncoder, load
 from crosslens.planted import Planted
 
 

@@ -14,11 +14,7 @@ from crosslens import CrossEncoder, load
 
 st = pytest.importorskip("sentence_transformers")
 from sentence_transformers.base.modules import Dense, Transformer  # noqa: E402
-from sentence_transformers.sentence_transformer.modules import (  # noqa: E402
-    Dropout,
-    LayerNorm,
-    Pooling,
-)
+from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Pooling  # noqa: E402
 
 
 QUERIES = ["why do cats purr", "capital of france", "python"]

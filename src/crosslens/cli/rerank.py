@@ -15,14 +15,7 @@ from rich.console import Console
 
 from . import options
 from .gate import gate, GOES_ON
-from .running import (
-    default_model,
-    EMBEDDED,
-    PARTS,
-    readable_texts,
-    Running,
-    running,
-)
+from .running import default_model, EMBEDDED, PARTS, readable_texts, Running, running
 from .terminal import quieten, show_path, terminal
 
 
