@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from saved import save
 from tiny import tiny
 from trec_files import write_trec
 from typer.testing import CliRunner
@@ -18,10 +19,7 @@ RUNNER = CliRunner()
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    for part in tiny("bert"):
-        part.save_pretrained(folder)
-    return folder
+    return save(tmp_path_factory.mktemp("checkpoint"), *tiny("bert"))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from saved import save
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from crosslens import ablate, head, load, plant, sweep
@@ -42,8 +43,7 @@ def test_it_loads_by_name_as_a_value_and_from_disk(kind, tmp_path, passages):
     expected = load(planted).score("a large snake", passages)
     assert load(planted).cfg.checkpoint == planted.circuit.checkpoint == name
     assert torch.equal(load(name).score("a large snake", passages), expected)
-    planted.model.save_pretrained(tmp_path)
-    planted.tokenizer.save_pretrained(tmp_path)
+    save(tmp_path, planted.model, planted.tokenizer)
     AutoModelForSequenceClassification.from_pretrained(tmp_path)
     has_segments = "token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("a", "b")
     assert has_segments == (kind == "bm25")
