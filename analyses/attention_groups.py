@@ -7,17 +7,18 @@ give each other, of every head, in relevant pairs and in other candidates of the
 
 import random
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, NamedTuple
 
 from crosslens import NotMeasurable, Pairs
 from crosslens.attention import attention_shares
 from crosslens.effectiveness import relevant_from
-from crosslens.frames import Column, Frame, pd
+from crosslens.frames import Frame, pd
 from crosslens.probing import with_periods
-from crosslens.stats import bootstrap_interval
 
+from .means import means_by
 from .running import Given, main
-from .samples import relevant_pairs, slices
+from .samples import relevant_pairs, RelevantPairs, slices
 
 
 IS_SPLIT = True
@@ -51,41 +52,26 @@ AT_ONCE: Final = 8  # pairs; an interruption loses the work of so many at most
 
 def analyse(given: Given) -> Answer:
     """The shares of both kinds of pairs, some queries at a time."""
-    qids, documents = sample(given)
-    texts = given.texts
-    parts = [
-        lambda kind=kind, rows=rows: {
-            "pairs": shares(
-                given,
-                given.model.pairs(
-                    [texts.queries[qid] for qid in qids[rows]],
-                    [texts.documents[docid] for docid in documents[kind][rows]],
-                ),
-            ).assign(kind=kind, qid=lambda table: [qids[rows][i] for i in table["pair"]])
-        }
-        for kind in documents
-        for rows in slices(len(qids), AT_ONCE)
-    ]
-    pairs: Frame = given.gathered("reading attention", ["pairs"], parts)["pairs"]
+    samples = sample(given)
+
+    def of_some(part: tuple[str, slice]) -> Frame:
+        (kind, rows), some = part, samples[part[0]]
+        table = shares(given, some.of(given, rows))
+        return table.assign(kind=kind, qid=[some.qids[rows][i] for i in table["pair"]])
+
+    parts = list(product(samples, slices(len(samples["relevant"].qids), AT_ONCE)))
+    pairs = given.table("reading attention", "pairs", of_some, parts)
     keys = ["group", "kind", "layer", "depth"]
     heads = pairs.groupby([*keys, "head"], sort=False, as_index=False)["share"].mean()
     of_pair = pairs.groupby([*keys, "qid"], sort=False)["share"].mean().reset_index()
-    layers = pd.DataFrame(
-        {**dict(zip(keys, key, strict=True)), "share": some["share"].mean(), **_ends(some["share"])}
-        for key, some in of_pair.groupby(keys, sort=False)
-    )
     wide = of_pair.pivot(index=["group", "layer", "depth", "qid"], columns="kind", values="share")
     gap = (wide["relevant"] - wide["other"]).rename("gap").reset_index()
-    differences = pd.DataFrame(
-        {**dict(zip(("group", "layer", "depth"), key, strict=True))}
-        | {"difference": some["gap"].mean(), **_ends(some["gap"])}
-        for key, some in gap.groupby(["group", "layer", "depth"], sort=False)
-    )
-    return Answer(heads, differences, layers)
+    differences = means_by(gap, ["group", "layer", "depth"], "gap", "difference")
+    return Answer(heads, differences, means_by(of_pair, keys, "share", "share"))
 
 
-def sample(given: Given) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Queries, and for each a relevant document and another candidate.
+def sample(given: Given) -> dict[str, RelevantPairs]:
+    """Queries, each with a "relevant" document, and the same with an "other" candidate.
 
     Raises:
         NotMeasurable: no query has both.
@@ -105,7 +91,7 @@ def sample(given: Given) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
             f"no query of collection {texts.name!r} has both relevant and other candidates"
         )
     qids, relevant, other = zip(*found[: given.pairs], strict=True)
-    return qids, {"relevant": relevant, "other": other}
+    return {"relevant": RelevantPairs(qids, relevant), "other": RelevantPairs(qids, other)}
 
 
 def shares(given: Given, pairs: Pairs) -> Frame:
@@ -129,11 +115,6 @@ def shares(given: Given, pairs: Pairs) -> Frame:
                 ).drop(columns="unit")
             )
     return pd.concat(tables, ignore_index=True)
-
-
-def _ends(values: Column) -> dict[str, float]:
-    low, high = bootstrap_interval(values.to_numpy())
-    return {"low": float(low), "high": float(high), "n": len(values)}
 
 
 if __name__ == "__main__":

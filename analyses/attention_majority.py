@@ -18,8 +18,8 @@ from torch import Tensor
 from crosslens import CrossEncoder, Pairs
 from crosslens.frames import Frame, pd
 from crosslens.probing import frequent_pieces
-from crosslens.stats import bootstrap_interval
 
+from .means import mean_row
 from .option_types import Depth, StopWords
 from .ranking_quality import judged_sample
 from .running import Given, main
@@ -52,11 +52,12 @@ def analyse(given: Given) -> Answer:
     """Some pairs at a time."""
     _, rows = judged_sample(given, given.options.depth)
     stop = stopwords_of(given)
-    parts = [
-        lambda some=some: {"pairs": counted(given.model, pairs_of(given, rows[some]), stop)}
-        for some in slices(len(rows), AT_ONCE)
-    ]
-    found: Frame = given.gathered("reading attention", ["pairs"], parts)["pairs"]
+
+    def counted_in(some: slice) -> Frame:
+        return counted(given.model, pairs_of(given, rows[some]), stop)
+
+    every = slices(len(rows), AT_ONCE)
+    found = given.table("reading attention", "pairs", counted_in, every)
     found["depth"] = (found["layer"] + 1) / given.model.cfg.n_layers
     by_head = found[found["head"] >= 0]
     keys = ["group", "counts", "layer", "depth"]
@@ -66,17 +67,8 @@ def analyse(given: Given) -> Answer:
     for name, table in means.items():
         of_pair = table.groupby([*keys, "text"], sort=False)[["share", "senders"]].mean()
         for key, some in of_pair.groupby(keys, sort=False):
-            low, high = bootstrap_interval(some["share"].to_numpy(), seed=given.seed)
-            layers.append(
-                {
-                    **dict(zip(keys, key, strict=True)),
-                    "heads": name,
-                    **some.mean().to_dict(),
-                    "low": float(low),
-                    "high": float(high),
-                    "n": len(some),
-                }
-            )
+            row = {**dict(zip(keys, key, strict=True)), "heads": name, **some.mean().to_dict()}
+            layers.append(row | mean_row(some["share"], "share", seed=given.seed))
     return Answer(heads, pd.DataFrame(layers))
 
 

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from crosslens.frames import Frame, pd
-from crosslens.stats import bootstrap_interval
 from crosslens.words import Degradation, degradation
 
 from .degradation import with_normalised
+from .means import means_of
 from .option_types import Beta, Important, NoiseLike
 from .passed import Passing
 from .positions import early, histogram, tokens_of
@@ -99,20 +97,8 @@ def _special(tokens: Frame, seed: int) -> Frame:
     rows = []
     special = tokens[tokens["segment"].isin(["cls", "sep1", "sep2"])]
     for (layer, segment), some in special.groupby(["layer", "segment"]):
-        both = np.stack([some["scaled"].to_numpy(), some["weight"].to_numpy()])
-        ends = bootstrap_interval(both, seed=seed)
-        rows.append(
-            {
-                "layer": layer,
-                "token": segment,
-                "scaled": both[0].mean(),
-                "scaled_low": ends.low[0],
-                "scaled_high": ends.high[0],
-                "weight": both[1].mean(),
-                "weight_low": ends.low[1],
-                "weight_high": ends.high[1],
-            }
-        )
+        means = means_of({name: some[name] for name in ("scaled", "weight")}, seed)
+        rows.append({"layer": layer, "token": segment, **means})
     return pd.DataFrame(rows, columns=["layer", "token", *SPREADS])  # T5 has neither token
 
 

@@ -9,8 +9,8 @@ An analysis is one file of this folder. It has
     Answer             a frozen dataclass of tables; the last one is the answer, and printed
     analyse(given)     the `Answer` for what is `Given`
     draw(answer)       optional: pages by file name
-    IS_SPLIT = True    where what takes long is `given.gathered` or `given.parts`: these are
-                       computed by several processes, if it is asked of several
+    IS_SPLIT = True    where what takes long is `given.gathered`, `given.table` or `given.parts`:
+                       these are computed by several processes, if it is asked of several
 
 `Options` uses builtins, typing, Path and `option_types` only: it is all of the file that
 `--help` runs.

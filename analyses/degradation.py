@@ -7,7 +7,6 @@ Jiang et al. (2021), section 4.1, Fig. 1a.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, NamedTuple
 
 from crosslens import NotMeasurable, Pairs
@@ -65,15 +64,15 @@ def analyse(given: Given) -> Answer:
             return replace(passing(pairs), method=name)
         return replace(methods[name](given.model, pairs), method=name)
 
-    def deleted(rows: slice) -> dict[str, Frame]:
+    def deleted(rows: slice) -> Frame:
         pairs = everything.take(rows)
         each = [attributed(name, pairs) for name in names]
         frame = degradation(given.model, each).frame()
-        return {"degradation": frame.assign(pair=frame["pair"] + rows.start)}
+        return frame.assign(pair=frame["pair"] + rows.start)
 
-    parts = [partial(deleted, rows) for rows in slices(len(everything), AT_ONCE)]
-    found = given.gathered("attributing and deleting", ["degradation"], parts)
-    whole = Degradation.of(found["degradation"])
+    parts = slices(len(everything), AT_ONCE)
+    found = given.table("attributing and deleting", "degradation", deleted, parts)
+    whole = Degradation.of(found)
     curves = with_normalised(whole, seed=given.seed)
     first = curves[curves["share"] == whole.shares[0]]
     return Answer(whole.frame(), curves, first.sort_values("drop", ascending=False))

@@ -23,17 +23,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import (
-    Axioms,
-    Collection,
-    discover,
-    load,
-    plant,
-)
+from crosslens import Axioms, Collection, discover, load, plant
 from crosslens.discovery import forward_passes, methods_for
-from crosslens.stats import auroc, average_precision, bootstrap_interval, r_precision
+from crosslens.stats import auroc, average_precision, r_precision
 
 from .heatmap import heatmap
+from .means import means_of
 from .planted_family import CONDITIONS, QUICK, SLOW, SYNONYMS, tasks
 from .running import Given, main
 
@@ -152,21 +147,18 @@ def summarised(models: pd.DataFrame) -> pd.DataFrame:
     rows = []
     groups: Any = models.groupby(["kind", "condition", "method"], sort=False)
     for (kind, condition, method), group in groups:
-        row = {"kind": kind, "condition": condition, "method": method, "models": len(group)}
-        for measure in MEASURES:
-            values = group[measure.__name__].to_numpy()
-            interval = bootstrap_interval(values)
-            row |= {
-                measure.__name__: values.mean(),
-                f"{measure.__name__}_low": float(interval.low),
-                f"{measure.__name__}_high": float(interval.high),
+        rows.append(
+            {
+                "kind": kind,
+                "condition": condition,
+                "method": method,
+                "models": len(group),
+                **means_of({each.__name__: group[each.__name__] for each in MEASURES}),
+                "seconds": group["seconds"].median(),
+                "forward_passes": group["forward_passes"].mean(),  # of those where it was counted
+                "parts": group["parts"].mean(),
             }
-        row |= {
-            "seconds": group["seconds"].median(),
-            "forward_passes": group["forward_passes"].mean(),  # of those where it was counted
-            "parts": group["parts"].mean(),
-        }
-        rows.append(row)
+        )
     return pd.DataFrame(rows)
 
 

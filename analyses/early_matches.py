@@ -14,8 +14,8 @@ import numpy as np
 from crosslens import Pairs
 from crosslens.frames import Frame, pd
 from crosslens.signals import Bm25Index
-from crosslens.stats import bootstrap_interval, paired_test
 
+from .means import paired_row
 from .running import Given, main
 from .samples import pairs_of, rankings
 
@@ -117,7 +117,6 @@ def _row(name: str, values: list[tuple[float, float]], seed: int) -> dict[str, o
     if not values:
         return {"comparison": name, "n": 0, "reason": "no query of this kind"}
     a, b = np.array(values).T
-    low, high = bootstrap_interval(a - b, seed=seed)
     return {
         "comparison": name,
         "n": len(a),
@@ -125,10 +124,7 @@ def _row(name: str, values: list[tuple[float, float]], seed: int) -> dict[str, o
         "a": a.mean(),
         "b": b.mean(),
         "above": float((a > b).mean()),
-        "difference": (a - b).mean(),
-        "low": float(low),
-        "high": float(high),
-        "p": paired_test(a, b).p_value if len(a) > 1 else None,
+        **paired_row(a, b, seed),
     }
 
 

@@ -47,8 +47,8 @@ from crosslens.faithfulness import (
     rerank_alone,
 )
 from crosslens.frames import Frame, pd
-from crosslens.stats import bootstrap_interval
 
+from .means import means_of
 from .running import Given, main
 
 
@@ -192,15 +192,15 @@ def mean_frame(curves: Sequence[Curve]) -> Frame:
 
 def area(curves: Sequence[Curve]) -> dict[str, float]:
     """CPR and CMD with their intervals over pairs, and how many parts restore 80 %."""
-    found = {}
-    for name in ("cpr", "cmd"):
-        values = torch.stack([getattr(each, name) for each in curves]).mean(dim=0)
-        per_pair = values.double().numpy(force=True)
-        low, high = bootstrap_interval(per_pair)
-        found[name] = float(np.nanmean(per_pair))
-        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    per_pair = {
+        name: torch.stack([getattr(each, name) for each in curves])
+        .mean(dim=0)
+        .double()
+        .numpy(force=True)
+        for name in ("cpr", "cmd")
+    }
     enough = [each.size_for(0.8) for each in curves]
-    return found | {"size_for_80": float(np.mean([n or np.nan for n in enough]))}
+    return means_of(per_pair) | {"size_for_80": float(np.mean([n or np.nan for n in enough]))}
 
 
 def reranked(

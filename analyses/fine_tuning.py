@@ -8,21 +8,16 @@ much of a difference is chance. The authors select on their test queries.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import pandas as pd
 import torch
 
-from crosslens import (
-    Collection,
-    CrossEncoder,
-    rerank,
-)
+from crosslens import Collection, CrossEncoder, rerank
 from crosslens.effectiveness import evaluate
 from crosslens.idf import TokenIdf
 from crosslens.tuning import (
@@ -39,9 +34,10 @@ from crosslens.tuning import (
     Tuning,
 )
 
-from .option_types import Depth
+from .option_types import Depth, FrequencyDocuments, FrequencyFile
 from .rarity import rarity
 from .running import Given, main
+from .samples import only
 
 
 IS_SPLIT = True
@@ -63,10 +59,8 @@ class Options(NamedTuple):
         "cross-entropy"
     )
     seeds: Annotated[int, "Trainings of each arm, from --seed on."] = 3
-    df: Annotated[
-        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
-    ] = None
-    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
+    df: FrequencyFile = None
+    df_documents: FrequencyDocuments = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def tuned(
     if arm.is_aligned:
         with torch.no_grad():
             model.W_E.copy_(aligned(model.W_E, idf))
-    validation, test = part(asked, split.validation), part(asked, split.test)
+    validation, test = only(asked, split.validation), only(asked, split.test)
 
     def validate() -> float:
         return float(effectiveness(model, validation).to_numpy()[:, 0].mean())
@@ -160,13 +154,6 @@ def share(model: CrossEncoder, arm: Arm) -> float:
     sizes = {name: each.numel() for name, each in model.named_parameters()}
     trained = {"all": sizes, "embeddings": filter(is_embedding, sizes), "nothing": ()}[arm.trains]
     return sum(sizes[name] for name in trained) / sum(sizes.values())
-
-
-def part(asked: Collection, qids: Sequence[str]) -> Collection:
-    """The collection with these queries' candidates and judgements alone."""
-    kept: Mapping[str, tuple[str, ...]] = {qid: asked.candidates[qid] for qid in qids}
-    judged = tuple(each for each in asked.qrels if each.query_id in kept)
-    return replace(asked, qrels=judged, candidates=kept)
 
 
 if __name__ == "__main__":

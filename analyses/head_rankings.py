@@ -10,6 +10,7 @@ arXiv 2510.02219).
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
@@ -62,11 +63,8 @@ def analyse(given: Given) -> Answer:
     """The attention of all heads, how each ranks, and how the chosen ones do on other queries."""
     texts, rows = judged_sample(given, given.options.depth)
     least = relevant_from(given.texts.qrels)
-    parts = [
-        lambda some=some: {"attention": attention_of(given, rows[some])}
-        for some in slices(len(rows), AT_ONCE)
-    ]
-    attention = given.gathered("reading attention", ["attention"], parts)["attention"]
+    some = [rows[each] for each in slices(len(rows), AT_ONCE)]
+    attention = given.table("reading attention", "attention", partial(attention_of, given), some)
     alone = ranking_quality(texts, pd.concat([rows, attention], axis=1), least, given.seed)
     where = pd.DataFrame(
         [(name, *place(name)) for name in attention.columns],

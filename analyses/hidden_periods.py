@@ -8,6 +8,7 @@ the ranking. Zhan et al. (2020), section 4.4, Table 1.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -17,9 +18,9 @@ from crosslens import attention_mask, CrossEncoder, NotMeasurable, Pairs, token_
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 from crosslens.probing import with_periods
-from crosslens.stats import bootstrap_interval
 from crosslens.words import scores_of
 
+from .means import mean_row
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
@@ -81,8 +82,7 @@ def analyse(given: Given) -> Answer:
     """One query after the other: its candidates, then its relevant ones without periods."""
     texts, rows = judged_sample(given, given.options.depth)
     queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
-    parts = [lambda some=some: {"scored": scored(given, some)} for some in queries]
-    candidates: Frame = given.gathered("hiding periods", ["scored"], parts)["scored"]
+    candidates = given.table("hiding periods", "scored", partial(scored, given), queries)
     touched = candidates[candidates["is_relevant"] & (candidates["periods"] > 0)]
     if touched.empty:
         raise NotMeasurable(
@@ -91,10 +91,8 @@ def analyse(given: Given) -> Answer:
         )
     changes = []
     for name in CONDITIONS:
-        change = (touched[name] - touched["original"]).to_numpy()
-        low, high = bootstrap_interval(change, seed=given.seed)
-        row = (name, change.mean(), float(low), float(high), len(change))
-        changes.append(dict(zip(("condition", "change", "low", "high", "n"), row, strict=True)))
+        change = touched[name] - touched["original"]
+        changes.append({"condition": name, **mean_row(change, "change", seed=given.seed)})
     least = relevant_from(given.texts.qrels)
     quality = ranking_quality(texts, candidates.drop(columns="periods"), least, given.seed)
     return Answer(candidates, pd.DataFrame(changes), quality)

@@ -9,17 +9,12 @@ that goes best with IDF.
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from crosslens import (
-    Axioms,
-    CrossEncoder,
-    heads,
-)
+from crosslens import Axioms, CrossEncoder, heads
 from crosslens.idf import (
     directions_of,
     dose_response,
@@ -29,6 +24,7 @@ from crosslens.idf import (
     TokenIdf,
 )
 
+from .option_types import FrequencyDocuments, FrequencyFile
 from .rarity import rarity, Stored, stored
 from .running import Given, main
 
@@ -41,10 +37,8 @@ class Options(NamedTuple):
 
     reader: Annotated[str, "Heads whose attention is observed, as in '10.1 11.3'."] = ""
     authors: Annotated[bool, "Edit U_0 of the rows as they are."] = False
-    df: Annotated[
-        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
-    ] = None
-    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
+    df: FrequencyFile = None
+    df_documents: FrequencyDocuments = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +54,9 @@ def analyse(given: Given) -> Answer:
     """The correlations of every direction, and the edit of the one that is IDF's."""
     model, options = given.model, given.options
     idf = rarity(options, model, given.texts)
-    parts = [partial(correlated, given, idf, rows) for rows in ("as they are", "centred")]
-    directions = given.gathered("Correlating", ["directions"], parts)["directions"]
+    rows = ("as they are", "centred")
+    correlate = partial(correlated, given, idf)
+    directions = given.table("Correlating", "directions", correlate, rows)
     held = authors(model, idf) if options.authors else stored(model, idf)
     doses = given.keep("doses", "all", partial(edited, given, idf, held))
     responses = ["score", *(name for name in doses.columns if name.startswith("attention"))]
@@ -72,10 +67,10 @@ def analyse(given: Given) -> Answer:
     return Answer(directions, doses, pd.concat(response))
 
 
-def correlated(given: Given, idf: TokenIdf, rows: str) -> dict[str, pd.DataFrame]:
+def correlated(given: Given, idf: TokenIdf, rows: str) -> pd.DataFrame:
     """Every singular direction of the embeddings, "as they are" or "centred", against IDF."""
     directions = directions_of(given.model.W_E, centre=rows == "centred")
-    return {"directions": idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)}
+    return idf_correlations(directions, idf, seed=given.seed).assign(rows=rows)
 
 
 def edited(given: Given, idf: TokenIdf, held: Stored) -> pd.DataFrame:

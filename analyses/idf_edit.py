@@ -19,22 +19,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from crosslens import (
-    Collection,
-    CrossEncoder,
-    Hook,
-    rerank,
-    Run,
-)
+from crosslens import Collection, CrossEncoder, Hook, rerank, Run
 from crosslens.effectiveness import evaluate, relevant_from
 from crosslens.idf import IdfDirection
 from crosslens.interventions import scale_rows
 from crosslens.signals import Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
-from .option_types import Depth
+from .option_types import Depth, FrequencyDocuments, FrequencyFile
 from .rarity import rarity, stored
 from .running import Given, main
+from .samples import only
 
 
 IS_SPLIT = True
@@ -52,10 +47,8 @@ class Options(NamedTuple):
     words: Annotated[Path | None, "A file of unwanted words, one a line."] = None
     queries: Annotated[int, "Queries, at most."] = 20
     documents: Depth = 10
-    df: Annotated[
-        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
-    ] = None
-    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
+    df: FrequencyFile = None
+    df_documents: FrequencyDocuments = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def analyse(given: Given) -> Answer:
         terms = {qid: words for qid in asked.candidates}
     else:
         terms = rarest_terms(asked, whole)
-    asked = only(asked, list(terms))
+    asked = only(asked, terms)
     direction = stored(model, rarity(options, model, whole)).direction
     before = cache(partial(ranked, model, asked, terms, None))
 
@@ -210,20 +203,6 @@ def rarest_terms(asked: Collection, counted: Collection) -> dict[str, list[str]]
         if known:
             found[qid] = [max(known, key=frequencies.idf)]
     return found
-
-
-def only(asked: Collection, qids: Sequence[str]) -> Collection:
-    """The collection with the candidates of these queries alone."""
-    kept = {qid: asked.candidates[qid] for qid in qids}
-    return Collection(
-        asked.name,
-        asked.queries,
-        asked.documents,
-        tuple(each for each in asked.qrels if each.query_id in kept),
-        kept,
-        source=asked.source,
-        pool=asked.pool,
-    )
 
 
 if __name__ == "__main__":

@@ -13,14 +13,10 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from crosslens.frames import Column, Frame, pd
-from crosslens.stats import bootstrap_interval, spearman
-from crosslens.words import (
-    cut_to,
-    important_tokens,
-    scores_of,
-    shared_types,
-)
+from crosslens.stats import spearman
+from crosslens.words import cut_to, important_tokens, scores_of, shared_types
 
+from .means import mean_row, means_by
 from .option_types import Beta, Important, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
@@ -85,13 +81,14 @@ def analyse(given: Given) -> Answer:
         "passages",
         {str(q): partial(of_query, rows) for q, rows in ranking.groupby("qid", sort=False)},
     )
-    kept = [_reciprocal_ranks(part) for part in passages.values()]
+    kept = pd.concat([_reciprocal_ranks(part) for part in passages.values()])
+    kept = kept.sort_values(["parts", "share"])
     whole = pd.concat(passages.values(), ignore_index=True)
     columns = ["qid", "docid", "rank", "important", "all_tokens", "mean_position"]
     return Answer(
         whole[columns],
         _by_rank(whole, given.seed),
-        _kept(pd.concat(kept, ignore_index=True), given.seed),
+        means_by(kept, ["parts", "share"], "rr", "mrr", seed=given.seed),
         _correlation(whole, given.seed),
     )
 
@@ -112,43 +109,13 @@ def _reciprocal_ranks(passages: Frame) -> Frame:
     return pd.DataFrame(rows)
 
 
-def _kept(reciprocal: Frame, seed: int) -> Frame:
-    rows = []
-    for (parts, share), some in reciprocal.groupby(["parts", "share"]):
-        values = some["rr"].to_numpy()
-        low, high = bootstrap_interval(values, seed=seed)
-        rows.append(
-            {
-                "parts": parts,
-                "share": share,
-                "mrr": values.mean(),
-                "low": float(low),
-                "high": float(high),
-                "n": len(values),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def _by_rank(passages: Frame, seed: int) -> Frame:
     """The mean over queries at each rank."""
     rows = []
     for tokens in ("important", "all_tokens", "mean_position"):
         for rank, some in passages.groupby("rank"):
-            values = some[tokens].dropna().to_numpy()
-            if not len(values):
-                continue
-            low, high = bootstrap_interval(values, seed=seed)
-            rows.append(
-                {
-                    "rank": rank,
-                    "tokens": tokens,
-                    "mean": values.mean(),
-                    "low": float(low),
-                    "high": float(high),
-                    "n": len(values),
-                }
-            )
+            if len(values := some[tokens].dropna()):
+                rows.append({"rank": rank, "tokens": tokens, **mean_row(values, seed=seed)})
     return pd.DataFrame(rows)
 
 

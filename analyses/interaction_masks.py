@@ -11,6 +11,7 @@ Zhan et al. (2020), section 5, Fig. 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import torch
@@ -21,8 +22,8 @@ from torch import Tensor
 from crosslens import attention_mask, CrossEncoder, Hook, Pairs, Site, token_mask
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
-from crosslens.stats import bootstrap_interval
 
+from .means import mean_row
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
@@ -55,8 +56,7 @@ def analyse(given: Given) -> Answer:
     """One query after the other: its candidates under every mask."""
     texts, rows = judged_sample(given, given.options.depth)
     queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
-    parts = [lambda some=some: {"scored": scored(given, some)} for some in queries]
-    candidates: Frame = given.gathered("masking layers", ["scored"], parts)["scored"]
+    candidates = given.table("masking layers", "scored", partial(scored, given), queries)
     least = relevant_from(given.texts.qrels)
     quality = ranking_quality(texts, candidates, least, given.seed)
     base = quality[quality["condition"] == "original"]
@@ -150,11 +150,10 @@ def leaked(given: Given, rows: Frame) -> Frame:
     found = []
     for (name, site), parts in changes.items():
         values = torch.cat(parts).double().numpy(force=True)
-        low, high = bootstrap_interval(values, seed=given.seed)
         layer = outputs.index(site) + 1
-        row = (name, layer, layer / len(outputs), values.mean(), float(low), float(high))
-        found.append((*row, len(values)))
-    return pd.DataFrame(found, columns=["mask", "layer", "depth", "change", "low", "high", "n"])
+        row = {"mask": name, "layer": layer, "depth": layer / len(outputs)}
+        found.append(row | mean_row(values, "change", seed=given.seed))
+    return pd.DataFrame(found)
 
 
 def with_other_queries(pairs: Pairs) -> Pairs:

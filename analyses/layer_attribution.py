@@ -16,9 +16,9 @@ from crosslens import NotMeasurable, Pairs
 from crosslens.attribution import padding_baseline
 from crosslens.frames import Frame, pd
 from crosslens.probing import with_periods
-from crosslens.stats import bootstrap_interval
 from crosslens.words import integrated_gradients, scores_of
 
+from .means import mean_row
 from .running import Given, main
 from .samples import relevant_pairs, slices
 
@@ -63,11 +63,12 @@ def analyse(given: Given) -> Answer:
         raise NotMeasurable(
             f"the model gives none of {len(pairs)} relevant pairs a probability of 0.5 or more"
         )
-    parts = [
-        lambda rows=rows: {"pairs": attributed(given, pairs.take(called[rows]))}
-        for rows in slices(len(called), AT_ONCE)
-    ]
-    found: Frame = given.gathered("integrating gradients", ["pairs"], parts)["pairs"]
+
+    def of_some(rows: slice) -> Frame:
+        return attributed(given, pairs.take(called[rows]))
+
+    every = slices(len(called), AT_ONCE)
+    found = given.table("integrating gradients", "pairs", of_some, every)
     n_layers = given.model.cfg.n_layers
     groups, exact = [], []
     for (baseline, layer), some in found.groupby(["baseline", "layer"], sort=False):
@@ -82,17 +83,8 @@ def analyse(given: Given) -> Answer:
             }
         )
         for group in GROUPS:
-            low, high = bootstrap_interval(some[group].to_numpy(), seed=given.seed)
-            groups.append(
-                {
-                    **head,
-                    "depth": layer / n_layers,
-                    "group": group,
-                    "attribution": some[group].mean(),
-                    "low": float(low),
-                    "high": float(high),
-                }
-            )
+            row = {**head, "depth": layer / n_layers, "group": group}
+            groups.append(row | mean_row(some[group], "attribution", seed=given.seed))
     return Answer(pd.DataFrame(exact), pd.DataFrame(groups))
 
 

@@ -30,8 +30,8 @@ from crosslens.probing import (
     token_groups,
     Training,
 )
-from crosslens.stats import bootstrap_interval
 
+from .means import mean_row
 from .option_types import Depth
 from .ranking_quality import judged_sample, ranking_quality
 from .running import Given, main
@@ -137,16 +137,8 @@ def _selectivity(
     both = ~(np.isnan(task) | np.isnan(control))
     if not both.any():
         raise NotMeasurable("no query has both kinds of labels in the control task")
-    gap = task[both] - control[both]
-    low, high = bootstrap_interval(gap, seed=seed)
-    return {
-        "auroc": task[both].mean(),
-        "control": control[both].mean(),
-        "selectivity": gap.mean(),
-        "low": float(low),
-        "high": float(high),
-        "n": len(gap),
-    }
+    means = {"auroc": task[both].mean(), "control": control[both].mean()}
+    return means | mean_row(task[both] - control[both], "selectivity", seed=seed)
 
 
 if __name__ == "__main__":

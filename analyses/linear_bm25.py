@@ -11,18 +11,11 @@ tokens.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
 
-from crosslens import (
-    Axioms,
-    Collection,
-    heads,
-    NotMeasurable,
-    Unit,
-)
+from crosslens import Axioms, Collection, heads, NotMeasurable, Unit
 from crosslens.surrogate import (
     by_place,
     compare_formulas,
@@ -35,6 +28,7 @@ from crosslens.surrogate import (
 )
 
 from .heads_at_query import restored_at_query, strongest
+from .option_types import FrequencyDocuments, FrequencyFile
 from .rarity import rarity, stored
 from .running import Given, main
 
@@ -51,10 +45,8 @@ class Options(NamedTuple):
     queries: Annotated[int, "Of each collection, at most."] = 40
     documents: Annotated[int, "Of each query, at most."] = 20
     query_tokens: Annotated[int | None, "Cut queries to so many, a column for each."] = None
-    df: Annotated[
-        Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
-    ] = None
-    df_documents: Annotated[int | None, "How many documents --df was counted in."] = None
+    df: FrequencyFile = None
+    df_documents: FrequencyDocuments = None
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float
 from crosslens import Axioms, Contrast, NotMeasurable, Pairs
 from crosslens.attention import attention_similarity, soft_tf_gain, soft_tf_of_term
 from crosslens.frames import Frame, pd
-from crosslens.stats import bootstrap_interval
 
 from .heads_at_query import restored_at_query, strongest
+from .means import mean_row
 from .running import Given, main
 
 
@@ -119,8 +119,7 @@ def over_pairs(values: Float[np.ndarray, "head pair"]) -> dict[str, float]:
     by_pair = np.nansum(values[:, counted], axis=0) / there[:, counted].sum(axis=0)
     if not len(by_pair):
         return {"mean": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-    low, high = bootstrap_interval(by_pair)
-    return {"mean": by_pair.mean(), "low": float(low), "high": float(high), "n": len(by_pair)}
+    return mean_row(by_pair)
 
 
 if __name__ == "__main__":

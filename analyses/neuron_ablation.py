@@ -8,7 +8,7 @@ Vast et al. (2024), RQ3 and Table 4.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -31,7 +31,7 @@ from crosslens.neurons import (
 from .neuron_flows import enough, facts_of, flows, for_attribution, omissions, pairs_of, shares
 from .option_types import Baseline, ClassTarget, SharesOfNeurons, Steps, Threshold, Tokens
 from .running import Given, main
-from .samples import slices
+from .samples import only, slices
 
 
 IS_SPLIT = True
@@ -190,15 +190,6 @@ def candidates(given: Given, texts: Collection, is_apart: bool) -> Collection:
     if len(order) < 2:
         raise NotMeasurable(f"{len(order)} queries with a relevant document are left, two needed")
     return only(ranked, [held_out[i] for i in order])
-
-
-def only(texts: Collection, qids: Sequence[str]) -> Collection:
-    """The collection with the candidates and judgements of these queries alone."""
-    return replace(
-        texts,
-        candidates={qid: texts.candidates[qid] for qid in qids},
-        qrels=tuple(each for each in texts.qrels if each.query_id in set(qids)),
-    )
 
 
 Gains = dict[tuple[str, float, int], Column]

@@ -18,14 +18,7 @@ from crosslens import Collection, CrossEncoder, NotMeasurable, Pairs
 from crosslens.contrasts import Shortened
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
-from crosslens.neurons import (
-    agreeing,
-    baseline,
-    ClassFlow,
-    neuron_flow,
-    Neurons,
-    target,
-)
+from crosslens.neurons import agreeing, baseline, ClassFlow, neuron_flow, Neurons, target
 from crosslens.words import scores_of
 
 from .running import Given

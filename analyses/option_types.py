@@ -1,8 +1,9 @@
 """Options that several analyses share: their types, each with its help.
 
-`catalogue` reads this file for `--help`: it uses builtins and typing only.
+`catalogue` reads this file for `--help`: it uses builtins, typing and Path only.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 
@@ -19,6 +20,12 @@ Layer = Annotated[int, "The layer of the bottleneck; -1: at two thirds of the de
 NoiseLike = Annotated[str, "The bottleneck's noise: dataset, example or 'reference code'."]
 Beta = Annotated[str, "The price of information: a number, or auto (found pair by pair)."]
 Important = Annotated[int, "How many tokens of a pair count as important."]
+
+# of those of IDF
+FrequencyFile = Annotated[
+    Path | None, "JSON of document frequencies by word piece, may be gzipped (with its size)."
+]
+FrequencyDocuments = Annotated[int | None, "How many documents --df was counted in."]
 
 # of rankings
 Depth = Annotated[int, "How many candidates of each query, at most."]

@@ -19,14 +19,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from crosslens import (
-    Circuit,
-    CrossEncoder,
-    Edge,
-    neuron,
-    Site,
-    Unit,
-)
+from crosslens import Circuit, CrossEncoder, Edge, neuron, Site, Unit
 from crosslens.faithfulness import Graph
 from crosslens.planted import Planted, Recipe
 

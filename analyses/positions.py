@@ -1,10 +1,9 @@
 """Where in a document the important tokens stand, as tables."""
 
-import numpy as np
-
 from crosslens.frames import Frame, pd
-from crosslens.stats import bootstrap_interval
 from crosslens.words import important_tokens, WordAttribution
+
+from .means import means_of
 
 
 WIDTH = 10  # positions of the document that are counted as one
@@ -52,16 +51,8 @@ def early(tokens: Frame, by: str, seed: int) -> Frame:
         pairs = pairs[pairs["is_important"] > 0]
         if pairs.empty:
             continue
-        important = (pairs["is_both"] / pairs["is_important"]).to_numpy()
-        everything = pairs["is_early"].to_numpy()
-        values = np.stack([important, everything, important - everything])
-        low, high = bootstrap_interval(values, seed=seed)
-        columns: dict[str, object] = {by: name, "n": len(pairs)}
-        for i, column in enumerate(("important", "all_tokens", "more")):
-            columns |= {
-                column: values[i].mean(),
-                f"{column}_low": low[i],
-                f"{column}_high": high[i],
-            }
-        rows.append(columns)
+        important = pairs["is_both"] / pairs["is_important"]
+        more = important - pairs["is_early"]
+        shares = {"important": important, "all_tokens": pairs["is_early"], "more": more}
+        rows.append({by: name, "n": len(pairs), **means_of(shares, seed)})
     return pd.DataFrame(rows)

@@ -69,6 +69,13 @@ class Given:
         found = [*self.run.parts(tables, keyed, partial(self.watch, step))]
         return {table: below(each[table] for each in found) for table in tables}
 
+    def table(
+        self, step: str, table: str, compute: Callable[[Any], Frame], parts: Iterable[Any]
+    ) -> Frame:
+        """One table, computed of each part; as `gathered`."""
+        computes = [lambda part=part: {table: compute(part)} for part in parts]
+        return self.gathered(step, [table], computes)[table]
+
     def parts(
         self,
         step: str,

@@ -1,7 +1,8 @@
 """The pairs that studies ask about: relevant ones, and candidates as the model ranks them."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -125,6 +126,13 @@ def pairs_of(given: Given, rows: Frame) -> Pairs:
         [texts.queries[qid] for qid in rows["qid"]],
         [texts.documents[docid] for docid in rows["docid"]],
     )
+
+
+def only(texts: Collection, qids: Iterable[str]) -> Collection:
+    """The collection with the candidates and judgements of these queries alone."""
+    kept = {qid: texts.candidates[qid] for qid in qids}
+    judged = tuple(each for each in texts.qrels if each.query_id in kept)
+    return replace(texts, qrels=judged, candidates=kept)
 
 
 def slices(n: int, size: int) -> Sequence[slice]:

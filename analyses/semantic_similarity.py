@@ -12,8 +12,8 @@ import numpy as np
 from crosslens import NotMeasurable
 from crosslens.frames import Frame, pd
 from crosslens.signals import Bm25Index
-from crosslens.stats import bootstrap_interval, paired_test
 
+from .means import paired_row
 from .running import Given, main
 from .samples import ranked
 
@@ -77,17 +77,8 @@ def analyse(given: Given) -> Answer:
         }
     )
     a, b = cosines["model"].to_numpy(dtype=float), cosines["bm25"].to_numpy(dtype=float)
-    low, high = bootstrap_interval(a - b, seed=given.seed)
-    similarity = {
-        "encoder": name,
-        "model": a.mean(),
-        "bm25": b.mean(),
-        "difference": (a - b).mean(),
-        "low": float(low),
-        "high": float(high),
-        "p": paired_test(a, b).p_value if len(a) > 1 else None,
-        "n": len(a),
-    }
+    means = {"encoder": name, "model": a.mean(), "bm25": b.mean()}
+    similarity = {**means, **paired_row(a, b, given.seed), "n": len(a)}
     return Answer(cosines, pd.DataFrame([similarity]))
 
 

@@ -12,11 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crosslens import (
-    Axioms,
-    Contrast,
-    CrossEncoder,
-)
+from crosslens import Axioms, Contrast, CrossEncoder
 from crosslens.signals import bm25, Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
@@ -38,19 +34,16 @@ def analyse(given: Given) -> Answer:
     """The scores of pairs with 0 to 5 occurrences of their selected term."""
     axioms = Axioms(given.model, given.texts, seed=given.seed)
     series = axioms.saturation(given.pairs)
+    parts = [(series[0], 0), *zip(series, range(1, len(series) + 1), strict=True)]
     scored = partial(scores, given.model, axioms.frequencies)
-    parts = [
-        partial(scored, series[0], 0),
-        *(partial(scored, contrast, more) for more, contrast in enumerate(series, start=1)),
-    ]
-    pairs = given.gathered("Scoring", ["pairs"], parts)["pairs"]
+    pairs = given.table("Scoring", "pairs", lambda part: scored(*part), parts)
     return Answer(pairs, steps(pairs))
 
 
 @torch.no_grad()
 def scores(
     model: CrossEncoder, frequencies: Frequencies, contrast: Contrast, occurrences: int
-) -> dict[str, pd.DataFrame]:
+) -> pd.DataFrame:
     """The model's and BM25's score of every pair with so many occurrences."""
     pairs = contrast.more if occurrences else contrast.base
     found = torch.cat([model(pairs.take([i])) for i in range(len(pairs))]).tolist()
@@ -65,7 +58,7 @@ def scores(
         }
         for minimal, score, text in zip(contrast.minimal, found, pairs.document, strict=True)
     ]
-    return {"pairs": pd.DataFrame(rows)}
+    return pd.DataFrame(rows)
 
 
 def steps(pairs: pd.DataFrame) -> pd.DataFrame:

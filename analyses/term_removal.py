@@ -21,12 +21,12 @@ from crosslens import Bm25Index, CrossEncoder, NotMeasurable, Pairs, Segment, to
 from crosslens.contrasts import are_inflections
 from crosslens.frames import Frame, pd
 from crosslens.signals import bm25, Frequencies
-from crosslens.stats import bootstrap_interval
 from crosslens.tuning import Ranker
 from crosslens.words import leave_one_out, WordAttribution, words_of
 
 from . import scoring_heads
 from .attention_majority import groups_of, stopwords_of
+from .means import mean_row
 from .option_types import Depth, StopWords
 from .ranking_quality import judged_sample
 from .running import Given, main
@@ -79,8 +79,8 @@ def analyse(given: Given) -> Answer:
             docid=lambda table: [some["docid"].iloc[i] for i in table["pair"]],
         )
 
-    parts = [lambda some=rows[each]: {"words": one(some)} for each in slices(len(rows), AT_ONCE)]
-    words: Frame = given.gathered("deleting words", ["words"], parts)["words"]
+    some = [rows[each] for each in slices(len(rows), AT_ONCE)]
+    words = given.table("deleting words", "words", one, some)
     if words.empty:
         raise NotMeasurable(f"no passage of {len(rows)} has a word that is no stop word")
     words = as_probabilities(drawn(words.drop(columns="pair"), given.seed))
@@ -217,13 +217,13 @@ def corners(words: Frame, seed: int) -> Frame:
             "share of the largest change": np.array([each.max() / each.sum() for each in sizes]),
         }
         for name, each in values.items():
-            if not len(each):
-                continue
-            low, high = bootstrap_interval(each.astype(float), seed=seed)
-            rows.append((scorer, name, each.mean(), float(low), float(high), len(each)))
+            if len(each):
+                row = mean_row(each.astype(float), "value", seed=seed)
+                rows.append({"scorer": scorer, "statistic": name, **row})
         r = np.corrcoef(x, some["without"])[0, 1] if min(x.std(), some["without"].std()) else None
-        rows.append((scorer, "correlation of with and without", r, None, None, len(x)))
-    return pd.DataFrame(rows, columns=["scorer", "statistic", "value", "low", "high", "n"])
+        name = "correlation of with and without"
+        rows.append({"scorer": scorer, "statistic": name, "value": r, "n": len(x)})
+    return pd.DataFrame(rows)
 
 
 def gini(sizes: Float[np.ndarray, " word"]) -> float:
@@ -247,8 +247,8 @@ def matches(words: Frame, seed: int) -> Frame:
         for name in MATCHES:
             own = np.array([float(top == name) for top in tops])
             control = np.mean([(each["match"] == name).mean() for each in passages])
-            low, high = bootstrap_interval(own, seed=seed)
-            rows.append((scorer, name, own.mean(), float(low), float(high), control, len(own)))
+            row = {"scorer": scorer, "match": name, **mean_row(own, "share", seed=seed)}
+            rows.append(row | {"control": control})
     return pd.DataFrame(rows, columns=["scorer", "match", "share", "low", "high", "control", "n"])
 
 

@@ -15,9 +15,9 @@ import torch
 
 from crosslens import NotMeasurable
 from crosslens.frames import Column, Frame, pd
-from crosslens.stats import bootstrap_interval
 from crosslens.words import random_attribution, truncation
 
+from .means import means_of
 from .option_types import Beta, Layer, NoiseLike
 from .passed import Passing
 from .running import Given, main
@@ -95,21 +95,8 @@ def analyse(given: Given) -> Answer:
 def _means(queries: Frame, seed: int) -> Frame:
     rows = []
     for (order, parts), some in queries.groupby(["order", "parts"]):
-        both = some[["removable", "share"]].to_numpy(dtype=float).T
-        low, high = bootstrap_interval(both, seed=seed)
-        rows.append(
-            {
-                "order": order,
-                "parts": parts,
-                "tokens": both[0].mean(),
-                "tokens_low": low[0],
-                "tokens_high": high[0],
-                "share": both[1].mean(),
-                "share_low": low[1],
-                "share_high": high[1],
-                "n": both.shape[1],
-            }
-        )
+        means = means_of({"tokens": some["removable"], "share": some["share"]}, seed)
+        rows.append({"order": order, "parts": parts, **means, "n": len(some)})
     return pd.DataFrame(rows)
 
 

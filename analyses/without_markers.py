@@ -6,6 +6,7 @@ other words, by lot. The scored row itself stays. Qiao et al. (2019), section 4.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import torch
@@ -50,8 +51,8 @@ def analyse(given: Given) -> Answer:
     texts, rows = judged_sample(given, given.options.depth)
     stop = stopwords_of(given)
     queries = [some.reset_index(drop=True) for _, some in rows.groupby("qid", sort=False)]
-    parts = [lambda some=some: {"scored": scored(given, some, stop)} for some in queries]
-    candidates: Frame = given.gathered("removing words", ["scored"], parts)["scored"]
+    score = partial(scored, given, stop=stop)
+    candidates = given.table("removing words", "scored", score, queries)
     least = relevant_from(given.texts.qrels)
     quality = ranking_quality(texts, candidates, least, given.seed)
     quality["relative"] = quality["difference"] / (quality["mean"] - quality["difference"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from crosslens.circuits.catalogue import CLAIMS
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 import crosslens.report.units as measuring
@@ -27,18 +28,7 @@ SMALL = ["--pairs", "2", "--ranking-pairs", "40", "--signals", "TFC1", "--no-cir
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A little collection in the style of TREC."""
-    few = collection("embedded").sample(6, 5)
-    made = tmp_path_factory.mktemp("collection")
-    tab = [
-        ("queries.tsv", few.queries.items()),
-        ("docs.tsv", few.documents.items()),
-    ]
-    for name, texts in tab:
-        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts))
-    (made / "qrels.txt").write_text(
-        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    )
-    return made
+    return write_trec(tmp_path_factory.mktemp("collection"), collection("embedded").sample(6, 5))
 
 
 def report(*arguments: str | Path):

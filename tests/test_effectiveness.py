@@ -8,13 +8,7 @@ from ir_measures import Accuracy, AP, ERR, nDCG, P, Qrel, RR, ScoredDoc
 from scipy import stats
 
 from crosslens.corpora.collection import Collection
-from crosslens.effectiveness import (
-    agreement,
-    compare,
-    evaluate,
-    relevant_from,
-    standard_measures,
-)
+from crosslens.effectiveness import agreement, compare, evaluate, relevant_from, standard_measures
 from crosslens.ranking import rerank, Run
 
 

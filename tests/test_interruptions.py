@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 from crosslens import collection, load
@@ -28,13 +29,7 @@ def small_parts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    few = collection("embedded").sample(3, 4)
-    made = tmp_path_factory.mktemp("collection")
-    for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
-        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts.items()))
-    judged = "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    (made / "qrels.txt").write_text(judged)
-    return made
+    return write_trec(tmp_path_factory.mktemp("collection"), collection("embedded").sample(3, 4))
 
 
 class Command:

@@ -1,10 +1,13 @@
 """`--dtype`: every run says what its weights were, and how far its scores are from float32."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from saved import save
 from tiny import tiny
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load
@@ -16,25 +19,15 @@ RUNNER = CliRunner()
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    for part in tiny("bert"):
-        part.save_pretrained(folder)
-    return folder
+    return save(tmp_path_factory.mktemp("checkpoint"), *tiny("bert"))
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     """Two queries with three documents each."""
     few = collection("embedded").sample(2, 3)
-    folder = tmp_path_factory.mktemp("collection")
-    lines = {"queries": few.queries.items(), "docs": few.documents.items()}
-    for name, found in lines.items():
-        text = "".join(f"{key}\t{' '.join(text.split()[:12])}\n" for key, text in found)
-        (folder / f"{name}.tsv").write_text(text)
-    (folder / "qrels.txt").write_text(
-        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    )
-    return folder
+    short = {key: " ".join(text.split()[:12]) for key, text in few.documents.items()}
+    return write_trec(tmp_path_factory.mktemp("collection"), replace(few, documents=short))
 
 
 def reranked(checkpoint, texts, out, *options):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from crosslens.analyses.catalogue import catalogue
 from tiny import tiny
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load
@@ -271,12 +272,7 @@ def folder(tmp_path_factory) -> Path:
 
 def written(made: Path, *, queries: int, seed: int) -> Path:
     """A sample of the embedded collection as files; 5 documents a query."""
-    few = collection("embedded").sample(queries, 5, seed=seed)
-    for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
-        (made / name).write_text("".join(f"{key}\t{text}\n" for key, text in texts.items()))
-    judged = "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    (made / "qrels.txt").write_text(judged)
-    return made
+    return write_trec(made, collection("embedded").sample(queries, 5, seed=seed))
 
 
 def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeypatch):

@@ -2,13 +2,7 @@
 
 import pytest
 
-from crosslens import (
-    head,
-    heads,
-    neuron,
-    Site,
-    units_at,
-)
+from crosslens import head, heads, neuron, Site, units_at
 from crosslens.sites import KINDS
 
 

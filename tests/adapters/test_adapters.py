@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from saved import save
 from sentence_transformers import CrossEncoder as SentenceTransformer
 from tiny import tiny
 
@@ -32,11 +33,7 @@ EDIT = ["ablate 2.1 1.mlp"]
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory) -> SentenceTransformer:
-    original, tokenizer = tiny("bert")
-    folder = tmp_path_factory.mktemp("checkpoint")
-    original.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return SentenceTransformer(str(folder))
+    return SentenceTransformer(str(save(tmp_path_factory.mktemp("checkpoint"), *tiny("bert"))))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from crosslens.analyses import faithfulness, fine_tuning, term_frequency
 from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.planted_family import CONDITIONS, tasks
+from saved import save
 from tiny import tiny
 from typer.testing import CliRunner
 
@@ -93,9 +94,7 @@ def test_an_interrupted_analysis_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 def test_an_analysis_resumes_on_the_same_model_texts_and_options_only(tmp_path):
-    folder = tmp_path / "model"
-    for part in tiny("bert"):
-        part.save_pretrained(folder)
+    folder = save(tmp_path / "model", *tiny("bert"))
     few = ("--pairs", "2")
     assert ask("term_frequency", str(folder), tmp_path / "run", *few).exit_code == 0
     resume = ("term_frequency", str(folder), tmp_path / "run", *few, "--resume")
@@ -248,8 +247,7 @@ def test_safe_is_one_for_the_best_order_and_zero_for_the_worst():
 
 
 def test_tuning_is_selected_on_validation_queries_and_tested_on_others(tmp_path):
-    tiny("bert")[0].save_pretrained(tmp_path / "model")
-    tiny("bert")[1].save_pretrained(tmp_path / "model")
+    save(tmp_path / "model", *tiny("bert"))
     few = ("--queries", "12", "--documents", "4", "--epochs", "1", "--seeds", "1")
     options, model = (*few, "--rate", "0.001"), str(tmp_path / "model")
     findings = run("fine_tuning", tmp_path / "run", *options, model=model)

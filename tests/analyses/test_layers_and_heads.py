@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from asked import Asked, asker
 from crosslens.analyses import early_exit, head_rankings
-from crosslens.analyses.running import Given
 from ir_measures import Qrel
 
-from crosslens import Collection, collection, CrossEncoder, Findings, load, NotMeasurable, plant
+from crosslens import Collection, collection, CrossEncoder, load, NotMeasurable, plant
 
 
 PLANTED = "planted:bm25?decoys=4&layers=5"
@@ -32,16 +31,13 @@ def texts(planted: CrossEncoder) -> Collection:
     return replace(some, qrels=tuple(qrels))
 
 
-def answer(module: Any, planted: CrossEncoder, texts: Collection, path: Path, **options: Any):
-    run = Findings.create(path, {"analysis": module.__name__})
-    given = (planted, (texts,), 48, 0, module.Options(depth=6, **options), run)
-    return module.analyse(Given(*given, lambda *_: None))
+@pytest.fixture
+def asked(planted: CrossEncoder, texts: Collection, tmp_path: Path) -> Asked:
+    return asker(planted, texts, tmp_path, pairs=48, depth=6)
 
 
-def test_a_planted_ranking_is_there_from_the_layer_of_its_scoring_head_on(
-    planted: CrossEncoder, texts: Collection, tmp_path: Path
-):
-    found = answer(early_exit, planted, texts, tmp_path / "run", folds=2)
+def test_a_planted_ranking_is_there_from_the_layer_of_its_scoring_head_on(asked: Asked):
+    found = asked(early_exit, folds=2)
     scoring, _ = plant(PLANTED).placement.scoring
     order = found.order.set_index(["reading", "layer"])
     assert (order.loc["head"][["tau", "first", "from_here_on"]].loc[scoring + 1 :] > 0.99).all(
@@ -57,10 +53,8 @@ def test_a_planted_ranking_is_there_from_the_layer_of_its_scoring_head_on(
     assert not found.quality.isna().any(axis=None) and not found.order.isna().any(axis=None)
 
 
-def test_heads_that_attend_to_matches_rank_and_are_chosen(
-    planted: CrossEncoder, texts: Collection, tmp_path: Path
-):
-    found = answer(head_rankings, planted, texts, tmp_path / "run", best=2)
+def test_heads_that_attend_to_matches_rank_and_are_chosen(planted: CrossEncoder, asked: Asked):
+    found = asked(head_rankings, best=2)
     placed = plant(PLANTED).placement
     attend = {placed.matching, *placed.decoy_heads}  # attention cannot tell these apart
     best = found.chosen[found.chosen["by"] == head_rankings.BEST]
@@ -71,10 +65,8 @@ def test_heads_that_attend_to_matches_rank_and_are_chosen(
     assert not found.heads.isna().any(axis=None)
 
 
-def test_one_query_has_no_others_to_choose_on(
-    planted: CrossEncoder, texts: Collection, tmp_path: Path
-):
+def test_one_query_has_no_others_to_choose_on(texts: Collection, asked: Asked):
     one = texts.sample(1, 6)
     for module in (early_exit, head_rankings):
         with pytest.raises(NotMeasurable, match="other queries|needs two"):
-            answer(module, planted, one, tmp_path / module.__name__)
+            asked(module, one)

@@ -1,13 +1,12 @@
 """The analyses of qiao2019 on planted models, where it is known what they must find."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from asked import Asked, asker
 from crosslens.analyses import attention_majority, scoring_heads, term_removal, without_markers
 from crosslens.analyses.attention_majority import counted, COUNTS, GROUPS, groups_of
 from crosslens.analyses.running import Given
@@ -33,8 +32,6 @@ from crosslens.words import leave_one_out, words_of
 
 PLANTED = "planted:bm25?decoys=2"
 
-Asked = Callable[..., Any]
-
 
 @pytest.fixture(scope="module")
 def planted() -> CrossEncoder:
@@ -59,15 +56,7 @@ def texts() -> Collection:
 
 @pytest.fixture
 def asked(planted: CrossEncoder, texts: Collection, tmp_path: Path) -> Asked:
-    def ask(module: Any, asked_of: Collection = texts, **options: Any) -> Any:
-        pairs = options.pop("pairs", 54)
-        run = Findings.create(
-            tmp_path / f"{len([*tmp_path.iterdir()])}", {"analysis": module.__name__}
-        )
-        chosen = module.Options(**{"depth": 6, **options})
-        return module.analyse(Given(planted, (asked_of,), pairs, 0, chosen, run, lambda *_: None))
-
-    return ask
+    return asker(planted, texts, tmp_path, pairs=54, depth=6)
 
 
 def test_leave_one_out_names_the_planted_terms_and_other_words_do_nothing(asked: Asked):

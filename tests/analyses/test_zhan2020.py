@@ -1,12 +1,11 @@
 """The analyses of zhan2020 on planted models, where it is known what they must find."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from asked import Asked, asker
 from crosslens.analyses import (
     attention_groups,
     hidden_periods,
@@ -19,14 +18,12 @@ from crosslens.analyses.interaction_masks import (
     masked_prefixes,
     with_other_queries,
 )
-from crosslens.analyses.running import Given
 
 from crosslens import (
     attention_mask,
     Collection,
     collection,
     CrossEncoder,
-    Findings,
     load,
     NotMeasurable,
     Pairs,
@@ -38,8 +35,6 @@ from crosslens import (
 PLANTED = "planted:bm25?decoys=4&layers=5"
 MATCHING, SCORING = 2, 3
 DECOYS = 4  # the layer in which all of them stand
-
-Asked = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +52,7 @@ def texts() -> Collection:
 
 @pytest.fixture
 def asked(planted: CrossEncoder, texts: Collection, tmp_path: Path) -> Asked:
-    def ask(module: Any, asked_of: Collection = texts, **options: Any) -> Any:
-        pairs = options.pop("pairs", 24)
-        run = Findings.create(
-            tmp_path / f"{len([*tmp_path.iterdir()])}", {"analysis": module.__name__}
-        )
-        chosen = module.Options(**options)
-        return module.analyse(Given(planted, (asked_of,), pairs, 0, chosen, run, lambda *_: None))
-
-    return ask
+    return asker(planted, texts, tmp_path, pairs=24)
 
 
 def test_hiding_the_document_destroys_the_score_from_the_matching_head_on_and_not_before(

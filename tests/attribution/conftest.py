@@ -4,20 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from one_word import one_word
 from tiny import tiny
 
 from crosslens import Contrast, CrossEncoder, load
-
-
-QUERY = "why do cats purr"
-BASE = ("the engine of a car rest", "a car in the town and the bark of a dog by the river")
-
-
-def one_word(model: CrossEncoder) -> Contrast:
-    """Documents that speak of a car, and of a python."""
-    texts = [text.replace("car", "python") for text in BASE]
-    query = [QUERY] * len(BASE)
-    return Contrast.between(model.pairs(query, BASE), model.pairs(query, texts), "one word")
 
 
 @pytest.fixture
@@ -26,7 +16,7 @@ def close() -> Callable[..., tuple[CrossEncoder, Contrast]]:
     so close that the score is linear between them, and magnified so that they differ at all."""
 
     def build(family: str, apart: float = 1e-6) -> tuple[CrossEncoder, Contrast]:
-        model = load(*tiny(family)).double()
+        model = load(*tiny(family))
         contrast = one_word(model)
         base, more = contrast.base, contrast.more
         (car,) = base.token[base.token != more.token].unique()
@@ -45,5 +35,5 @@ def close() -> Callable[..., tuple[CrossEncoder, Contrast]]:
 @pytest.fixture
 def apart() -> tuple[CrossEncoder, Contrast]:
     """A tiny BERT, and pairs that differ in a word with another embedding altogether."""
-    model = load(*tiny("bert")).double()
+    model = load(*tiny("bert"))
     return model, one_word(model)

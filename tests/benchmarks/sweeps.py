@@ -8,15 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from crosslens import (
-    Hook,
-    Pairs,
-    patch,
-    sweep,
-    token_mask,
-    Unit,
-    units_at,
-)
+from crosslens import Hook, Pairs, patch, sweep, token_mask, Unit, units_at
 from crosslens.hooks import Cache
 
 from . import plain

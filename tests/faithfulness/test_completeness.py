@@ -4,13 +4,7 @@ import pytest
 import torch
 
 from crosslens import head, patching, plant, Site
-from crosslens.faithfulness import (
-    completeness,
-    Faithfulness,
-    keep_edges,
-    minimality,
-    nodes_of,
-)
+from crosslens.faithfulness import completeness, Faithfulness, keep_edges, minimality, nodes_of
 
 
 @pytest.fixture

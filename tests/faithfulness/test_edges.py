@@ -4,13 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from crosslens import (
-    ablate,
-    edge_attribution,
-    path,
-    plant,
-    Site,
-)
+from crosslens import ablate, edge_attribution, path, plant, Site
 from crosslens.attribution.edges.edge_names import edge, written
 from crosslens.faithfulness import (
     connected,

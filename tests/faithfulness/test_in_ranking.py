@@ -1,13 +1,6 @@
 import pytest
 
-from crosslens import (
-    ablate,
-    collection,
-    head,
-    load,
-    plant,
-    rerank,
-)
+from crosslens import ablate, collection, head, load, plant, rerank
 from crosslens.effectiveness import evaluate
 from crosslens.faithfulness import mean_over, nodes_of, rerank_alone
 

@@ -3,14 +3,7 @@ import random
 import pytest
 import torch
 
-from crosslens import (
-    ablate,
-    head,
-    neuron,
-    patch,
-    plant,
-    Site,
-)
+from crosslens import ablate, head, neuron, patch, plant, Site
 from crosslens.faithfulness import drawn_from, keep_nodes, mean_over, nodes_of
 
 

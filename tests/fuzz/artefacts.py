@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from saved import save
 from tiny import tiny
 
 from crosslens import Findings, load, SavedCircuit
@@ -114,8 +115,7 @@ def sound_run(folder: Path) -> dict[str, bytes]:
 def checkpoints(config: dict[str, Any] | bytes, outcomes: Outcomes, folder: Path) -> None:
     """A checkpoint whose config.json was changed: it scores, or is refused."""
     if not (folder / "model.safetensors").is_file():
-        for part in tiny("bert"):
-            part.save_pretrained(folder)
+        save(folder, *tiny("bert"))
     content = config if isinstance(config, bytes) else json.dumps(config).encode()
     (folder / "config.json").write_bytes(content)
     model = outcomes.of(lambda: load(folder), str(folder), "config.json")

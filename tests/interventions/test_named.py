@@ -148,12 +148,7 @@ def test_what_the_model_does_not_have_is_an_error_before_it_runs(model, line, sa
         named(line).hooks(model)
 
 
-def scores(model, pairs, *hooks):
-    with torch.no_grad(), model.hooked(*hooks):
-        return model(pairs)
-
-
-def test_hooks_are_those_of_the_functions(model, pairs):
+def test_hooks_are_those_of_the_functions(model, pairs, under):
     layers = range(1, 3)
     same = {
         "ablate 2.1 1.mlp": [ablate(head(2, 1)), ablate(Site("mlp_out", 1).at())],
@@ -165,19 +160,19 @@ def test_hooks_are_those_of_the_functions(model, pairs):
             attention_mask(2, dst=("cls", "document"), src="query", head=1)
         ],
     }
-    plain = scores(model, pairs)
+    plain = under(model, pairs)
     for line, hooks in same.items():
-        found = scores(model, pairs, *named(line).hooks(model))
-        assert torch.equal(found, scores(model, pairs, *hooks)), line
+        found = under(model, pairs, *named(line).hooks(model))
+        assert torch.equal(found, under(model, pairs, *hooks)), line
         assert not torch.allclose(found, plain), line
-    assert torch.equal(scores(model, pairs, *named("noise 1.mlp keep 1").hooks(model)), plain)
+    assert torch.equal(under(model, pairs, *named("noise 1.mlp keep 1").hooks(model)), plain)
 
 
-def test_noise_is_the_same_whenever_its_hooks_are_made(model, pairs):
+def test_noise_is_the_same_whenever_its_hooks_are_made(model, pairs, under):
     line = named("noise 1.mlp keep 0.5 seed 4")
-    first, again = (scores(model, pairs, *line.hooks(model)) for _ in range(2))
+    first, again = (under(model, pairs, *line.hooks(model)) for _ in range(2))
     assert torch.equal(first, again)
-    other = scores(model, pairs, *named("noise 1.mlp keep 0.5 seed 5").hooks(model))
+    other = under(model, pairs, *named("noise 1.mlp keep 0.5 seed 5").hooks(model))
     assert not torch.allclose(first, other)
 
 
@@ -226,19 +221,19 @@ def test_a_word_of_several_pieces_is_edited_in_all_of_them(model):
     assert [pairs.words(0)[t] for t in gone[0].nonzero().flatten()] == ["zebra"] * 5
 
 
-def test_idf_is_edited_along_the_direction_that_is_given(model, pairs):
+def test_idf_is_edited_along_the_direction_that_is_given(model, pairs, under):
     tokenizer = model.tokens.tokenizer
     words = [word for word in tokenizer.get_vocab() if word.isalpha()]
     texts = [" ".join(words[: 2 * i + 1]) for i in range(len(words) // 2)]
     direction = idf_direction(model.W_E, TokenIdf.of_documents(tokenizer, texts))
     [cats] = tokenizer("cats", add_special_tokens=False).input_ids
-    plain = scores(model, pairs)
+    plain = under(model, pairs)
     for line, theirs in (
         ("scale idf of 'cats' by 5", direction.scaled([cats], 5.0)),
         ("set idf of 'cats' to 30", direction.to([cats], 30.0)),
     ):
-        ours = scores(model, pairs, *named(line).hooks(model, lambda: direction))
-        assert torch.allclose(ours, scores(model, pairs, theirs)), line
+        ours = under(model, pairs, *named(line).hooks(model, lambda: direction))
+        assert torch.allclose(ours, under(model, pairs, theirs)), line
         assert not torch.allclose(ours, plain), line
     with pytest.raises(ValueError, match="needs the model's IDF direction"):
         named("scale idf of 'cats' by 5").hooks(model)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from saved import reconfigure, save
 from tiny import tiny
 
 from crosslens import load
@@ -72,10 +73,7 @@ def attempt(folder: Path, seed: int) -> str | None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """A small checkpoint, undamaged."""
-    folder = tmp_path_factory.mktemp("whole")
-    for part in tiny("bert"):
-        part.save_pretrained(folder)
-    return folder
+    return save(tmp_path_factory.mktemp("whole"), *tiny("bert"))
 
 
 @pytest.fixture
@@ -89,10 +87,6 @@ def folder(whole, tmp_path) -> Path:
 def test_no_damage_surfaces_as_another_librarys_error(whole, tmp_path, seeds):
     faults = [attempt(shutil.copytree(whole, tmp_path / f"seed{seed}"), seed) for seed in seeds]
     assert not any(faults), "\n".join(filter(None, faults))
-
-
-def change(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.mark.parametrize(
@@ -116,13 +110,13 @@ def test_a_size_that_the_weights_do_not_hold_is_refused_before_memory_is_taken(f
 
 
 def test_a_head_of_another_size_is_refused(folder):
-    change(folder / "config.json", id2label={"0": "no", "1": "yes"})
+    reconfigure(folder, id2label={"0": "no", "1": "yes"})
     with pytest.raises(ValueError, match=r"classifier.weight of shape \(1, 24\), .* \(2, 24\)"):
         load(folder)
 
 
 def test_layers_that_the_config_leaves_out_are_noticed(folder):
-    change(folder / "config.json", num_hidden_layers=2)
+    reconfigure(folder, num_hidden_layers=2)
     with pytest.raises(ValueError, match="layer.2.* of layers that config.json leaves out"):
         load(folder)
 
@@ -166,7 +160,7 @@ def test_a_weight_that_is_no_number_is_named(folder):
     ],
 )
 def test_what_no_family_follows_is_refused(folder, key, value, message):
-    change(folder / "config.json", **{key: value})
+    reconfigure(folder, **{key: value})
     with pytest.raises(ValueError, match=f"config.json declares {key}: .*{message}"):
         load(folder)
 
@@ -179,8 +173,7 @@ def test_a_device_that_is_not_there_is_named(folder, device):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        for part in tiny("bert"):
-            part.save_pretrained(f"{scratch}/whole")
+        save(f"{scratch}/whole", *tiny("bert"))
         met = 0
         for seed in range(int(sys.argv[1])):
             copy = Path(shutil.copytree(f"{scratch}/whole", f"{scratch}/seed{seed}"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from saved import change, save
 from tiny import config, tiny
 from torch import nn
 from transformers import BertModel, ModernBertModel
@@ -14,11 +15,7 @@ from crosslens import CrossEncoder, load
 
 st = pytest.importorskip("sentence_transformers")
 from sentence_transformers.base.modules import Dense, Transformer  # noqa: E402
-from sentence_transformers.sentence_transformer.modules import (  # noqa: E402
-    Dropout,
-    LayerNorm,
-    Pooling,
-)
+from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Pooling  # noqa: E402
 
 
 QUERIES = ["why do cats purr", "capital of france", "python"]
@@ -28,19 +25,12 @@ PAIRS = list(zip(QUERIES, DOCUMENTS, strict=True))
 
 def plain(folder: Path) -> str:
     """A saved BERT with one label, without anything of sentence-transformers."""
-    model, tokenizer = tiny("bert")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return str(save(folder, *tiny("bert")))
 
 
 def resaved(encoder, folder: Path) -> Path:
     encoder.save_pretrained(str(folder), create_model_card=False)
     return folder
-
-
-def change(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def scores(model: CrossEncoder) -> torch.Tensor:
@@ -83,8 +73,7 @@ def test_length_and_truncation_are_the_checkpoints_own(encoder, tmp_path, option
 
 
 def modular(folder: Path, bare, tokenizer, pooling: str, *, last=None):
-    bare.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save(folder, bare, tokenizer)
     width = bare.config.hidden_size
     modules = [
         Transformer(str(folder)),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from saved import save
 from tiny import BERT_LIKE, DECODERS, tiny, tokenizer
 from torch import nn
 
@@ -168,8 +169,7 @@ def test_what_is_not_followed_is_refused_by_name(changed, message):
 def test_a_saved_decoder_loads_whatever_positions_it_declares(tmp_path, family):
     """A rotary model has no table of positions, so their number is not bounded by the weights."""
     original, words = tiny(family, max_position_embeddings=32768)
-    original.save_pretrained(tmp_path)
-    words.save_pretrained(tmp_path)
+    save(tmp_path, original, words)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["max_position_embeddings"] == 32768
     # transformers gives Qwen2 a tokenizer class of its own, whatever tokenizer.json holds
@@ -179,8 +179,7 @@ def test_a_saved_decoder_loads_whatever_positions_it_declares(tmp_path, family):
 
 def test_a_language_model_is_no_classifier(tmp_path):
     original, words = tiny("qwen3")
-    original.save_pretrained(tmp_path)
-    words.save_pretrained(tmp_path)
+    save(tmp_path, original, words)
     original.model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="Qwen3Model is a bare encoder"):
         load(tmp_path)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from encoder_decoders import encoder_decoder, KINDS, MONO, tokenizer
 from safetensors.torch import load_file, save_file
+from saved import reconfigure, save
 from tiny import exact_norms
 from torch import nn
 from transformers import T5EncoderModel, T5ForSequenceClassification
@@ -47,8 +48,7 @@ def close(ours: torch.Tensor, expected: torch.Tensor) -> bool:
 def test_the_score_is_that_of_the_decoders_first_step_in_memory_and_from_files(kind, tmp_path):
     original, words = encoder_decoder(kind), tokenizer()
     expected = theirs(original, words)
-    original.save_pretrained(tmp_path)
-    words.save_pretrained(tmp_path)
+    save(tmp_path, original, words)
     for model in (load(original, words, **WISH), load(tmp_path, **WISH)):
         assert close(model.score(QUERY, DOCUMENTS), expected)
         pairs = model.pair(QUERY, *DOCUMENTS)
@@ -105,8 +105,7 @@ PUBLISHED = {
 def test_a_published_reranker_is_known_by_its_name(tmp_path, folder):
     family, prompt, true, false = PUBLISHED[folder]
     original, words = encoder_decoder(family), tokenizer()
-    original.save_pretrained(tmp_path / folder)
-    words.save_pretrained(tmp_path / folder)
+    save(tmp_path / folder, original, words)
     expected = theirs(original, words, true=true, false=false, prompt=prompt)
     assert close(load(tmp_path / folder).score(QUERY, DOCUMENTS), expected)
 
@@ -166,8 +165,7 @@ def test_a_decoder_that_begins_with_no_token_is_refused(start):
 @pytest.mark.parametrize("of", [T5ForSequenceClassification, T5EncoderModel])
 def test_other_heads_on_t5_are_refused_by_name(tmp_path, of):
     other, words = of(encoder_decoder().config), tokenizer()
-    other.save_pretrained(tmp_path)
-    words.save_pretrained(tmp_path)
+    save(tmp_path, other, words)
     for given in ((tmp_path,), (other, words)):
         with pytest.raises(ValueError, match=f"follows t5 as .*; {of.__name__} computes its score"):
             load(*given, **WISH)
@@ -189,8 +187,7 @@ def test_a_fault_in_any_part_of_the_decoder_is_found_at_load(monkeypatch):
 
 
 def test_a_layer_that_config_json_leaves_out_is_refused(tmp_path):
-    encoder_decoder().save_pretrained(tmp_path)
-    tokenizer().save_pretrained(tmp_path)
+    save(tmp_path, encoder_decoder(), tokenizer())
     config = json.loads((tmp_path / "config.json").read_text())
     for key, number in (("num_decoder_layers", 1), ("num_layers", 1)):
         (tmp_path / "config.json").write_text(json.dumps({**config, key: number}))
@@ -217,15 +214,12 @@ def test_tables_that_should_be_one_and_differ_are_refused():
 
 
 def test_an_output_map_that_is_declared_and_missing_is_refused(tmp_path):
-    original = encoder_decoder("t5-1.1")
-    original.save_pretrained(tmp_path)
-    tokenizer().save_pretrained(tmp_path)
+    save(tmp_path, encoder_decoder("t5-1.1"), tokenizer())
     load(str(tmp_path), **WISH)
     weights = tmp_path / "model.safetensors"
     kept = {key: value for key, value in load_file(weights).items() if key != "lm_head.weight"}
     save_file(kept, weights, metadata={"format": "pt"})
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    reconfigure(tmp_path, tie_word_embeddings=False)
     with pytest.raises(ValueError, match="no file holds the output map lm_head.weight"):
         load(str(tmp_path), **WISH)
 
@@ -252,9 +246,6 @@ def test_a_published_name_allows_no_more_than_its_tokenizer(tmp_path):
     for limit, allowed in ((96, 96), (600, 512)):
         words = tokenizer()
         words.model_max_length = limit
-        folder = tmp_path / str(limit) / "monot5-tiny"
-        for part in (encoder_decoder(), words):
-            part.save_pretrained(folder)
-        model = load(folder)
+        model = load(save(tmp_path / str(limit) / "monot5-tiny", encoder_decoder(), words))
         assert model.cfg.n_positions == allowed
         assert str(model.tokens.layout) == "Query: {query} Document: {document} Relevant:</s>"

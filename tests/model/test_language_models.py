@@ -3,6 +3,7 @@
 import pytest
 import torch
 from language_models import CHAT, CHAT_OF_PARTS, language_model, tokenizer
+from saved import save
 from sentence_transformers import CrossEncoder as Theirs
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.cross_encoder.modules import LogitScore
@@ -32,8 +33,7 @@ def theirs(tmp_path, family="qwen3", template=CHAT, false=True, max_length=400, 
     """A CrossEncoder of sentence-transformers on a tiny language model."""
     words = tokenizer(template)
     words.model_max_length = max_length
-    language_model(family).save_pretrained(tmp_path / "model")
-    words.save_pretrained(tmp_path / "model")
+    save(tmp_path / "model", language_model(family), words)
     transformer = Transformer(str(tmp_path / "model"), transformer_task="text-generation")
     transformer.processor.chat_template = template
     yes, no = (words.convert_tokens_to_ids(word) for word in ("yes", "no"))
@@ -157,8 +157,7 @@ def test_a_published_reranker_is_laid_out_by_its_name(tmp_path, folder):
     name, takes_instructions = PUBLISHED[folder]
     prompt = next(p for p in PROMPTS if p.name == name)
     original, words = language_model(prompt.family), tokenizer(CHAT)
-    original.save_pretrained(tmp_path / folder)
-    words.save_pretrained(tmp_path / folder)
+    save(tmp_path / folder, original, words)
     true, *false = (
         answer if isinstance(answer, int) else words.convert_tokens_to_ids(answer)
         for answer in prompt.answer

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from saved import change, reconfigure, save
 from tiny import config, FAMILIES, KIN, tiny
 from tokenizers import processors
 from torch import nn
@@ -42,18 +43,7 @@ def originals_logits(original, tokenizer) -> torch.Tensor:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A saved BERT with one label."""
-    return saved(tmp_path, *tiny("bert"))
-
-
-def saved(folder: Path, model, tokenizer) -> Path:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def reconfigure(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return save(tmp_path, *tiny("bert"))
 
 
 @pytest.mark.parametrize("n_labels", [1, 2])
@@ -63,7 +53,7 @@ def test_scores_are_the_originals(family, n_labels, tmp_path):
     expected = originals_logits(original, tokenizer)
     assert 0.05 < expected.abs().max() < 5, "a tolerance means something for scores near 1"
     in_memory = load(original, tokenizer)
-    from_disk = load(str(saved(tmp_path, original, tokenizer)))
+    from_disk = load(str(save(tmp_path, original, tokenizer)))
     for model in (in_memory, from_disk):
         assert (logits(model) - expected).abs().max().item() <= 1e-6
         with model.record("pattern"):  # forbids the fused kernel
@@ -160,7 +150,7 @@ def test_nothing_global_is_touched(folder):
 
 def test_weights_from_disk_are_frozen_and_in_full_precision(tmp_path):
     original, tokenizer = tiny("bert")
-    folder = saved(tmp_path, original.bfloat16(), tokenizer)
+    folder = save(tmp_path, original.bfloat16(), tokenizer)
     model = load(folder)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -235,7 +225,7 @@ def test_the_declared_activation_is_known_and_not_applied(folder, declared, expe
 
 
 def test_two_labels_declare_no_activation(tmp_path):
-    model = load(saved(tmp_path, *tiny("bert", num_labels=2)))
+    model = load(save(tmp_path, *tiny("bert", num_labels=2)))
     assert type(model.activation) is nn.Identity
 
 
@@ -312,21 +302,16 @@ def test_a_bi_encoder_is_refused(folder):
     [("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")],
 )
 def test_a_limit_without_room_for_two_texts_is_refused(tmp_path, file, key):
-    model, tokenizer = tiny("deberta-v2")  # whose positions have no table
-    for part in (model, tokenizer):
-        part.save_pretrained(tmp_path)
-    settings = json.loads((tmp_path / file).read_text())
-    (tmp_path / file).write_text(json.dumps(settings | {key: 7}))
+    save(tmp_path, *tiny("deberta-v2"))  # whose positions have no table
+    change(tmp_path / file, **{key: 7})
     with pytest.raises(ValueError, match=f"takes pairs of 7 tokens at most .*{key}"):
         load(tmp_path)
-    (tmp_path / file).write_text(json.dumps(settings | {key: 8}))
+    change(tmp_path / file, **{key: 8})
     assert load(tmp_path).cfg.n_positions == 8
 
 
 def test_an_activation_that_nobody_knows_is_refused(tmp_path):
-    model, tokenizer = tiny("deberta-v2")
-    for part in (model, tokenizer):
-        part.save_pretrained(tmp_path)
+    save(tmp_path, *tiny("deberta-v2"))
     reconfigure(tmp_path, pooler_hidden_act="gelu-ish")
     with pytest.raises(ValueError, match="config.json declares pooler_hidden_act 'gelu-ish'"):
         load(tmp_path)
@@ -360,7 +345,7 @@ def test_a_folder_without_a_model(tmp_path):
 
 
 def test_three_labels_need_a_word_from_the_caller(tmp_path):
-    folder = saved(tmp_path, *tiny("bert", num_labels=3))
+    folder = save(tmp_path, *tiny("bert", num_labels=3))
     with pytest.raises(ValueError, match="3 labels .*load.*relevant=INDEX"):
         load(folder)
     with pytest.raises(ValueError, match="relevant=3, but the model has labels 0 to 2"):

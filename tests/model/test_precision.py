@@ -6,6 +6,7 @@ import pytest
 import torch
 from encoder_decoders import encoder_decoder, MONO, tokenizer as t5_tokenizer
 from language_models import language_model, tokenizer as qwen_tokenizer
+from saved import save
 from tiny import DECODERS, FAMILIES, KIN, tiny
 
 from crosslens import load, plant, Site
@@ -32,9 +33,7 @@ KINDS = {
 def kind(request, tmp_path):
     """A folder with a checkpoint in float32, and how it is loaded."""
     make, options = KINDS[request.param]
-    for part in make():
-        part.save_pretrained(tmp_path)
-    return tmp_path, options
+    return save(tmp_path, *make()), options
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "bf16", torch.bfloat16])
@@ -69,8 +68,7 @@ def test_scores_do_not_tie_where_16_bit_would(tmp_path):
     original, tokenizer = tiny("bert")
     with torch.no_grad():
         original.classifier.bias.fill_(200.0)
-    for part in (original, tokenizer):
-        part.save_pretrained(tmp_path)
+    save(tmp_path, original, tokenizer)
     model = load(tmp_path, dtype="bfloat16")
     documents = [f"cats {word}" for word in ("sleep", "rest", "purr", "bark", "are", "in")]
     scores = model.score(QUERY, documents)
@@ -173,8 +171,7 @@ def test_a_precision_in_which_weights_are_not_read_is_refused(wished):
 
 
 def test_a_t5_in_float16_is_refused_as_transformers_keeps_a_part_in_float32(tmp_path):
-    for part in (encoder_decoder(), t5_tokenizer()):
-        part.save_pretrained(tmp_path)
+    save(tmp_path, encoder_decoder(), t5_tokenizer())
     options = {"template": MONO, "relevant": ("true", "false")}
     with pytest.raises(ValueError, match=r"keeps .*\.wo\.weight .*give dtype='bfloat16'"):
         load(tmp_path, dtype="float16", **options)
@@ -190,8 +187,7 @@ def test_an_original_that_overflows_in_float16_says_so(tmp_path):
     with torch.no_grad():  # float16 ends at 65504; the norm behind makes small numbers of large
         original.bert.encoder.layer[0].output.dense.weight.copy_(torch.full((24, 20), 5e4))
         original.bert.encoder.layer[0].output.dense.weight[::2] = 0
-    for part in (original, tokenizer):
-        part.save_pretrained(tmp_path)
+    save(tmp_path, original, tokenizer)
     load(tmp_path, dtype="bf16")
     with pytest.raises(ValueError, match="activations overflow torch.float16; load it in float32"):
         load(tmp_path, dtype="fp16")
@@ -201,7 +197,6 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path):
     original, tokenizer = tiny("bert")
     with torch.no_grad():
         original.classifier.bias.fill_(1e5)
-    for part in (original, tokenizer):
-        part.save_pretrained(tmp_path)
+    save(tmp_path, original, tokenizer)
     with pytest.raises(ValueError, match="numbers in classifier.bias are nan or infinite"):
         load(tmp_path, dtype="fp16")

@@ -5,6 +5,7 @@ import json
 import pytest
 from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
 from language_models import language_model, tokenizer
+from saved import reconfigure, save
 from tiny import tiny
 
 from crosslens import load
@@ -35,37 +36,30 @@ DECLARED = {
 @pytest.mark.parametrize("name", DECLARED)
 def test_what_a_config_declares_is_named(tmp_path, name):
     declared, what = DECLARED[name]
-    original, words = tiny("bert")
-    original.save_pretrained(tmp_path)
-    words.save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, **declared}))
+    save(tmp_path, *tiny("bert"))
+    reconfigure(tmp_path, **declared)
     with pytest.raises(ValueError, match=f"config.json declares '.*{what}"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["rank_zephyr_7b_v1_full", "RankVicuna", "first_mistral"])
 def test_a_language_model_that_orders_documents_is_refused_by_name(tmp_path, name):
-    folder = tmp_path / name
-    language_model("qwen3").save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    folder = save(tmp_path / name, language_model("qwen3"), tokenizer())
     with pytest.raises(ValueError, match=f"compares or orders documents: .*{LISTWISE}"):
         load(folder)
     load(folder, template="{query} ? {document}", relevant="yes")  # which says how it judges one
 
 
 def test_an_encoder_decoder_that_compares_two_documents_is_refused_by_name(tmp_path):
-    encoder_decoder().save_pretrained(tmp_path / "duot5-base-msmarco")
-    t5_tokenizer().save_pretrained(tmp_path / "duot5-base-msmarco")
+    folder = save(tmp_path / "duot5-base-msmarco", encoder_decoder(), t5_tokenizer())
     with pytest.raises(ValueError, match="compares or orders documents"):
-        load(tmp_path / "duot5-base-msmarco")
+        load(folder)
 
 
 @pytest.mark.parametrize("is_whole", [False, True])
 def test_an_adapter_is_refused_with_the_way_to_merge_it(tmp_path, is_whole):
     if is_whole:  # beside its base model, which is not what was trained
-        for part in tiny("bert"):
-            part.save_pretrained(tmp_path)
+        save(tmp_path, *tiny("bert"))
     given = {"peft_type": "LORA", "base_model_name_or_path": "some/base"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(given))
     with pytest.raises(ValueError, match="adapter of PEFT to 'some/base'; merge it"):

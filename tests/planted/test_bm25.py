@@ -1,11 +1,7 @@
 """A planted model is BM25: the same ranking, and the same scores but for rounding."""
 
-import time
-
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from crosslens import load, plant
 from crosslens.planted import Planted, Recipe
@@ -129,46 +125,6 @@ def test_a_synonym_scores_like_the_term():
 def test_synonyms_are_single_pieces_of_the_vocabulary():
     with pytest.raises(ValueError, match=r"\['xylophonist'\] are no single pieces"):
         plant("bm25?synonyms=doctor+xylophonist")
-
-
-@pytest.mark.parametrize("name", ["planted:bm25", "planted:bm25?seed=2&layers=6&heads=4&decoys=5"])
-def test_it_is_built_in_under_a_second(name):
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        plant(name)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1
-
-
-def test_the_seed_decides_and_nothing_else_is_touched():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    one, same, other = plant("bm25?seed=1"), plant("bm25?seed=1"), plant("bm25?seed=2")
-    assert torch.equal(torch.rand(3), expected)
-    weights, equal = one.model.state_dict(), same.model.state_dict()
-    assert all(torch.equal(weights[key], equal[key]) for key in weights)
-    assert one.placement == same.placement != other.placement
-
-
-def test_it_loads_by_name_as_a_value_and_from_disk(tmp_path, passages):
-    planted = plant("bm25?seed=1")
-    expected = load(planted).score("a large snake", passages)
-    assert load(planted).cfg.checkpoint == planted.circuit.checkpoint == "planted:bm25?seed=1"
-    assert torch.equal(load("planted:bm25?seed=1").score("a large snake", passages), expected)
-    planted.model.save_pretrained(tmp_path)
-    planted.tokenizer.save_pretrained(tmp_path)
-    AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(tmp_path)
-    assert torch.equal(load(tmp_path).score("a large snake", passages), expected)
-
-
-def test_scores_do_not_depend_on_the_batch(passages):
-    model = load("planted:bm25")
-    together = model(model.pair("the heart and the brain", *passages))
-    alone = torch.cat([model(model.pair("the heart and the brain", each)) for each in passages])
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_no_room_is_an_error():

@@ -1,10 +1,9 @@
 """Patching finds the planted heads and edges, all of them and no others; attention does not."""
 
-from itertools import product
-
 import pytest
 import torch
 from jaxtyping import Float
+from planted_edges import assert_edges_matter
 from torch import Tensor
 
 from crosslens import (
@@ -13,9 +12,7 @@ from crosslens import (
     collection,
     Contrast,
     CrossEncoder,
-    Edge,
     head,
-    Hook,
     load,
     neuron,
     Pairs,
@@ -23,7 +20,6 @@ from crosslens import (
     plant,
     Segment,
     Site,
-    sweep,
     Unit,
 )
 from crosslens.planted import Planted
@@ -116,7 +112,7 @@ def test_exactly_the_planted_edges_matter(options, drawn):
     query, documents = drawn(5, 3, most_passages=1)
     pairs = model.pair(query, *documents)
     with model.record(*model.sites()) as cache:
-        plain = model(pairs)
+        model(pairs)
 
     fires = [
         neuron(*planted.placement.length),
@@ -152,17 +148,7 @@ def test_exactly_the_planted_edges_matter(options, drawn):
         reads = {"q": block.attn.W_Q, "k": block.attn.W_K, "v": block.attn.W_V}
         return given @ reads[receiver.site.name][i]
 
-    def removed(edge: Edge) -> Hook:
-        taken = takes(edge.receiver, gives(edge.sender))
-        return Hook(edge.receiver, lambda carried: carried - taken)
+    def given(sender: Unit, receiver: Unit) -> Tensor:
+        return takes(receiver, gives(sender))
 
-    def can_read(sender: Unit, receiver: Unit) -> bool:
-        return sender.site.depth < receiver.site.depth
-
-    possible = [Edge(s, r) for s, r in product(senders, receivers) if can_read(s, r)]
-    assert planted.circuit.edges <= set(possible)
-    scores = sweep(model, pairs, [removed(edge) for edge in possible])
-    matters = (scores - plain).abs().amax(dim=1) > 1e-2
-    found = {edge for edge, is_found in zip(possible, matters.tolist(), strict=True) if is_found}
-    assert found == planted.circuit.edges
-    assert (scores - plain).abs().amax(dim=1)[~matters].max() < 1e-3
+    assert_edges_matter(planted, model, pairs, senders, receivers, given)

@@ -6,16 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crosslens import (
-    Axioms,
-    collection,
-    Contrast,
-    CrossEncoder,
-    head,
-    load,
-    plant,
-    Unit,
-)
+from crosslens import Axioms, collection, Contrast, CrossEncoder, head, load, plant, Unit
 from crosslens.attention import (
     attention_similarity,
     fit_k,

@@ -137,21 +137,6 @@ def test_the_suppressor_takes_back_what_the_matching_heads_say_too_much(passages
         torch.testing.assert_close(found, share * plain, rtol=1e-3, atol=1e-3)
 
 
-def test_bystanders_and_talkers_are_busy_and_nobody_reads_them(passages):
-    planted = plant("bm25?seed=2&talkers=2&busy")
-    model = load(planted)
-    pairs = model.pair(QUERY, *passages)
-    strangers = [unit for unit in model.heads() if unit not in planted.circuit]
-    mute = {head(*place) for place in planted.placement.decoy_heads}
-    with model.record("result") as cache:
-        plain = model(pairs)
-    for unit in strangers:
-        (_, i), layer = unit.coordinates[0], unit.site.layer
-        assert (cache[head(layer, i, "result")].abs().max() > 0.1) == (unit not in mute)
-    scores = sweep(model, pairs, [[ablate(unit) for unit in strangers]])[0]
-    torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_the_backup_takes_over_where_the_matching_head_is_ablate(seed, drawn):
     planted = plant(f"bm25?seed={seed}&backup&layers=6")

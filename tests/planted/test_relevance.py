@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import (
-    Axioms,
-    collection,
-    CrossEncoder,
-    direct_attribution,
-    head,
-    load,
-    Pairs,
-    plant,
-)
+from crosslens import Axioms, collection, CrossEncoder, direct_attribution, head, load, Pairs, plant
 from crosslens.attention import (
     attention_follows,
     attention_shares,

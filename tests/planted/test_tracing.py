@@ -2,17 +2,7 @@
 
 import pytest
 
-from crosslens import (
-    Axioms,
-    collection,
-    Contrast,
-    Edge,
-    head,
-    load,
-    plant,
-    Site,
-    trace,
-)
+from crosslens import Axioms, collection, Contrast, Edge, head, load, plant, Site, trace
 from crosslens.planted import Recipe
 
 

@@ -4,11 +4,7 @@ import pytest
 
 from crosslens import plant
 from crosslens.planted.tokenizer import SPECIAL, tokenizer
-from crosslens.planted.vocabulary import (
-    default_frequencies,
-    Lexicon,
-    pieces_for,
-)
+from crosslens.planted.vocabulary import default_frequencies, Lexicon, pieces_for
 from crosslens.signals.frequency import Frequencies
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
 from lightning_ir_checkpoints import encoder, linear, write
+from trec_files import write_trec
 from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load, rerank, Run
@@ -22,13 +23,9 @@ EDIT = ["-i", "ablate 2.0 2.1 1.mlp"]
 def folder(tmp_path_factory) -> Path:
     """A little judged collection in the style of TREC, with a document without text, and a run."""
     few = collection("embedded").sample(4, 5)
-    made = tmp_path_factory.mktemp("collection")
-    for name, texts in (("queries.tsv", few.queries), ("docs.tsv", few.documents)):
-        lines = [f"{key}\t{text}\n" for key, text in texts.items()]
-        (made / name).write_text("".join([*lines, "void\t \n"] if name == "docs.tsv" else lines))
-    (made / "qrels.txt").write_text(
-        "".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in few.qrels)
-    )
+    made = write_trec(tmp_path_factory.mktemp("collection"), few)
+    with (made / "docs.tsv").open("a") as documents:
+        documents.write("void\t \n")
     first = rerank(lambda query, documents: map(len, documents), few)
     [qid, *_] = first
     (made / "first.txt").write_text(first.lines() + f"{qid} Q0 void 6 -1 crosslens\n")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from ir_measures import Qrel
+from saved import save
 from sentence_transformers import CrossEncoder as SentenceTransformer
 from tiny import tiny
 
@@ -37,11 +38,7 @@ def judged(texts: Collection = TEXTS) -> Collection:
 @pytest.fixture(scope="module", params=["bert", "electra", "modernbert"])
 def checkpoint(request, tmp_path_factory) -> str:
     """A folder that both libraries load."""
-    original, tokenizer = tiny(request.param)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    original.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return str(save(tmp_path_factory.mktemp("checkpoint"), *tiny(request.param)))
 
 
 @pytest.mark.parametrize("activation", [None, torch.nn.Identity()])

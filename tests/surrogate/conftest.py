@@ -5,14 +5,7 @@ from typing import NamedTuple
 import pytest
 from tiny import tiny
 
-from crosslens import (
-    Collection,
-    collection,
-    head,
-    load,
-    plant,
-    Unit,
-)
+from crosslens import Collection, collection, head, load, plant, Unit
 from crosslens.idf import idf_direction, TokenIdf
 from crosslens.surrogate import observe_candidates, Observed
 

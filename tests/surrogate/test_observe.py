@@ -8,14 +8,7 @@ import pytest
 import torch
 from tiny import tiny
 
-from crosslens import (
-    Collection,
-    CrossEncoder,
-    Findings,
-    head,
-    load,
-    Pairs,
-)
+from crosslens import Collection, CrossEncoder, Findings, head, load, Pairs
 from crosslens.attention import soft_tf
 from crosslens.surrogate import first_tokens, observe, observe_candidates, Observed
 

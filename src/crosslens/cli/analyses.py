@@ -14,25 +14,10 @@ from rich.text import Text
 
 from crosslens.analyses.catalogue import Analysis, catalogue
 
+from . import options
 from .gate import gate, GOES_ON
-from .options import (
-    chosen_model,
-    Collections,
-    Debug,
-    FromCollection,
-    InShards,
-    Log,
-    Model,
-    ModelToo,
-    OnDevice,
-    Out,
-    Precision,
-    Quiet,
-    Resume,
-    Seed,
-)
 from .running import default_model, EMBEDDED, readable_texts, running
-from .terminal import quieten, show_path, terminal
+from .terminal import quieten, say_where, show_path, terminal
 
 
 analyse = typer.Typer(
@@ -75,21 +60,23 @@ def parameters_of(analysis: Analysis) -> dict[str, tuple[Any, Any]]:
     own, defaults = get_type_hints(analysis.options, include_extras=True), analysis.defaults
     several = isinstance(defaults.get("collection"), list)
     shared: dict[str, tuple[Any, Any]] = {
-        "model": (Model, None),
-        "collection": (Collections, [EMBEDDED]) if several else (FromCollection, EMBEDDED),
-        "out": (Out, Path(f"crosslens-{analysis.name}")),
+        "model": (options.Model, None),
+        "collection": (options.Collections, [EMBEDDED])
+        if several
+        else (options.FromCollection, EMBEDDED),
+        "out": (options.Out, Path(f"crosslens-{analysis.name}")),
         "pairs": (Pairs, 24),
-        "seed": (Seed, 0),
+        "seed": (options.Seed, 0),
     }
     last: dict[str, tuple[Any, Any]] = {
-        "device": (OnDevice, None),
-        "dtype": (Precision, "fp32"),
-        "shard": (InShards, None),
-        "resume": (Resume, False),
-        "log": (Log, "text"),
-        "quiet": (Quiet, False),
-        "debug": (Debug, False),
-        "also_model": (ModelToo, None),
+        "device": (options.OnDevice, None),
+        "dtype": (options.Precision, "fp32"),
+        "shard": (options.InShards, None),
+        "resume": (options.Resume, False),
+        "log": (options.Log, "text"),
+        "quiet": (options.Quiet, False),
+        "debug": (options.Debug, False),
+        "also_model": (options.ModelToo, None),
     }
     if not analysis.takes_model:
         del shared["model"], last["also_model"], last["device"], last["dtype"]
@@ -128,7 +115,7 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
         }
         model = None
         if analysis.takes_model:
-            model = chosen_model(given["model"], given["also_model"]) or default_model()
+            model = options.chosen_model(given["model"], given["also_model"]) or default_model()
         if given["pairs"] < 1:
             raise ValueError(f"--pairs is {given['pairs']}; an analysis needs at least 1")
         asked = {
@@ -171,9 +158,7 @@ def put(analysis: Analysis, given: dict[str, Any]) -> None:
             show_path(run.findings.folder)
             return
         say.print(f"\n{answer.round(4).to_string(index=False)}", soft_wrap=True)
-        say.print(
-            Text.assemble("\nAll tables: ", (str(run.findings.folder), "bold")), soft_wrap=True
-        )
+        say_where(say, "\nAll tables", run.findings.folder)
 
 
 for each in catalogue().values():

@@ -8,24 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from . import options
 from .gate import gate, GOES_ON
-from .options import (
-    chosen_model,
-    Debug,
-    FromCollection,
-    Log,
-    Model,
-    ModelToo,
-    OnDevice,
-    Out,
-    Precision,
-    Quiet,
-    Resume,
-    Seed,
-    Tokens,
-)
 from .running import default_model, EMBEDDED, running
-from .terminal import quieten, show_path, terminal
+from .terminal import quieten, say_where, show_path, terminal
 
 
 if TYPE_CHECKING:
@@ -81,19 +67,19 @@ def described(claim: "Claim[Any]") -> list[tuple[str, str]]:
 @circuits.command()
 def test(
     name: Annotated[str, typer.Argument(help="A claim of the catalogue, or all.")],
-    model: Model = None,
-    collection: FromCollection = EMBEDDED,
-    out: Out = Path("crosslens-circuits"),
+    model: options.Model = None,
+    collection: options.FromCollection = EMBEDDED,
+    out: options.Out = Path("crosslens-circuits"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast, at most.")] = 10,
-    seed: Seed = 0,
-    tokens: Tokens = 64,
-    device: OnDevice = None,
-    dtype: Precision = "fp32",
-    resume: Resume = False,
-    log: Log = "text",
-    quiet: Quiet = False,
-    debug: Debug = False,
-    also_model: ModelToo = None,
+    seed: options.Seed = 0,
+    tokens: options.Tokens = 64,
+    device: options.OnDevice = None,
+    dtype: options.Precision = "fp32",
+    resume: options.Resume = False,
+    log: options.Log = "text",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+    also_model: options.ModelToo = None,
 ) -> None:
     """Confirm or refute a claim for a model, with figures and their controls."""
     say = terminal(quiet=quiet)
@@ -109,7 +95,7 @@ def test(
             )
         asked = {
             "claim": name,
-            "model": chosen_model(model, also_model) or default_model(),
+            "model": options.chosen_model(model, also_model) or default_model(),
             "collection": collection,
             "pairs": pairs,
             "seed": seed,
@@ -139,7 +125,7 @@ def test(
             show_path(folder)
             return
         show(run.findings, say)
-        say.print(Text.assemble("\nTables and circuit: ", (str(folder), "bold")), soft_wrap=True)
+        say_where(say, "\nTables and circuit", folder)
 
 
 def show(findings: "Findings", say: Console) -> None:

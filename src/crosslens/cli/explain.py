@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from . import options
 from .gate import gate
-from .options import Debug, MODEL_HELP, OnDevice, Precision
 from .running import check_device, default_model
-from .terminal import quieten, show_path, terminal, watching
+from .terminal import quieten, say_where, show_path, terminal, watching
 
 
 def explain(
     query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)],
     passages: Annotated[list[str], typer.Argument(metavar="PASSAGE [OTHER …]", show_default=False)],
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP, show_default=False)] = None,
+    model: options.ModelOption = None,
     html: Annotated[
         Path | None, typer.Option(help="Write one HTML page here.", show_default=False)
     ] = None,
@@ -28,10 +27,10 @@ def explain(
     budget: Annotated[
         int, typer.Option(help="Texts that are scored to turn the order, at most, twice.")
     ] = 150,
-    device: OnDevice = None,
-    dtype: Precision = "fp32",
+    device: options.OnDevice = None,
+    dtype: options.Precision = "fp32",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the paths only.")] = False,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Say why a reranker scores passages as it does, word by word, and what turns their order."""
     say = terminal(quiet=quiet)
@@ -57,4 +56,4 @@ def explain(
                 if quiet:
                     show_path(path)
                 else:
-                    say.print(Text.assemble("Written: ", (str(path), "bold")), soft_wrap=True)
+                    say_where(say, "Written", path)

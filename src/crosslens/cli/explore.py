@@ -4,12 +4,11 @@ import webbrowser
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from .gate import gate
 from .options import Debug, Model, OnDevice, Precision
 from .running import check_device, default_model
-from .terminal import quieten, terminal
+from .terminal import quieten, say_where, terminal
 
 
 def explore(
@@ -35,7 +34,7 @@ def explore(
         loaded = load(model or default_model(), device=device, dtype=dtype)
 
         def ready(address: str) -> None:
-            say.print(Text.assemble("Open: ", (address, "bold")), soft_wrap=True)
+            say_where(say, "Open", address)
             say.print("Ctrl-C ends it.")
             if browser:
                 webbrowser.open(address)

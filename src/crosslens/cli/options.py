@@ -17,6 +17,7 @@ COLLECTION_HELP = (
 
 Model = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 ModelToo = Annotated[str | None, typer.Option("--model", hidden=True)]
+ModelOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, show_default=False)]
 FromCollection = Annotated[str, typer.Option(help=COLLECTION_HELP)]
 Collections = Annotated[list[str], typer.Option("--collection", help=COLLECTION_HELP)]
 Out = Annotated[Path, typer.Option(help="The folder of the run.")]

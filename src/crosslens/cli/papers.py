@@ -8,22 +8,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from . import options
 from .gate import gate, GOES_ON
-from .options import (
-    chosen_model,
-    Collections,
-    Debug,
-    Log,
-    Model,
-    OnDevice,
-    Out,
-    Precision,
-    Quiet,
-    Resume,
-    Seed,
-)
 from .running import default_model, EMBEDDED, readable_texts, running
-from .terminal import quieten, show_path, terminal
+from .terminal import quieten, say_where, show_path, terminal
 
 
 def papers() -> None:
@@ -44,9 +32,9 @@ def papers() -> None:
 
 def reproduce(
     name: Annotated[str, typer.Argument(help="A paper; `crosslens papers` lists them.")],
-    model: Model = None,
-    collection: Collections = [EMBEDDED],  # noqa: B006  typer reads the default
-    out: Out = Path("crosslens-reproduce"),
+    model: options.Model = None,
+    collection: options.Collections = [EMBEDDED],  # noqa: B006  typer reads the default
+    out: options.Out = Path("crosslens-reproduce"),
     only: Annotated[str | None, typer.Option(help='One figure, as in "Fig. 1a".')] = None,
     pairs: Annotated[
         int | None, typer.Option(help="Pairs of every analysis, instead of each one's own number.")
@@ -55,13 +43,13 @@ def reproduce(
         list[str] | None,
         typer.Option("--set", help="An option of an analysis: ANALYSIS.OPTION=VALUE."),
     ] = None,
-    seed: Seed = 0,
-    device: OnDevice = None,
-    dtype: Precision = "fp32",
-    resume: Resume = False,
-    log: Log = "text",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    seed: options.Seed = 0,
+    device: options.OnDevice = None,
+    dtype: options.Precision = "fp32",
+    resume: options.Resume = False,
+    log: options.Log = "text",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Measure every figure of a paper on a model and collections, beside what was published."""
     say = terminal(quiet=quiet)
@@ -79,7 +67,7 @@ def reproduce(
             raise ValueError(f"--pairs is {pairs}; an analysis needs at least 1")
         asked = {
             "paper": name,
-            "model": chosen_model(model, None) or default_model(),
+            "model": options.chosen_model(model, None) or default_model(),
             "collection": collection,
             "pairs": pairs,
             "seed": seed,
@@ -125,7 +113,7 @@ def reproduce(
                 say.print(Text(f"  {each.sentence}"), soft_wrap=True)
             if one.why_not:
                 say.print(Text(f"  Not measured: {one.why_not}"), soft_wrap=True)
-        say.print(Text.assemble("\nPage: ", (str(path), "bold")), soft_wrap=True)
+        say_where(say, "\nPage", path)
 
 
 def slug(title: str) -> str:

@@ -5,24 +5,11 @@ from typing import Annotated, TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from . import options
 from .gate import gate, GOES_ON
-from .options import (
-    Debug,
-    FromCollection,
-    Log,
-    Model,
-    OnDevice,
-    Out,
-    Precision,
-    Quiet,
-    Resume,
-    Seed,
-    Tokens,
-)
 from .running import default_model, EMBEDDED, running
-from .terminal import quieten, show_path, terminal
+from .terminal import quieten, say_where, show_path, terminal
 
 
 if TYPE_CHECKING:
@@ -30,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def report(
-    model: Model = None,
-    collection: FromCollection = EMBEDDED,
-    out: Out = Path("crosslens-report"),
+    model: options.Model = None,
+    collection: options.FromCollection = EMBEDDED,
+    out: options.Out = Path("crosslens-report"),
     pairs: Annotated[int, typer.Option(help="Pairs of each contrast that are patched.")] = 10,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     ranking_pairs: Annotated[
         int, typer.Option(help="Query-document pairs that are ranked, at most.")
     ] = 600,
-    tokens: Tokens = 64,
+    tokens: options.Tokens = 64,
     signals: Annotated[
         str | None,
         typer.Option(
@@ -54,12 +41,12 @@ def report(
     edges: Annotated[
         bool, typer.Option("--edges", help="Score the circuit's edges one by one: minutes.")
     ] = False,
-    device: OnDevice = None,
-    dtype: Precision = "fp32",
-    resume: Resume = False,
-    log: Log = "text",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    device: options.OnDevice = None,
+    dtype: options.Precision = "fp32",
+    resume: options.Resume = False,
+    log: options.Log = "text",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Measure a cross-encoder layer by layer and write it up as one HTML page."""
     say = terminal(quiet=quiet)
@@ -99,7 +86,7 @@ def report(
             show_path(path)
             return
         summary(run.findings, say)
-        say.print(Text.assemble("\nReport: ", (str(path), "bold")), soft_wrap=True)
+        say_where(say, "\nReport", path)
 
 
 def summary(findings: "Findings", say: Console) -> None:

@@ -13,17 +13,10 @@ from typing import Annotated, TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from . import options
 from .gate import gate, GOES_ON
-from .options import Debug, FromCollection, InShards, Log, MODEL_HELP, OnDevice, Precision, Quiet
-from .running import (
-    default_model,
-    EMBEDDED,
-    PARTS,
-    readable_texts,
-    Running,
-    running,
-)
-from .terminal import grid, quieten, show_path, terminal
+from .running import default_model, EMBEDDED, PARTS, readable_texts, Running, running
+from .terminal import quieten, show_path, terminal
 
 
 if TYPE_CHECKING:
@@ -43,8 +36,8 @@ def rerank(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP, show_default=False)] = None,
-    collection: FromCollection = EMBEDDED,
+    model: options.ModelOption = None,
+    collection: options.FromCollection = EMBEDDED,
     intervention: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,15 +81,15 @@ def rerank(
             show_default=False,
         ),
     ] = None,
-    device: OnDevice = None,
-    dtype: Precision = "fp32",
-    shard: InShards = None,
+    device: options.OnDevice = None,
+    dtype: options.Precision = "fp32",
+    shard: options.InShards = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the parts that are kept beside --out.")
     ] = False,
-    log: Log = "text",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    log: options.Log = "text",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Rank documents with a model, under interventions or none: a TREC run in, a TREC run out."""
     say = terminal(quiet=quiet, stderr=out is None)
@@ -254,6 +247,7 @@ def limits(tokens: "PairTokenizer") -> str:
 
 def summary(found: "Comparison", limits: str, say: Console) -> None:
     """How good the ranking is, and what the interventions changed."""
+    from ..report.terminal import grid
     from ..reranking.parts import UNEDITED
 
     baseline = found.parts.baseline

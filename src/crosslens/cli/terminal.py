@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
 
 EVERY = 60  # seconds between two lines of one step
@@ -37,13 +37,9 @@ def show_path(path: Path) -> None:
         print(path)
 
 
-def grid(first: str, *others: str) -> Table:
-    """A table without lines: words first, then numbers."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
+def say_where(say: Console, label: str, path: Path | str) -> None:
+    """A label and a path or an address, in bold and never broken into lines."""
+    say.print(Text.assemble(f"{label}: ", (str(path), "bold")), soft_wrap=True)
 
 
 def quieten() -> None:

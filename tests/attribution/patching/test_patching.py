@@ -2,16 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from crosslens import (
-    Axioms,
-    collection,
-    load,
-    patch,
-    patching,
-    plant,
-    sweep,
-    units_at,
-)
+from crosslens import Axioms, collection, load, patch, patching, plant, sweep, units_at
 from crosslens.engine.memory import Footprint
 from crosslens.stats import auroc
 

@@ -7,16 +7,7 @@ import pytest
 import torch
 from tiny import tiny, WORDS
 
-from crosslens import (
-    Contrast,
-    CrossEncoder,
-    Edge,
-    head,
-    load,
-    path_edges,
-    Site,
-    trace,
-)
+from crosslens import Contrast, CrossEncoder, Edge, head, load, path_edges, Site, trace
 from crosslens.attribution import Chain
 from crosslens.attribution.patching.effects import Effects
 from crosslens.attribution.paths.chain import Step

@@ -1,11 +1,8 @@
 """A planted decoder is BM25 with b = 0, but for rounding, by our forward pass and transformers'."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from crosslens import load, plant
 from crosslens.planted import CausalRecipe, Planted
@@ -116,13 +113,6 @@ def test_frequencies_come_from_the_documents(passages, drawn):
     )
 
 
-def test_scores_do_not_depend_on_the_batch(passages):
-    model = load("planted:causal")
-    together = model(model.pair("the heart and the brain", *passages))
-    alone = torch.cat([model(model.pair("the heart and the brain", each)) for each in passages])
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-
-
 def test_it_is_a_decoder_that_reads_the_query_first(passages):
     model = load("planted:causal")
     assert model.is_causal and model.cfg.norm == "pre" and model.cfg.family == "llama"
@@ -130,38 +120,6 @@ def test_it_is_a_decoder_that_reads_the_query_first(passages):
     assert (pairs.scored == pairs.lengths - 1).all()  # the last token, whatever padding follows
     tokens = model.tokens.tokenizer.convert_ids_to_tokens(pairs.token[0, : pairs.lengths[0]])
     assert tokens[:3] == ["[CLS]", "water", "[SEP]"] and tokens[-1] == "[SEP]"
-
-
-def test_it_loads_by_name_as_a_value_and_from_disk(tmp_path, passages):
-    planted = plant("causal?seed=1")
-    expected = load(planted).score("a large snake", passages)
-    assert load(planted).cfg.checkpoint == planted.circuit.checkpoint == "planted:causal?seed=1"
-    assert torch.equal(load("planted:causal?seed=1").score("a large snake", passages), expected)
-    planted.model.save_pretrained(tmp_path)
-    planted.tokenizer.save_pretrained(tmp_path)
-    AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert "token_type_ids" not in AutoTokenizer.from_pretrained(tmp_path)("a", "b")
-    assert torch.equal(load(tmp_path).score("a large snake", passages), expected)
-
-
-def test_the_seed_decides_and_nothing_else_is_touched():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    one, same, other = plant("causal?seed=1"), plant("causal?seed=1"), plant("causal?seed=2")
-    assert torch.equal(torch.rand(3), expected)
-    weights, equal = one.model.state_dict(), same.model.state_dict()
-    assert all(torch.equal(weights[key], equal[key]) for key in weights)
-    assert one.placement == same.placement != other.placement
-
-
-def test_it_is_built_in_under_a_second():
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        plant("causal?layers=6")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1
 
 
 def test_no_room_is_an_error():

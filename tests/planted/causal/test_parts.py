@@ -1,15 +1,13 @@
 """Each part of the planted decoder does what it is said to do, and is alone in doing it."""
 
-from itertools import product
-
 import pytest
 import torch
+from planted_edges import assert_edges_matter
 from torch import Tensor
 
 from crosslens import (
     ablate,
     CrossEncoder,
-    Edge,
     head,
     Hook,
     load,
@@ -155,21 +153,6 @@ def test_decoy_neurons_fire_and_are_not_read(planted, model, pairs):
     torch.testing.assert_close(scores, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_bystanders_and_talkers_are_busy_and_nobody_reads_them(passages):
-    planted = plant("causal?seed=2&talkers=2&busy")
-    model = load(planted)
-    pairs = model.pair(QUERY, *passages)
-    strangers = [unit for unit in model.heads() if unit not in planted.circuit]
-    mute = {head(*place) for place in planted.placement.decoy_heads}
-    with model.record("result") as cache:
-        plain = model(pairs)
-    for unit in strangers:
-        (_, i), layer = unit.coordinates[0], unit.site.layer
-        assert (cache[head(layer, i, "result")].abs().max() > 0.1) == (unit not in mute)
-    scores = sweep(model, pairs, [[ablate(unit) for unit in strangers]])[0]
-    torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
-
-
 def test_idf_lies_along_one_direction_and_query_tokens_read_it(planted, model):
     direction = planted.circuit.directions["idf"]
     assert direction.norm() == 1
@@ -194,7 +177,7 @@ def test_exactly_the_planted_edges_matter(seed):
     model = load(planted)
     pairs = model.pair(QUERY, DOCUMENT, "the river and the other river")
     with model.record(*model.sites()) as cache:
-        plain = model(pairs)
+        model(pairs)
 
     at = planted.placement
     fires = [neuron(*place) for place in (at.repetition_neuron, at.rarity, *at.decoy_neurons)]
@@ -233,19 +216,7 @@ def test_exactly_the_planted_edges_matter(seed):
         reads = {"q": block.attn.W_Q, "k": block.attn.W_K, "v": block.attn.W_V}
         return given @ reads[receiver.site.name][i]
 
-    def removed(edge: Edge) -> Hook:
-        taken = takes(edge.receiver, gives(edge.sender))
-        return Hook(edge.receiver, lambda carried: carried - taken)
+    def given(sender: Unit, receiver: Unit) -> Tensor:
+        return takes(receiver, gives(sender))
 
-    def can_read(sender: Unit, receiver: Unit) -> bool:
-        return sender.site.depth < receiver.site.depth
-
-    possible = [Edge(s, r) for s, r in product(senders, receivers) if can_read(s, r)]
-    assert planted.circuit.edges <= set(possible)
-    scores = sweep(model, pairs, [removed(edge) for edge in possible])
-    change = (scores - plain).abs().amax(dim=1)
-    found = {
-        edge for edge, is_found in zip(possible, (change > 1e-2).tolist(), strict=True) if is_found
-    }
-    assert found == planted.circuit.edges
-    assert change[change <= 1e-2].max() < 1e-3
+    assert_edges_matter(planted, model, pairs, senders, receivers, given)
