@@ -6,7 +6,7 @@ import pytest
 import torch
 from encoder_decoders import encoder_decoder, KINDS, MONO, tokenizer
 from safetensors.torch import load_file, save_file
-from saved import reconfigure, save
+from saved import change, reconfigure, save
 from tiny import exact_norms
 from torch import nn
 from transformers import T5EncoderModel, T5ForSequenceClassification
@@ -222,6 +222,14 @@ def test_an_output_map_that_is_declared_and_missing_is_refused(tmp_path):
     reconfigure(tmp_path, tie_word_embeddings=False)
     with pytest.raises(ValueError, match="no file holds the output map lm_head.weight"):
         load(str(tmp_path), **WISH)
+
+
+def test_more_extra_tokens_than_the_model_knows_are_refused(tmp_path):
+    save(tmp_path, encoder_decoder(), tokenizer())
+    for n in (10**30, float("nan")):
+        change(tmp_path / "tokenizer_config.json", extra_ids=n)
+        with pytest.raises(ValueError, match="tokenizer_config.json: extra_ids is .* knows"):
+            load(str(tmp_path), **WISH)
 
 
 def test_two_start_tokens_are_refused():

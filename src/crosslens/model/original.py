@@ -347,6 +347,12 @@ def its_tokenizer(
     """The tokenizer that was saved beside a model with so many word embeddings."""
     for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         files.json(file)
+    extra = files.json("tokenizer_config.json").get("extra_ids", 0)  # T5's: so many tokens are made
+    if isinstance(extra, int | float) and not extra <= n_vocabulary:
+        raise ValueError(
+            f"{files.name}/tokenizer_config.json: extra_ids is {extra:g}, and the model knows "
+            f"{n_vocabulary} tokens"
+        )
     try:
         with blamed(f"{files.name}/tokenizer.json or tokenizer_config.json cannot be read"):
             tokenizer = AutoTokenizer.from_pretrained(
