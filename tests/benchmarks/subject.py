@@ -53,7 +53,7 @@ class Subject:
         return 2 * s * (4 * d * d + 2 * d * m) + 4 * s * s * d
 
     def of_suffix(self, layer: int, *, after_attention: bool) -> float:
-        """Those that depend on an edit of the stream at `layer`, or of what its heads read."""
+        """Those that depend on an edit of the stream at `layer`, or of what one head read."""
         s, (n, h, d, m) = self.n_tokens, self.shape
         one_row = 2 * (d * d + 2 * d * m)  # W_O and the MLP, for [CLS]
         # One reader asks the stream itself, by q W_K, and sends what each head takes through W_V:
@@ -61,7 +61,8 @@ class Subject:
         last = one_row + 6 * d * d + 4 * h * s * d
         if layer == n - 1:
             return one_row if after_attention else last
-        first = 2 * s * (d * d + 2 * d * m) if after_attention else self.of_block()
+        of_head = d * d / h  # W_O of one head
+        first = 2 * s * (of_head + 2 * d * m) if after_attention else self.of_block()
         return first + (n - 2 - layer) * self.of_block() + last
 
 
