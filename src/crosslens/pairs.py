@@ -258,7 +258,8 @@ def require_rows(scored: Int[Tensor, " pair"]) -> None:
 def sent(value: Tensor, device: torch.device | str) -> Tensor:
     """A tensor on another device; to a GPU from pinned memory, so that work there need not wait."""
     if torch.device(device).type == "cuda" and value.device.type == "cpu":
-        return value.pin_memory().to(device, non_blocking=True)
+        # whole in memory first: what was expanded has no place of its own for each number
+        return value.contiguous().pin_memory().to(device, non_blocking=True)
     return value.to(device)
 
 
