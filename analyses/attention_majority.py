@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 
 import torch
 from einops import einsum
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from crosslens import CrossEncoder, Pairs
+from crosslens.batching import in_batches
 from crosslens.frames import Frame, pd
 from crosslens.probing import frequent_pieces
 
@@ -90,11 +91,29 @@ def groups_of(pairs: Pairs, stop: Int[Tensor, " piece"]) -> Bool[Tensor, "group 
 @torch.no_grad()
 def counted(model: CrossEncoder, pairs: Pairs, stop: Int[Tensor, " piece"]) -> Frame:
     """The senders of each pair: group, counts, layer, head (-1: the mean), text, share, senders."""
+    axes = "layer counts group pair head"
+    found = in_batches(model, pairs, axes, lambda some, _: senders(model, some, stop))
+    index = pd.MultiIndex.from_product(
+        [range(len(found)), COUNTS, GROUPS, range(len(pairs)), range(-1, found.shape[-1] - 1)],
+        names=["layer", "counts", "group", "text", "head"],
+    )
+    table = pd.DataFrame({"senders": found.flatten().numpy(force=True)}, index=index).reset_index()
+    table["share"] = table["senders"] / table["text"].map(dict(enumerate(pairs.lengths.tolist())))
+    texts = [
+        f"{query}\n{document}" for query, document in zip(pairs.query, pairs.document, strict=True)
+    ]
+    return table.assign(text=[texts[i] for i in table["text"]])
+
+
+def senders(
+    model: CrossEncoder, pairs: Pairs, stop: Int[Tensor, " piece"]
+) -> Int[Tensor, "layer counts group pair head"]:
+    """How many tokens send so much; head 0 is the mean of all, whose place is before theirs."""
     groups, there, n = groups_of(pairs, stop), pairs.attended, pairs.lengths
     even = groups.sum(dim=2) / n
     above = {"majority": even.new_tensor(0.5), "more than a third": even.new_tensor(1 / 3)}
     above["more than even"] = even[:, :, None, None]
-    layers: list[Float[Tensor, "counts group pair head"]] = []
+    layers: list[Int[Tensor, "counts group pair head"]] = []
 
     def count(pattern: Tensor) -> None:
         given = einsum(pattern, groups.to(pattern), "p h dst src, g p src -> g p h dst")
@@ -104,17 +123,7 @@ def counted(model: CrossEncoder, pairs: Pairs, stop: Int[Tensor, " piece"]) -> F
 
     with model.tapped([(site, count) for site in model.sites("pattern")]):
         model(pairs)
-    found = torch.stack(layers)
-    index = pd.MultiIndex.from_product(
-        [range(len(found)), COUNTS, GROUPS, range(len(pairs)), range(-1, found.shape[-1] - 1)],
-        names=["layer", "counts", "group", "text", "head"],
-    )
-    table = pd.DataFrame({"senders": found.flatten().numpy(force=True)}, index=index).reset_index()
-    table["share"] = table["senders"] / table["text"].map(dict(enumerate(n.tolist())))
-    texts = [
-        f"{query}\n{document}" for query, document in zip(pairs.query, pairs.document, strict=True)
-    ]
-    return table.assign(text=[texts[i] for i in table["text"]])
+    return torch.stack(layers)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from crosslens.circuits.document_states import READS
 from jaxtyping import Float
 from torch import Tensor
 
-from crosslens import attention_mask, CrossEncoder, Hook, Pairs, Site, token_mask
+from crosslens import attention_mask, CrossEncoder, Hook, Pairs, token_mask
+from crosslens.batching import in_batches
 from crosslens.effectiveness import relevant_from
 from crosslens.frames import Frame, pd
 
@@ -49,7 +50,6 @@ class Answer:
 
 
 MASKS: Final = {"document": ("document",), "query": ("query",), "both": ("document", "query")}
-AT_ONCE: Final = 8  # pairs
 
 
 def analyse(given: Given) -> Answer:
@@ -98,21 +98,17 @@ def scored(given: Given, rows: Frame) -> Frame:
     """The rows with scores under every mask over every number of layers."""
     model, pairs = given.model, pairs_of(given, rows)
     layers = range(model.cfg.n_layers)
-    columns: dict[str, list[Tensor]] = {}
-    order: list[int] = []
-    for width, some in pairs.like_lengths(AT_ONCE):
-        batch = pairs.take(some, width=width)
-        columns.setdefault("original", []).append(model(batch))
-        for name in MASKS:
-            hooks = [hook for layer in layers for hook in interaction_mask(layer, name)]
-            for i, scores in enumerate(masked_prefixes(model, batch, hooks), start=1):
-                columns.setdefault(f"{name} {i}", []).append(scores)
-        order += some
-    back = torch.tensor(order).argsort().numpy()
-    scores = {
-        name: torch.cat(parts).double().numpy(force=True)[back] for name, parts in columns.items()
+    hooks = {
+        name: [hook for layer in layers for hook in interaction_mask(layer, name)] for name in MASKS
     }
-    return pd.concat([rows, pd.DataFrame(scores)], axis=1)
+
+    def under_all(some: Pairs, _: list[int]) -> Float[Tensor, "condition pair"]:
+        masked = [masked_prefixes(model, some, each) for each in hooks.values()]
+        return torch.cat([model(some)[None], *masked])
+
+    names = ["original", *(f"{name} {i + 1}" for name in MASKS for i in layers)]
+    scores = in_batches(model, pairs, "condition pair", under_all).double().numpy(force=True)
+    return pd.concat([rows, pd.DataFrame(scores.T, columns=names)], axis=1)
 
 
 @torch.no_grad()
@@ -124,35 +120,31 @@ def leaked(given: Given, rows: Frame) -> Frame:
     model = given.model
     outputs = model.block_outputs()
     pairs = pairs_of(given, rows)
-    swapped, inside = with_other_queries(pairs), pairs.where("document")
+    swapped = with_other_queries(pairs)
     dst, src = READS["document"]
     masks = {
         "none": [],
         "attention mask": [attention_mask(i, dst=dst, src=src) for i in range(len(outputs))],
         "token mask": [token_mask(i, dst=dst, src=src) for i in range(len(outputs))],
     }
-    changes: dict[tuple[str, Site], list[Tensor]] = {}
-    for start in range(0, len(pairs), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        width = int(pairs.lengths[some].max())
-        for name, hooks in masks.items():
-            states = []
-            for each in (pairs, swapped):
-                with model.hooked(*hooks), model.record(*outputs) as cache:
-                    model(each.take(some))
-                states.append(cache)
-            here = inside[some, :width]
-            for site in outputs:
-                one, other = (cache[site] for cache in states)
-                moved = (one - other).norm(dim=2) / one.norm(dim=2)
-                mean = (moved * here).sum(dim=1) / here.sum(dim=1)
-                changes.setdefault((name, site), []).append(mean)
+
+    def moved(some: Pairs, rows: list[int], hooks: Sequence[Hook]) -> Float[Tensor, "layer pair"]:
+        states = []
+        for each in (some, swapped.take(rows, width=some.token.shape[1])):
+            with model.hooked(*hooks), model.record(*outputs) as cache:
+                model(each)
+            states.append(torch.stack([cache[site] for site in outputs]))
+        one, other = states
+        change = (one - other).norm(dim=3) / one.norm(dim=3)
+        inside = some.where("document")
+        return (change * inside).sum(dim=2) / inside.sum(dim=1)
+
     found = []
-    for (name, site), parts in changes.items():
-        values = torch.cat(parts).double().numpy(force=True)
-        layer = outputs.index(site) + 1
-        row = {"mask": name, "layer": layer, "depth": layer / len(outputs)}
-        found.append(row | mean_row(values, "change", seed=given.seed))
+    for name, hooks in masks.items():
+        changes = in_batches(model, pairs, "layer pair", partial(moved, hooks=hooks))
+        for layer, values in enumerate(changes.double().numpy(force=True), start=1):
+            row = {"mask": name, "layer": layer, "depth": layer / len(outputs)}
+            found.append(row | mean_row(values, "change", seed=given.seed))
     return pd.DataFrame(found)
 
 

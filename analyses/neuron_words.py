@@ -13,10 +13,10 @@ from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.stats import mannwhitneyu
 
 from crosslens import Collection, NotMeasurable, Unit
+from crosslens.batching import recorded
 from crosslens.frames import Frame, pd
 from crosslens.neurons import with_false_discoveries
 
@@ -132,9 +132,7 @@ def given_texts(given: Given, row: Any) -> Collection:
 def at_words(given: Given, texts: Collection, rows: Frame, units: dict[int, Unit]) -> Frame:
     """The value of each neuron at each word: the mean over its tokens. One row per word."""
     pairs = pairs_of(given.model, texts, rows, given.options.tokens)
-    sites = {unit.site for unit in units.values()}
-    with torch.no_grad(), given.model.record(*sites) as cache:
-        given.model(pairs)
+    cache, _ = recorded(given.model, pairs, sorted({unit.site for unit in units.values()}))
     at = pairs.word >= 0  # special tokens are of no word
     where = at.nonzero().numpy(force=True)
     table = pd.DataFrame({"pair": where[:, 0], "position": where[:, 1]})

@@ -4,12 +4,14 @@ The cosine of query and first passage, by a sentence encoder of your choice, for
 and BM25's first passage of every query where the two differ. Jiang et al. (2021), appendix F.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 
 from crosslens import NotMeasurable
+from crosslens.batching import BatchSize
 from crosslens.frames import Frame, pd
 from crosslens.signals import Bm25Index
 
@@ -34,6 +36,9 @@ class Answer:
 
     queries: Frame  # qid, model, bm25: cosines with the query
     similarity: Frame  # encoder, model, bm25, difference, low, high, p, n
+
+
+AT_ONCE: Final = 32  # texts
 
 
 def analyse(given: Given) -> Answer:
@@ -63,8 +68,15 @@ def analyse(given: Given) -> Answer:
         raise NotMeasurable("the model and BM25 put the same passage first for every query")
     encoder = SentenceTransformer(name, device=str(given.model.device))
 
+    size = BatchSize(AT_ONCE, item="text")
+
+    def some_encoded(some: Sequence[str]) -> np.ndarray:
+        return encoder.encode(
+            list(some), batch_size=len(some), normalize_embeddings=True, show_progress_bar=False
+        )
+
     def encode(those: list[str]) -> np.ndarray:
-        return encoder.encode(those, normalize_embeddings=True, show_progress_bar=False)
+        return np.concatenate([found for _, found in size.batches(some_encoded, those)])
 
     query = encode([texts.queries[qid] for qid, _, _ in rows])
     model = encode([texts.documents[docid] for _, docid, _ in rows])

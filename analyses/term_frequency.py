@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 
 from crosslens import Axioms, Contrast, CrossEncoder
+from crosslens.batching import scores_of
 from crosslens.signals import bm25, Frequencies, tokenize
 from crosslens.stats import bootstrap_interval
 
@@ -40,13 +40,12 @@ def analyse(given: Given) -> Answer:
     return Answer(pairs, steps(pairs))
 
 
-@torch.no_grad()
 def scores(
     model: CrossEncoder, frequencies: Frequencies, contrast: Contrast, occurrences: int
 ) -> pd.DataFrame:
     """The model's and BM25's score of every pair with so many occurrences."""
     pairs = contrast.more if occurrences else contrast.base
-    found = torch.cat([model(pairs.take([i])) for i in range(len(pairs))]).tolist()
+    found = scores_of(model, pairs).tolist()
     rows = [
         {
             "qid": minimal.qid,

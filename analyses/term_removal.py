@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crosslens import Bm25Index, CrossEncoder, NotMeasurable, Pairs, Segment, tokenize
+from crosslens.batching import scores_of
 from crosslens.contrasts import are_inflections
 from crosslens.frames import Frame, pd
 from crosslens.signals import bm25, Frequencies
@@ -70,9 +71,8 @@ def analyse(given: Given) -> Answer:
         tables = []
         for name, scorer in scorers.items():
             if scorer is not None:
-                with torch.no_grad():
-                    found = leave_one_out(scorer, pairs, among=regular)
-                    table = by_word(found, scorer(pairs), regular)
+                found = leave_one_out(scorer, pairs, among=regular)
+                table = by_word(found, scores_of(scorer, pairs), regular)
                 tables.append(table.assign(scorer=name))
         return pd.concat(tables, ignore_index=True).assign(
             qid=lambda table: [some["qid"].iloc[i] for i in table["pair"]],

@@ -82,7 +82,7 @@ def deleted(pairs: Pairs, stop: Int[Tensor, " piece"], seed: int) -> dict[str, P
     is_stop = document & torch.isin(pairs.token, stop.to(pairs.device))
     chance = torch.rand(document.shape, generator=torch.Generator().manual_seed(seed))
     rank = chance.to(pairs.device).masked_fill(~(document & ~is_stop), -1)
-    rank = rank.argsort(dim=1, descending=True).argsort(dim=1)
+    rank = rank.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     others = document & ~is_stop & (rank < is_stop.sum(dim=1)[:, None])
     return {
         "stop words deleted": pairs.only(~is_stop),

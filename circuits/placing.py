@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from crosslens import Cache, Contrast, Hooked, NotMeasurable, patching, Site, Unit
+from crosslens.batching import by_length
 
 
 HEADS: Final = ("z", "pattern", "v")
@@ -81,20 +82,27 @@ def read_from(
     """The share of each head's change of z, where it writes, that comes from each token role."""
     sites = [Site(name, layer) for layer in {h.site.layer for h in heads} for name in HEADS]
     shares, total = np.zeros((len(heads), len(names))), np.zeros(len(heads))
-    for start in range(0, len(contrast), at_once):
-        some = contrast.take(slice(start, start + at_once))
+
+    def read(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        some = contrast.take(rows)
         with model.record(*sites) as base:
             model(some.base)
         with model.record(*sites) as more:
             model(some.more)
+        parts, sizes = np.zeros_like(shares), np.zeros_like(total)
         for i, (unit, role) in enumerate(zip(heads, writes, strict=True)):
             at = some.base.where(role)
             change = (more[unit] - base[unit]) * at[:, :, None]
-            total[i] += float(change.square().sum())
+            sizes[i] = float(change.square().sum())
             for j, name in enumerate(names):
                 source = some.base.where(name)
                 part = carried(more, unit, source) - carried(base, unit, source)
-                shares[i, j] += float((part * change).sum())
+                parts[i, j] = float((part * change).sum())
+        return parts, sizes
+
+    for _, (parts, sizes) in by_length(read, contrast.base, at_once):
+        shares += parts
+        total += sizes
     return shares / np.maximum(total, np.finfo(float).tiny)[:, None]
 
 

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "markup": set(),
     "pairs": {"sites", "not_measurable"},
     "hooks": {"sites", "pairs"},
-    "batching": {"pairs"},
+    "batching": {"sites", "pairs", "hooks"},
     "circuit": {"sites"},
     "stats": {"not_measurable"},
     "signals": set(),
@@ -53,7 +53,7 @@ MAY_IMPORT = {
         *LEAVES,
     },
     "neurons": {
-        *("sites", "pairs", "hooks", "engine", "attribution", "writing"),
+        *("sites", "pairs", "hooks", "batching", "engine", "attribution", "writing"),
         *("corpora", "ranking", "effectiveness", *LEAVES),
     },
     "idf": {

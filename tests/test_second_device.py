@@ -25,7 +25,7 @@ from crosslens.analyses.running import answer_into, Given
 from crosslens.circuits.catalogue import named
 from crosslens.circuits.evidence import Evidence
 from encoder_decoders import encoder_decoder, MONO, tokenizer
-from simulated_device import DEVICE, OnDevice, simulated_device
+from simulated_device import COPIES, DEVICE, leaves, OnDevice, simulated_device
 from tiny import AND_DECODER, exact_norms, KIN, tiny
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -71,11 +71,22 @@ from crosslens.attention import (
     attention_shares,
     attention_similarity,
     attention_within_query,
+    keys_of_bias,
+    length_curve,
+    ov_map,
+    qk_map,
+    saturation_curve,
     soft_tf,
+    soft_tf_gain,
 )
 from crosslens.attribution import Noise, padding_baseline, patch_together
+from crosslens.attribution.flow.noise_statistics import STATISTICS
 from crosslens.attribution.words.catalogue import Method, METHODS
+from crosslens.batching import by_like_length, in_batches, recorded as in_memory, scores_of
+from crosslens.discovery import attention_to_matches, written_of_matches
 from crosslens.faithfulness import (
+    completeness,
+    curve,
     drawn_from,
     Graph,
     keep_edges,
@@ -83,7 +94,9 @@ from crosslens.faithfulness import (
     mean_over,
     minimality,
     nodes_of,
+    rerank_alone,
 )
+from crosslens.idf import directions_of, idf_direction, idf_doses, TokenIdf
 from crosslens.interventions import (
     edit_rows,
     move_rows,
@@ -91,12 +104,28 @@ from crosslens.interventions import (
     scale_coordinate,
     singular_vectors,
 )
-from crosslens.neurons import neuron_flow, Neurons, Scheme, silenced_scores, target
+from crosslens.neurons import (
+    BASELINES,
+    neuron_flow,
+    Neurons,
+    preference,
+    Scheme,
+    silenced_scores,
+    single_ablation,
+    target,
+)
 from crosslens.planted import plant
 from crosslens.probing import early_scores, features, token_groups
 from crosslens.surrogate import observe
 from crosslens.tuning import Example, is_embedding, Ranker, SCORING_HEADS, tune, Tuning
-from crosslens.words import degradation, leave_one_out, lime, WordAttribution
+from crosslens.words import (
+    degradation,
+    leave_one_out,
+    lime,
+    noise_statistics,
+    truncation,
+    WordAttribution,
+)
 
 
 QUERY: Final = "why do cats purr"
@@ -126,10 +155,26 @@ class Case(NamedTuple):
 Measure = Callable[[Case], Any]
 
 
+class DrawsNothing(TorchDispatchMode):
+    """Refuses random numbers that are drawn on the device: a GPU's are others.
+
+    Attention's fused kernels could drop out, and do not.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in func.tags and "scaled_dot_product" not in name:
+            tensors = [each for each in leaves([found]) if isinstance(each, Tensor)]
+            on_device = [each for each in tensors if each.device.type != "cpu"]
+            assert not on_device, f"{func} draws on the device, whose random numbers are its own"
+        return found
+
+
 @pytest.fixture(autouse=True)
 def second_device(unchecked: None) -> Iterator[None]:
     """The device is there; annotations, which other tests check, take half of the time."""
-    with simulated_device():
+    with simulated_device(), DrawsNothing():
         yield
 
 
@@ -163,13 +208,42 @@ def require_same(
     Raises:
         AssertionError: says where they differ.
     """
-    found, expected = (dict(flat(measure(case(family, at)))) for at in (place, None))
-    assert found.keys() == expected.keys() and found
-    for name, values in expected.items():
+    found, expected = (measure(case(family, at)) for at in (place, None))
+    require_alike(found, expected, rtol=1e-6)
+
+
+def require_same_run(
+    run: Callable[[torch.device | None, Path], Any],
+    folder: Path,
+    place: torch.device | None = DEVICE,
+) -> None:
+    """A longer run ends the same on the device and in main memory.
+
+    Raises:
+        AssertionError: says where it differs.
+    """
+    found = []
+    for at in (place, None):
+        own = folder / str(at)
+        own.mkdir()
+        found.append(run(at, own))
+    require_alike(*found, rtol=1e-4)
+
+
+def require_alike(found: Any, expected: Any, *, rtol: float) -> None:
+    """Two results hold the same, in the same places.
+
+    Raises:
+        AssertionError: says where they differ.
+    """
+    there = dict(flat(found))
+    for name, values in flat(expected):
+        own = there.pop(name)
         if values.dtype.kind in "fc":
-            np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-8, err_msg=name)
+            np.testing.assert_allclose(own, values, rtol=rtol, atol=1e-8, err_msg=name)
         else:
-            assert found[name].tolist() == values.tolist(), name
+            assert pd.Series(own.flatten()).equals(pd.Series(values.flatten())), name
+    assert not there and dict(flat(expected))
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -291,11 +365,12 @@ def conducted(case: Case) -> Any:
 
 
 def squeezed(case: Case) -> Any:
-    with torch.no_grad(), case.model.record(*case.model.block_outputs()) as cache:
-        case.model(case.pairs)
-    noises = [Noise.of_each(value, case.pairs) for value in cache.values()]
-    passed = bottleneck(case.model, case.pairs, noises, steps=3, repeats=2)
-    return passed.nats, passed.beta
+    found = []
+    for kind in STATISTICS:
+        noises = noise_statistics(case.model, case.pairs, kind)
+        passed = bottleneck(case.model, case.pairs, noises, steps=3, repeats=2)
+        found.append((noises, passed.nats, passed.beta))
+    return found
 
 
 def estimated(case: Case, **options: Any) -> Any:
@@ -336,13 +411,41 @@ def discovered(case: Case) -> Any:
     return found, discover(case.model, case.contrast, edges, "EAP").numbers
 
 
+def batched(case: Case) -> Any:
+    model, pairs = case.model, case.pairs
+    cache, plain = in_memory(model, pairs, ["z", Site("embed")], at_once=1)
+    lengths = in_batches(model, pairs, "pair", lambda some, _: some.lengths)
+    parts = [rows for rows, _ in by_like_length(lambda rows, width: (rows, width), pairs)]
+    return {str(site): value for site, value in cache.items()}, plain, lengths, parts
+
+
+def on_planted(case: Case) -> Any:
+    """What needs a signal that some head carries."""
+    model = planted(case.model.device)
+    axioms = Axioms(model, few())
+    exact, levels = axioms.tfc1(2), axioms.saturation(2)
+    rarity = TokenIdf.of_documents(model.tokens.tokenizer, few().documents.values())
+    direction = idf_direction(model.W_E, rarity)
+    ranked = rerank_alone(model, few(), model.heads()[:3], rest=ablate)
+    return (
+        soft_tf_gain(model, exact),
+        saturation_curve(model, levels).value,
+        length_curve(model, axioms.lengthened(2)).value,
+        idf_doses(model, exact.more, direction, scales=[2.0], n_random=1),
+        ranked.alone,
+        [attention_to_matches(model, exact.more), written_of_matches(model, exact.more)],
+    )
+
+
 def kept(case: Case) -> Any:
     model, contrast = case.model, case.contrast
     nodes, edges = [nodes_of(model)[:3]], [Graph.of(model).edges[:30]]
     rests = [None, mean_over(model, case.pairs), drawn_from(model, case.pairs, generator=draw())]
     found = [keep_nodes(model, contrast, nodes, rest=rest) for rest in rests]
     found += [keep_edges(model, contrast, edges, rest=rest) for rest in rests[:2]]
-    return found, minimality(model, contrast, nodes[0])
+    whole = completeness(model, contrast, nodes[0], n_random=2, n_greedy=0)
+    areas = curve(model, contrast, nodes_of(model))
+    return found, minimality(model, contrast, nodes[0]), whole.gap, areas.cpr, areas.cmd
 
 
 def attributed(case: Case, method: Method) -> Any:
@@ -352,7 +455,9 @@ def attributed(case: Case, method: Method) -> Any:
 
 def deleted(case: Case) -> Any:
     random = METHODS["random"](case.model, case.pairs)
-    return degradation(case.model, [random], shares=[0.3, 0.6])
+    below = scores_of(case.model, case.pairs) - 0.05
+    lost = truncation(case.model, random, below)
+    return degradation(case.model, [random], shares=[0.3, 0.6]), lost
 
 
 def probed(case: Case) -> Any:
@@ -365,7 +470,11 @@ def probed(case: Case) -> Any:
 def silenced(case: Case) -> Any:
     neurons = Neurons.of(case.model, case.pairs)
     scheme = Scheme.top("last", neurons, np.arange(len(neurons), dtype=float), 0.01)
-    return silenced_scores(case.model, case.pairs, [scheme])
+    return (
+        silenced_scores(case.model, case.pairs, [scheme]),
+        single_ablation(case.model, case.pairs, neurons.units(range(0, len(neurons), 97))),
+        [preference(case.model, case.pairs, each) for each in (None, *BASELINES.values())],
+    )
 
 
 def attended(case: Case) -> Any:
@@ -379,6 +488,13 @@ def attended(case: Case) -> Any:
         direct_attribution(model, pairs),
         observe(model, pairs, model.heads()).frame(),
     )
+
+
+def mapped(case: Case) -> Any:
+    W_E, found = case.model.W_E.detach(), []
+    for head_map in (qk_map(case.model, head(1, 1)), ov_map(case.model, head(0, 2))):
+        found.append((head_map.positivity, head_map.alignment(W_E[5], k=2), head_map.singular))
+    return found, keys_of_bias(case.model, head(1, 1))
 
 
 def explained(case: Case) -> Any:
@@ -397,6 +513,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "edits of embeddings": edited,
     "conductance": conducted,
     "bottleneck": squeezed,
+    "batches": batched,
+    "signals that were planted": on_planted,
     "attribution patching on the way": partial(estimated, steps=2),
     "attribution patching, exact softmax": partial(estimated, exact_softmax=True),
     "attribution patching, GradDrop": partial(estimated, grad_drop=True),
@@ -410,6 +528,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "probing": probed,
     "silenced neurons": silenced,
     "attention": attended,
+    "maps of heads": mapped,
     "explanation": explained,
     **{f"words, {name}": partial(attributed, method=method) for name, method in WORDS.items()},
 }
@@ -447,6 +566,77 @@ def test_pairs_and_contrasts_follow_a_model_that_moves():
     torch.testing.assert_close(patched(moved), patched(here), rtol=0, atol=0, equal_nan=True)
 
 
+# Of the others one makes pairs of its own, and two ask for no score.
+ASKS_NONE = ("maps of heads", "words, random")
+OF_PAIRS = [name for name in MEASURES if name not in ("explanation", *ASKS_NONE)]
+
+
+@pytest.mark.parametrize("name", [name for name in OF_PAIRS if "planted" not in name])
+def test_pairs_that_stayed_behind_are_refused_in_one_way(name: str):
+    """By the first pass, before anything of theirs meets a tensor of the device."""
+    here, there = case("bert", DEVICE), case("bert", None)
+    for model, pairs, contrast in ((here.model, *there[1:]), (there.model, *here[1:])):
+        with pytest.raises(ValueError, match=r"tokens\) on .* the model is on .*to\(model.device"):
+            MEASURES[name](Case(model, pairs, contrast))
+        assert not model.is_hooked
+
+
+def test_the_pieces_of_a_pass_refuse_them_too():
+    here, there = case("bert", DEVICE), case("bert", None)
+    words = torch.zeros(*there.pairs.token.shape, here.model.cfg.d_model, device=DEVICE)
+    for run in (
+        lambda: here.model.replay(there.pairs),
+        lambda: here.model.suffix(there.pairs, 1, words),
+    ):
+        with pytest.raises(ValueError, match=r"pairs.to\(model.device\)"):
+            run()
+
+
+@pytest.mark.parametrize("family", ["bert", "qwen3"])
+def test_a_pass_moves_nothing_between_devices(family: str):
+    model, pairs, _ = case(family, DEVICE)
+    moved = []
+
+    class Moves(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if func in COPIES and isinstance(args[0], OnDevice) != isinstance(found, OnDevice):
+                moved.append(func)
+            return found
+
+    with torch.no_grad(), Moves():
+        model(pairs)
+        assert not moved
+        pairs.to("cpu")
+    assert moved, "the control: pairs that move are seen"
+
+
+def test_a_draw_on_the_device_is_refused():
+    """Without this no test here would see one."""
+    with pytest.raises(AssertionError, match="draws on the device"):
+        torch.rand(3, generator=torch.Generator(DEVICE), device=DEVICE)
+    with pytest.raises(AssertionError, match="draws on the device"):
+        torch.nn.functional.dropout(torch.ones(3, device=DEVICE))
+
+
+def test_embeddings_are_decomposed_in_main_memory(monkeypatch: pytest.MonkeyPatch):
+    """A GPU's routine would turn some directions round, and mix those of equal size."""
+    W_E, whole, seen = case("bert", DEVICE).model.W_E.detach(), torch.linalg.svd, []
+
+    def svd(rows: Tensor, **options: Any) -> Any:
+        seen.append(rows.device.type)
+        return whole(rows, **options)
+
+    monkeypatch.setattr(torch.linalg, "svd", svd)
+    of_head = ov_map(case("bert", DEVICE).model, head(1, 1)).singular
+    of_words = [directions_of(W_E, centre=centre) for centre in (False, True)]
+    for found in (singular_vectors(W_E), of_head, *of_words):
+        assert {each.device for each in found} == {DEVICE}
+    assert set(seen) == {"cpu"}
+
+
 class Waits(TorchDispatchMode):
     """The operations, in their order; those that wait for the device are in capitals."""
 
@@ -470,6 +660,16 @@ def test_a_pass_waits_for_the_device_once_before_its_first_block(family: str):
     assert len(waits) == 1 and waits[0] < ran.seen.index("embedding")
 
 
+@cache
+def planted(device: torch.device | None) -> CrossEncoder:
+    return load(plant("bm25?layers=3&heads=3&decoys=1"), device=device).double()
+
+
+@cache
+def few() -> Collection:
+    return collection().sample(6, 3)
+
+
 EXAMPLES: Final = [
     Example("cats", f"{animal} {word}", float(animal == "cats"))
     for word in ("purr", "rest", "in town")
@@ -478,41 +678,68 @@ EXAMPLES: Final = [
 QUICK: Final = Tuning(epochs=2, rate=3e-3, batch=4)
 
 
-def test_tuning_ends_alike(tmp_path: Path):
-    found = []
-    for place in (DEVICE, None):
-        model = loaded("bert", place)
-        file, better = tmp_path / str(place), count()
-        history = tune(
-            model,
-            EXAMPLES,
-            lambda better=better: float(next(better)),
-            file,
-            tuning=QUICK,
-            chosen=is_embedding,
-        )
-        again = tune(model, EXAMPLES, lambda: 0.0, file, tuning=QUICK, chosen=is_embedding)
-        assert [each.validated for each in again] == [0.0, 1.0, 2.0], "read back from its file"
-        found.append(([each.loss for each in history], model.W_E.detach().cpu()))
-    (losses, here), (expected, there) = found
-    np.testing.assert_allclose(losses, expected, rtol=1e-6)
-    torch.testing.assert_close(here, there, rtol=1e-6, atol=1e-8)
+def tuned(place: torch.device | None, folder: Path) -> Any:
+    """The losses and the embeddings of a fine-tuning, and what is read back from its file."""
+    model, file, better = loaded("bert", place), folder / "state", count()
+    asked = {"tuning": QUICK, "chosen": is_embedding}
+    history = tune(model, EXAMPLES, lambda: float(next(better)), file, **asked)
+    again = tune(model, EXAMPLES, lambda: 0.0, file, **asked)
+    assert [each.validated for each in again] == [0.0, 1.0, 2.0]
+    return [each.loss for each in history], model.W_E.detach()
 
 
-@pytest.mark.parametrize("is_frozen", [True, False])
-def test_scoring_heads_learn_alike(is_frozen: bool, tmp_path: Path):
-    losses = []
-    for place in (DEVICE, None):
-        model = loaded("bert", place)
-        kind = SCORING_HEADS["Rep" if is_frozen else "Last-Int"]
-        scorer = kind(len(model.block_outputs()), model.cfg.d_model).double().to(model.device)
-        ranker = Ranker(model, scorer, is_frozen=is_frozen)
-        history = tune(
-            ranker, EXAMPLES, lambda: 0.0, tmp_path / str(place),
-            tuning=QUICK, chosen=lambda name: name.startswith("head."),
-        )  # fmt: skip
-        losses.append([each.loss for each in history])
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+def learned(place: torch.device | None, folder: Path, kind: str, *, is_frozen: bool) -> Any:
+    """The losses of a scoring head."""
+    model = loaded("bert", place)
+    head = SCORING_HEADS[kind](len(model.block_outputs()), model.cfg.d_model)
+    ranker = Ranker(model, head.double().to(model.device), is_frozen=is_frozen)
+    own = {"tuning": QUICK, "chosen": lambda name: name.startswith("head.")}
+    return [each.loss for each in tune(ranker, EXAMPLES, lambda: 0.0, folder / "state", **own)]
+
+
+def reranked(place: torch.device | None, folder: Path) -> Any:
+    """A ranking under interventions of several kinds."""
+    lines = [
+        "ablate 1.1",
+        "noise 0.resid_post keep 0.9 std 0.2 seed 3",
+        "mask document->query from layer 1",
+        "scale idf of 'food' by 3",
+    ]
+    found = rerank(planted(place), few(), lines)
+    return {qid: [(each.doc_id, each.score) for each in ranking] for qid, ranking in found.items()}
+
+
+def analysed(place: torch.device | None, folder: Path, name: str) -> Any:
+    """The tables of an analysis."""
+    run, options = Findings.create(folder / name, {"analysis": name}), catalogue()[name].options()
+    answer_into(name, Given(planted(place), (few(),), 2, 0, options, run, lambda *_: None))
+    return {table: run.read(table) for table in run.tables()}
+
+
+def claimed(place: torch.device | None, folder: Path) -> Any:
+    """The figures of claims."""
+    evidence = Evidence(planted(place), Axioms(planted(place), few()), n=3, scored=6)
+    claims = [claim for name in ("document-states", "periods") for claim in named(name)]
+    return {claim.name: claim.detect(evidence).frame() for claim in claims}
+
+
+ANALYSES: Final = (
+    *("interaction_masks", "attention_majority", "without_markers", "hidden_periods"),
+    *("highlights", "idf_direction", "attention_groups", "layer_attribution"),
+)
+RUNS: Final[Mapping[str, Callable[[torch.device | None, Path], Any]]] = {
+    "tuning": tuned,
+    "a head on frozen states": partial(learned, kind="Rep", is_frozen=True),
+    "a head": partial(learned, kind="Last-Int", is_frozen=False),
+    "a ranking": reranked,
+    "claims": claimed,
+    **{f"analysis, {name}": partial(analysed, name=name) for name in ANALYSES},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_ends_the_same_on_both_devices(name: str, tmp_path: Path):
+    require_same_run(RUNS[name], tmp_path)
 
 
 def test_values_in_main_memory_serve_pairs_of_the_device():
@@ -528,55 +755,3 @@ def test_values_in_main_memory_serve_pairs_of_the_device():
     noises = [Noise(each.mean.double(), each.std.double()) for each in noises]
     found = bottleneck(model, pairs, noises, layers=[0], steps=1, repeats=1)
     assert found.nats.device == DEVICE
-
-
-@cache
-def planted(device: torch.device | None) -> CrossEncoder:
-    return load(plant("bm25?layers=3&heads=3&decoys=1"), device=device).double()
-
-
-@cache
-def few() -> Collection:
-    return collection().sample(6, 3)
-
-
-def test_a_ranking_under_interventions_is_the_same():
-    lines = [
-        "ablate 1.1",
-        "noise 0.resid_post keep 0.9 std 0.2 seed 3",
-        "mask document->query from layer 1",
-        "scale idf of 'food' by 3",
-    ]
-    found, expected = (rerank(planted(place), few(), lines) for place in (DEVICE, None))
-    for qid, ranking in expected.items():
-        assert [each.doc_id for each in found[qid]] == [each.doc_id for each in ranking]
-        np.testing.assert_allclose(
-            [each.score for each in found[qid]], [each.score for each in ranking], rtol=1e-4
-        )
-
-
-@pytest.mark.parametrize(
-    "name", ["interaction_masks", "attention_majority", "without_markers", "hidden_periods"]
-)
-def test_an_analysis_has_the_same_tables(name: str, tmp_path: Path):
-    runs = []
-    for place in (DEVICE, None):
-        run = Findings.create(tmp_path / str(place), {"analysis": name})
-        options = catalogue()[name].options()
-        answer_into(name, Given(planted(place), (few(),), 2, 0, options, run, lambda *_: None))
-        runs.append(run)
-    found, expected = runs
-    for table in expected.tables():
-        pd.testing.assert_frame_equal(found.read(table), expected.read(table), rtol=1e-4)
-
-
-def test_claims_come_to_the_same_figures():
-    here, there = (
-        Evidence(planted(place), Axioms(planted(place), few()), n=3, scored=6)
-        for place in (DEVICE, None)
-    )
-    for name in ("document-states", "periods"):
-        (claim,) = named(name)
-        found, expected = claim.detect(here).frame(), claim.detect(there).frame()
-        assert len(expected) and found["holds"].equals(expected["holds"])
-        pd.testing.assert_frame_equal(found, expected, rtol=1e-4)

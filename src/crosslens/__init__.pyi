@@ -2,6 +2,7 @@ from . import (
     adapters as adapters,
     attention as attention,
     attribution as attribution,
+    batching as batching,
     contrasts as contrasts,
     corpora as corpora,
     discovery as discovery,

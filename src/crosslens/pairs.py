@@ -41,7 +41,8 @@ class Pairs:
     The attention mask is derived from the segments, so no caller can forget it. `word` numbers
     the words of each text from 0 (`NOT_A_WORD` for special tokens); `span` is where the
     token stands in its text, in characters. A contrast adds `role`: an index into `roles` for
-    every token.
+    every token. `numbers` says which each was among the pairs that were made together: random
+    edits know a pair by it, whatever batch it runs in.
     """
 
     token: Int[Tensor, "pair pos"]
@@ -56,6 +57,11 @@ class Pairs:
     document: tuple[str, ...]
     role: Int[Tensor, "pair pos"] | None = None
     roles: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()  # from 0, unless given
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            object.__setattr__(self, "numbers", tuple(range(len(self))))
 
     def __len__(self) -> int:
         return self.token.shape[0]
@@ -143,6 +149,7 @@ class Pairs:
         texts = {
             "query": tuple(self.query[row] for row in rows),
             "document": tuple(self.document[row] for row in rows),
+            "numbers": tuple(self.numbers[row] for row in rows),
         }
         return replace(self, **changed, **texts)
 
@@ -187,11 +194,12 @@ class Pairs:
         return replace(self, **changed).take(range(len(self)))
 
     def repeat(self, times: int) -> "Pairs":
-        """All pairs `times` over: the rows of cell after cell of a sweep."""
+        """All pairs `times` over, numbers too: the rows of cell after cell of a sweep."""
         changed = {
             name: value.repeat(times, *(1,) * (value.dim() - 1)) for name, value in self._tensors()
         }
-        return replace(self, **changed, query=self.query * times, document=self.document * times)
+        once = {"query": self.query, "document": self.document, "numbers": self.numbers}
+        return replace(self, **changed, **{name: value * times for name, value in once.items()})
 
     def to(self, device: torch.device | str) -> "Pairs":
         """The same pairs on another device."""
@@ -250,7 +258,8 @@ def require_rows(scored: Int[Tensor, " pair"]) -> None:
 def sent(value: Tensor, device: torch.device | str) -> Tensor:
     """A tensor on another device; to a GPU from pinned memory, so that work there need not wait."""
     if torch.device(device).type == "cuda" and value.device.type == "cpu":
-        return value.pin_memory().to(device, non_blocking=True)
+        # whole in memory first: what was expanded has no place of its own for each number
+        return value.contiguous().pin_memory().to(device, non_blocking=True)
     return value.to(device)
 
 

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_device import small_device as within
 
 from crosslens import (
     ablate,
@@ -66,25 +68,10 @@ def contrast(model) -> Contrast:
 
 
 @pytest.fixture
-def small_device(model, monkeypatch):
-    """A model on a device that has room for some rows only, and the batches it was sent."""
-    sizes = []
-
-    def with_room_for(rows, error=torch.OutOfMemoryError):
-        for name in ("forward", "suffix", "replay"):
-            whole = getattr(model, name)
-
-            def run(pairs, *args, whole=whole):
-                sizes.append(len(pairs))
-                found = whole(pairs, *args)  # so that what is recorded of it was recorded
-                if len(pairs) > rows:
-                    raise error("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
-                return found
-
-            monkeypatch.setattr(model, name, run)
-        return sizes
-
-    return with_room_for
+def small_device():
+    """From when it is called on, memory holds so many rows; the rows of every pass."""
+    with ExitStack() as stack:
+        yield lambda *given: stack.enter_context(within(*given))
 
 
 def test_batches_are_halved_until_they_fit_and_stay_so():

@@ -1,12 +1,14 @@
 """Turning the planted IDF turns the score; what only looks like it does not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from crosslens import Axioms, collection, head
 from crosslens.idf import dose_response, idf_direction, idf_doses
 from crosslens.interventions import scale_rows
+from crosslens.stats import spearman
 
 
 SCALES = (0.5, 1.0, 2.0, 3.0)
@@ -53,6 +55,21 @@ def test_the_planted_model_reads_rarity_in_the_query_alone(doses) -> None:
     table = table.pivot(index=["pair", "dose"], columns="edit", values="score")
     # not equal: what is found is not quite what was planted, and the rest touches the codes
     np.testing.assert_allclose(table["idf"], table["idf in the query"], rtol=0.1, atol=0.05)
+
+
+def test_what_rounding_does_is_no_response() -> None:
+    """Scores in another batch differ in their last digits, which are then another order."""
+    draw = np.random.default_rng(0)
+    dose = np.tile(np.linspace(-3, 3, 7), 4)
+    table = pd.DataFrame({"pair": np.repeat(range(4), 7), "edit": "still", "dose": dose})
+    table["score"] = 7.0 + 1e-6 * draw.normal(size=len(table))
+    saturated = table.assign(edit="saturated", score=table["score"] + (dose > 1))
+    plain = pd.DataFrame({"pair": range(4), "edit": "none", "dose": np.nan, "score": 7.0})
+    found = dose_response(pd.concat([plain, table, saturated])).set_index("edit")
+    assert found["n"]["still"] == 0 and np.isnan(found["monotone"]["still"])
+    exact = spearman(np.linspace(-3, 3, 7), (np.linspace(-3, 3, 7) > 1).astype(float))
+    assert found["monotone"]["saturated"] == pytest.approx(exact)
+    assert found["low"]["saturated"] == found["high"]["saturated"], "alike in every pair"
 
 
 def test_controls_do_not_follow_the_dose(doses) -> None:

@@ -123,7 +123,7 @@ def test_a_resampling_is_frozen_and_its_generator_decides_it(model, two_sides, r
     base, more = two_sides
     cache = record(model, more, "pooled")
     unit, generator = Unit(Site("pooled")), torch.Generator().manual_seed(1)
-    many = base.repeat(16)
+    many = model.pairs(base.query * 16, base.document * 16)
     hook = resample(unit, cache, more, generator=generator)
     again = resample(unit, cache, more, generator=torch.Generator().manual_seed(1))
     other = resample(unit, cache, more, generator=generator)
@@ -131,6 +131,21 @@ def test_a_resampling_is_frozen_and_its_generator_decides_it(model, two_sides, r
     assert (first == held(model, many, hook)).all() and (first == held(model, many, again)).all()
     assert (first != held(model, many, other)).any()
     assert all((first == row).all(-1).any() for row in cache[unit])  # every pair is drawn
+
+
+def test_a_pair_has_its_donor_in_whatever_batch_it_runs(any_model, any_sides, record) -> None:
+    """Donors, and the places that are drawn where a donor has no token."""
+    base, more = any_sides
+    many = any_model.pairs(base.query * 4, base.document * 4)
+    for unit, name in ((Site("resid_pre", 1).at(pos="document"), "resid_pre"), (head(2, 1), "z")):
+        cache = record(any_model, more, name)
+        hook = resample(unit, cache, more, generator=torch.Generator().manual_seed(2))
+        whole = held(any_model, many, hook)
+        for rows in ([5, 2], [7], [0, 3, 6]):
+            some = many.take(rows)
+            part = held(any_model, some, hook)
+            there = some.where("document") if unit.named else some.attended
+            assert (part[there] == whole[rows][:, : there.shape[1]][there]).all()
 
 
 def test_gradients_reach_the_value(any_model, any_sides) -> None:

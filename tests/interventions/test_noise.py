@@ -1,5 +1,7 @@
 """The bottleneck: open it is not there, shut it knows nothing."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -37,7 +39,7 @@ def test_what_passes_is_the_share_kept_and_the_rest_has_the_mean_and_spread_aske
     model, two_sides
 ) -> None:
     base, _ = two_sides
-    many = base.repeat(200)
+    many = model.pairs(base.query * 200, base.document * 200)
     unit, d = head(1, 2), model.cfg.d_head
     keep = torch.linspace(0, 1, d, dtype=torch.float64)
     mean, std = torch.arange(d, dtype=torch.float64), torch.arange(d, dtype=torch.float64) / 4
@@ -49,19 +51,63 @@ def test_what_passes_is_the_share_kept_and_the_rest_has_the_mean_and_spread_aske
         model.record("z") as after,
     ):
         model(many)
-    injected = (after[unit] - keep * before[unit]).flatten(0, 1)
+    injected = (after[unit] - keep * before[unit])[many.attended]
     torch.testing.assert_close(injected.mean(dim=0), (1 - keep) * mean, atol=0.03, rtol=0)
     torch.testing.assert_close(injected.std(dim=0), (1 - keep) * std, atol=0.03, rtol=0)
 
 
-def test_every_run_draws_anew_and_a_seed_repeats_them(model, two_sides, under) -> None:
+def test_a_hook_is_frozen_and_its_generator_draws_on(model, two_sides, under) -> None:
     base, _ = two_sides
-    unit = Unit(Site("resid_pre", 1))
-    hook, again = noise(unit, 0.5, generator=seeded()), noise(unit, 0.5, generator=seeded())
-    first, second = under(model, base, hook), under(model, base, hook)
+    unit, generator = Unit(Site("resid_pre", 1)), seeded()
+    hook, next_hook = (noise(unit, 0.5, generator=generator) for _ in range(2))
+    first, second = under(model, base, hook), under(model, base, next_hook)
     assert (first != second).all()
-    assert (first == under(model, base, again)).all()
-    assert (second == under(model, base, again)).all()
+    assert (first == under(model, base, hook)).all()
+    assert (first == under(model, base, noise(unit, 0.5, generator=seeded()))).all()
+    alike = model.pairs(base.query[:1] * 3, base.document[:1] * 3)
+    shut = noise(unit, 0.0, generator=seeded())
+    with torch.no_grad(), model.hooked(shut), model.record("resid_pre") as cache:
+        model(alike)
+    one, other, third = cache[unit]
+    assert (one != other).all() and (one != third).all() and (other != third).all()
+
+
+@pytest.mark.parametrize("name", ["resid_pre", "z", "pattern", "pooled"])
+def test_a_pair_has_its_noise_in_whatever_batch_it_runs(name, any_model, any_sides) -> None:
+    base, _ = any_sides
+    many = any_model.pairs(base.query * 3, base.document * 3)
+    site = any_model.sites(name)[-1]
+    hook = noise(site.at(), 0.0, generator=seeded())
+
+    def held(pairs):
+        with torch.no_grad(), any_model.hooked(hook), any_model.record(site) as cache:
+            any_model(pairs)
+        return cache[site]
+
+    whole = held(many)
+    assert (held(many.repeat(2))[len(many) :] == whole).all(), "cells of a sweep share their noise"
+    for rows in ([4, 1], [5], [2, 0, 3]):
+        some = many.take(rows)
+        for part, row, n in zip(held(some), rows, some.lengths.tolist(), strict=True):
+            at = [slice(n if axis in ("pos", "dst", "src") else None) for axis in site.axes[1:]]
+            assert (part[tuple(at)] == whole[row][tuple(at)]).all()
+
+
+def test_the_scored_row_has_its_noise_where_no_other_row_is_computed(any_model, any_sides) -> None:
+    base, _ = any_sides
+    site = any_model.sites("attn_out")[-1]
+    hook = noise(site.at(), 0.0, generator=seeded())
+    found = []
+    for is_alone in (False, True):
+        narrow = any_model.scored_row_only() if is_alone else nullcontext()
+        with torch.no_grad(), narrow, any_model.hooked(hook), any_model.record(site) as cache:
+            any_model(base)
+        found.append(cache[site])
+    whole, alone = found
+    if any_model.reads_scored_row:
+        assert alone.shape[1] == 1 < whole.shape[1]
+        assert (alone[:, 0] == whole[range(len(base)), base.scored]).all()
+    assert (whole[~base.attended] == 0).all(), "there is no noise at padding"
 
 
 def test_only_named_tokens_pass_the_bottleneck(model, two_sides, record) -> None:

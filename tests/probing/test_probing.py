@@ -20,6 +20,7 @@ from crosslens.probing import (
     with_periods,
 )
 from crosslens.probing.held_out import splits
+from crosslens.probing.max_probe import _Probe
 
 
 QUERIES, DOCUMENTS, WIDTH = 48, 6, 12
@@ -98,6 +99,26 @@ def test_the_best_vector_decides_and_noise_does_not():
         for layer in (0, 1)
     )
     assert 0.35 < before < 0.65 and after > 0.9
+
+
+@pytest.mark.parametrize("is_masked", [True, False])
+def test_a_probe_fitted_in_halves_is_the_same_probe(is_masked, monkeypatch):
+    """Its dropout too, and the padding that counts in the published one."""
+    found = planted(np.resize([1, 3, 0, 2, 4], len(LABELS)), 2.0)
+    asked = {"training": Training(epochs=2, rate=1e-2), "is_padding_masked": is_masked, "folds": 3}
+    expected, whole, sizes = max_probe(found, 1, LABELS, QUERY, **asked), _Probe.__call__, []
+
+    def run(probe, rows, *given):
+        sizes.append(len(rows))
+        logits = whole(probe, rows, *given)
+        if len(rows) > 5:
+            raise torch.OutOfMemoryError
+        return logits
+
+    monkeypatch.setattr(_Probe, "__call__", run)
+    again = max_probe(found, 1, LABELS, QUERY, **asked)
+    assert max(sizes) == 32 and sizes.count(4) > sizes.count(32)
+    np.testing.assert_allclose(again.predicted, expected.predicted, atol=1e-5)
 
 
 def test_padding_that_is_not_masked_reveals_the_number_of_vectors():

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from encoder_decoders import encoder_decoder, MONO, tokenizer
+from tiny import AND_DECODER, tiny
 
-from crosslens import CrossEncoder
+from crosslens import CrossEncoder, load
 from crosslens.batching.batch_size import DoesNotFit
 from crosslens.hooks import Tap
 from crosslens.tuning import (
@@ -35,6 +37,20 @@ LOSSES: dict[str, tuple[Any, list]] = {
     "squared error": (squared_error, EXAMPLES),
     "preference": (preference_loss, PREFERENCES),
 }
+
+
+@pytest.mark.parametrize("family", [*AND_DECODER, "t5"])
+def test_a_model_that_trains_draws_nothing(family: str):
+    """Of no family is dropout a part, whatever its config says: so halves need no draw restored."""
+    if family == "t5":
+        words = {"template": MONO, "relevant": ("true", "false")}
+        model = load(encoder_decoder(), tokenizer(), **words)
+    else:
+        model = load(*tiny(family))
+    pairs = model.pair("why do cats purr", "cats purr when they rest", "the river")
+    expected, before = model(pairs), torch.get_rng_state()
+    model.train()
+    assert torch.equal(model(pairs), expected) and torch.equal(torch.get_rng_state(), before)
 
 
 def summed(scores: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ def by_length(
     """
     require_one(at_once)
     size = BatchSize(at_once, tokens=pairs.token.shape[1])
-    order: list[int] = pairs.lengths.argsort().tolist()
+    order: list[int] = pairs.lengths.argsort(stable=True).tolist()
     for rows, found in size.batches(lambda rows: run(list(rows)), order):
         yield list(rows), found
 
@@ -78,7 +78,7 @@ def batches_by_length(pairs: Pairs, at_once: int) -> list[list[int]]:
         ValueError: `at_once` is below 1.
     """
     require_one(at_once)
-    return [rows.tolist() for rows in pairs.lengths.argsort().split(at_once)]
+    return [rows.tolist() for rows in pairs.lengths.argsort(stable=True).split(at_once)]
 
 
 def require_one(at_once: int, name: str = "at_once") -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from ..batching.batches import by_length
 from ..contrasts.contrast import Contrast
 from ..hooks import Hooked
 
@@ -46,4 +47,11 @@ def operations(run: Callable[[], object]) -> int:
 @torch.no_grad()
 def forward_passes(run: Callable[[], object], model: Hooked, contrast: Contrast) -> float:
     """The operations of `run`, as so many forward passes over the base pairs of `contrast`."""
-    return operations(run) / operations(lambda: model(contrast.base))
+    base = contrast.base
+
+    def of_some(rows: list[int]) -> int:
+        some = base.take(rows, width=base.token.shape[1])
+        return operations(lambda: model(some))
+
+    floor = sum(found for _, found in by_length(of_some, base, len(base)))
+    return operations(run) / floor

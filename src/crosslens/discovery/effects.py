@@ -19,8 +19,9 @@ from ..attribution.patching.patching import patching
 from ..attribution.patching.two_stage_search import search
 from ..attribution.paths.path_patching import path_patching
 from ..attribution.paths.trace import trace
+from ..batching.recorded import recorded
 from ..contrasts.contrast import Contrast
-from ..engine.sweep import sweep
+from ..engine.sweep import sweep_in_batches
 from ..hooks import Cache, Hook, Hooked, is_grouped
 from ..interventions.ablate import ablate, mean_of
 from ..not_measurable import NotMeasurable
@@ -98,9 +99,8 @@ def lost(
     """How far the score of the side with the signal moves without the unit: mean size."""
     pairs = contrast.more
     sites = list(dict.fromkeys(unit.site for unit in units))
-    with model.record(*sites) as cache:
-        plain = model(pairs)
-    scores = sweep(model, pairs, [fixed(unit, cache, pairs) for unit in units])
+    cache, plain = recorded(model, pairs, sites)
+    scores = sweep_in_batches(model, pairs, [fixed(unit, cache, pairs) for unit in units])
     return (scores - plain).abs().mean(dim=1)
 
 
@@ -112,9 +112,7 @@ def from_padding(model: Hooked, contrast: Contrast) -> Float[Tensor, "pair pos d
 @torch.no_grad()
 def from_base(model: Hooked, contrast: Contrast) -> Float[Tensor, "pair pos d_model"]:
     """The baseline that lacks the signal alone: the words of the base."""
-    with model.record("embed") as cache:
-        model(contrast.base)
-    return cache[Site("embed")]
+    return recorded(model, contrast.base, ["embed"])[0][Site("embed")]
 
 
 def flow(

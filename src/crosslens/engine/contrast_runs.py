@@ -19,12 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..batching.batches import require_one
+from ..batching.recorded import recorded
 from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
 from ..sites import Site, Unit
 from .resume_points import needed
-from .sweep import recorded
 
 
 PLACES: Final = {"pos", "dst"}  # the axes of which the last block may compute one row only
@@ -70,7 +70,7 @@ class ContrastRuns:
         if known is not None and all(site in known.cache for site in sites):
             return known
         with self.narrowed():
-            cache, scores = recorded(self.model, self.pairs(side, rows), sites, len(rows))
+            cache, scores = recorded(self.model, self.pairs(side, rows), sites, at_once=len(rows))
         self.keep(side, rows, cache, scores)
         return Ran(cache, scores)
 

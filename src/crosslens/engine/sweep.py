@@ -20,6 +20,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..batching.batch_size import BatchSize
+from ..batching.in_batches import in_batches
+from ..batching.recorded import recorded
 from ..hooks import Cache, Hook, Hooked, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import HEAD_READS, KINDS, Site
@@ -51,10 +53,13 @@ def sweep(
     A caller who has run the pairs without hooks gives `recording`, which says what sites held,
     and the scores.
 
+    Hooks within the pass see all pairs together, whose number is therefore up to the caller:
+    `sweep_in_batches` takes a few pairs at a time.
+
     Raises:
         ValueError: a cell has no hook.
         MemoryError: the budget holds not even one row, or, for cells with hooks within the
-            pass, which see all pairs together, not one cell.
+            pass, not one cell.
     """
     listed: list[Cell] = [[cell] if isinstance(cell, Hook) else list(cell) for cell in cells]
     if not all(listed):
@@ -99,6 +104,40 @@ def sweep(
                 if progress is not None:
                     progress(done // len(pairs), len(listed))
     return scores
+
+
+def sweep_in_batches(
+    model: Hooked,
+    pairs: Pairs,
+    cells: Sequence[Hook | Cell],
+    *,
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> Float[Tensor, "cell pair"]:
+    """As `sweep`, a few pairs at a time, for hooks that hold no value for each of the pairs.
+
+    Such hooks do to a pair what they do to it beside others. Where memory runs out, fewer pairs
+    are swept together.
+
+    Raises:
+        ValueError: a cell has no hook.
+        MemoryError: the budget does not hold one pair.
+        DoesNotFit: there is no memory for one pair.
+    """
+    n_done = 0
+
+    def run(some: Pairs, rows: list[int]) -> Tensor:
+        nonlocal n_done
+
+        def note(done: int, total: int) -> None:
+            if progress is not None:
+                progress((n_done * total + done * len(some)) // len(pairs), total)
+
+        scores = sweep(model, some, cells, memory_budget=memory_budget, progress=note)
+        n_done += len(rows)
+        return scores
+
+    return in_batches(model, pairs, "cell pair", run)
 
 
 class Row(NamedTuple):
@@ -256,31 +295,6 @@ def from_row(first: int, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, value in given.items()
         for axis in [2 if "dst" in KINDS[name].axes else 1]
     }
-
-
-def recorded(
-    model: Hooked, pairs: Pairs, sites: Sequence[Site], at_once: int
-) -> tuple[Cache, Float[Tensor, " pair"]]:
-    """What `sites` hold without hooks, and the scores, `at_once` pairs at a time."""
-    width = pairs.token.shape[1]
-
-    def run(rows: Sequence[int]) -> tuple[Cache, Tensor]:
-        with model.record(*sites) as cache:
-            scores = model(pairs.take(rows, width=width))
-        return cache, scores
-
-    whole: dict[Site, Tensor] = {}
-    scores = []
-    size = BatchSize(at_once, tokens=width)
-    for rows, (cache, found) in size.batches(run, range(len(pairs))):
-        scores.append(found)
-        if len(rows) == len(pairs):
-            return cache, found
-        for site, value in cache.items():
-            if site not in whole:
-                whole[site] = value.new_empty(len(pairs), *value.shape[1:])
-            whole[site][rows[0] : rows[-1] + 1] = value
-    return Cache(whole), torch.cat(scores)
 
 
 def slab_taps(cells: Sequence[Cell], pairs: Pairs) -> list[tuple[Site, Tap]]:

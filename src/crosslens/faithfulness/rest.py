@@ -15,6 +15,7 @@ import torch
 
 from ..attribution.edges.edge_graph import nodes_of
 from ..attribution.edges.edge_names import INPUT
+from ..batching.recorded import recorded
 from ..hooks import Cache, Hook, Hooked
 from ..interventions.ablate import ablate, mean_of, resample
 from ..pairs import Pairs
@@ -26,7 +27,7 @@ WRITES: Final = ("full_embed", "z", "mlp_out")
 
 
 def mean_over(model: Hooked, pairs: Pairs) -> Rest:
-    """Each part is fixed to its mean over all tokens of `pairs`, which run once, together."""
+    """Each part is fixed to its mean over all tokens of `pairs`, which run once."""
     cache = written_in(model, pairs)
     mean = {unit: mean_of(unit, (cache, pairs)) for unit in (INPUT, *nodes_of(model))}
     return lambda unit: ablate(unit, mean[unit])
@@ -46,6 +47,4 @@ def drawn_from(model: Hooked, pairs: Pairs, *, generator: torch.Generator) -> Re
 @torch.no_grad()
 def written_in(model: Hooked, pairs: Pairs) -> Cache:
     """What the input, the heads and the MLPs hold when the model runs."""
-    with model.record(*WRITES) as cache:
-        model(pairs)
-    return cache
+    return recorded(model, pairs, WRITES)[0]

@@ -34,10 +34,11 @@ def directions_of(W_E: Float[Tensor, "token d_embed"], *, centre: bool = False) 
     """The singular directions of an embedding matrix in float64, its rows centred on request.
 
     A planted matrix holds a constant ten thousand times its signals: single precision would
-    round them away.
+    round them away. Decomposed in main memory, as `singular_vectors` does.
     """
-    rows = W_E.detach().double()
-    return singular_vectors(rows - rows.mean(dim=0) if centre else rows)
+    rows = W_E.detach().cpu().double()
+    found = singular_vectors(rows - rows.mean(dim=0) if centre else rows)
+    return found.to(W_E.device)
 
 
 def idf_correlations(

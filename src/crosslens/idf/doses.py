@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..arrays import array
 from ..batching.batches import by_length
-from ..engine.sweep import Progress, sweep
+from ..engine.sweep import Progress, sweep_in_batches
 from ..hooks import Hook, Hooked
 from ..interventions.edit import move_rows, scale_rows, Tokens
 from ..pairs import Pairs, scored_row
@@ -35,6 +35,8 @@ SCALES: Final = (1.0, 3.0, 8.0, 15.0, 30.0)  # the authors tried 1 to 200
 TERM: Final = ("Q+", "D+", "D_inj")  # every occurrence of the selected term of a contrast
 QUERY_TERM: Final = "Q+"
 AT_ONCE: Final = 16
+ALIKE: Final = 1e-5  # of a pair's largest response
+TINY: Final = np.finfo(float).tiny
 
 Dose = tuple[str, float, Hook]  # which edit, how much, and the hook that makes it
 
@@ -75,7 +77,7 @@ def idf_doses(
             if progress is not None:
                 progress(done, len(doses))
     else:
-        scores = sweep(model, pairs, [hook for *_, hook in doses], progress=progress)
+        scores = sweep_in_batches(model, pairs, [hook for *_, hook in doses], progress=progress)
         found = [{"score": row} for row in array(scores)]
     named = [("none", np.nan), *((edit, dose) for edit, dose, _ in doses)]
     frames = [
@@ -92,13 +94,15 @@ def dose_response(doses: pd.DataFrame, *, response: str = "score") -> pd.DataFra
     `monotone` is Spearman's correlation of dose and response within a pair, on average over the
     pairs, with its 95 % bootstrap interval: 1 where every step up raises the response, around 0
     where dose does not matter. `lowest` and `highest` are the mean change at the smallest and the
-    largest dose. A pair that no dose moves has no correlation and does not count in `n`.
+    largest dose. Responses of a pair that differ by less than 1e-5 of its largest are alike, as
+    rounding may part them. A pair that no dose moves has no correlation and does not count in `n`.
     """
     base = doses[doses["edit"] == "none"].set_index("pair")[response]
     rows = []
     for edit, part in doses[doses["edit"] != "none"].groupby("edit", sort=False):
         table = part.pivot(index="pair", columns="dose", values=response)
-        moved = table[table.max(axis=1) > table.min(axis=1)]
+        steps = table.div(ALIKE * table.abs().max(axis=1).clip(lower=TINY), axis=0).round()
+        moved = steps[steps.max(axis=1) > steps.min(axis=1)]
         by_pair = np.array([spearman(moved.columns.to_numpy(), row) for row in moved.to_numpy()])
         low, high = bootstrap_interval(by_pair) if len(by_pair) else (np.nan, np.nan)
         change = table.sub(base, axis=0).mean()

@@ -10,15 +10,17 @@ padding enters no mean and no sample.
 """
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import cache as cached, reduce
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..hooks import Cache, Hook
-from ..pairs import Pairs
+from ..pairs import Pairs, sent
 from ..sites import Unit
+from .draws import generator_of, places_in, seed_from
 from .fit import fit
 
 
@@ -69,7 +71,8 @@ def resample(unit: Unit, cache: Cache, pairs: Pairs, *, generator: torch.Generat
     A token gets the value at its own position in the pair drawn, or, where that is padding or
     not among the tokens that the unit names, at a random one of those that are. Any number of
     pairs, of any width, may run. The draw is made from `generator` once: the hook is a frozen
-    value, and gives the same pairs the same donors in every run.
+    value, and gives the same pairs (`Pairs.numbers`) the same donors in every run, in whatever
+    batches and on whatever device.
 
     Chan et al. (2022), causal scrubbing.
 
@@ -81,28 +84,39 @@ def resample(unit: Unit, cache: Cache, pairs: Pairs, *, generator: torch.Generat
     if not len(donors):
         raise ValueError(f"the reference pairs have no token of {unit}: nothing to draw from")
     value = _recorded(unit, cache, pairs)
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    seed = seed_from(generator)
 
-    def draw(carried: Tensor) -> Tensor:
-        chance = torch.Generator().manual_seed(seed)
-        which = torch.randint(len(donors), (len(carried),), generator=chance)
-        donor = donors[which.to(donors.device)]
+    @cached
+    def drawn(number: int, length: int) -> tuple[int, Tensor]:
+        chance = generator_of(seed, number)
+        donor = int(torch.randint(len(donors), (), generator=chance))
+        return donor, torch.rand(length, generator=chance)
+
+    def draw(carried: Tensor, running: Pairs) -> Tensor:
+        lengths = running.lengths.tolist()
+        which, lots = zip(*map(drawn, running.numbers, lengths), strict=True)
+        donor = donors[torch.tensor(which)]
         if "pos" not in unit.left:
             return value[donor]
-        lot = torch.rand(carried.shape[:2], generator=chance).to(real.device)
-        return value[donor[:, None], _places(real[donor], lot)]
+        own = places_in(carried.shape[1], running)
+        lot = pad_sequence([*lots, torch.zeros(running.token.shape[1])], batch_first=True)
+        lot = lot[:-1].gather(1, own)
+        return value[
+            donor[:, None], _places(real[donor], sent(lot, real.device), sent(own, real.device))
+        ]
 
-    return Hook(unit, draw)
+    return Hook(unit, draw, sees_pairs=True)
 
 
 def _places(
-    real: Bool[Tensor, "pair donor_pos"], lot: Float[Tensor, "pair pos"]
+    real: Bool[Tensor, "pair donor_pos"],
+    lot: Float[Tensor, "pair pos"],
+    own: Int[Tensor, "pair pos"],
 ) -> Int[Tensor, "pair pos"]:
-    """Which position of its donor every token copies: its own if real, else one by lot."""
+    """Which position of its donor every token copies: its `own` if real, else one by lot."""
     count = real.sum(dim=1, keepdim=True)
     first_real = (~real).long().argsort(dim=1, stable=True)
     spare = first_real.gather(1, (lot * count).long().clamp(max=count - 1))
-    own = torch.arange(lot.shape[1], device=real.device).expand_as(spare)
     inside = own.clamp(max=real.shape[1] - 1)
     return torch.where((own == inside) & real.gather(1, inside), own, spare)
 

@@ -45,11 +45,19 @@ class Singular(NamedTuple):
             raise ValueError(f"the vocabulary has ids 0 to {len(self.U) - 1}; found {ids.tolist()}")
         return self.U[ids, k]
 
+    def to(self, device: torch.device) -> "Singular":
+        """The same decomposition on another device."""
+        return Singular(*(each.to(device) for each in self))
+
 
 def singular_vectors(W_E: Float[Tensor, "token d_embed"]) -> Singular:
-    """The singular directions of an embedding matrix: `singular_vectors(model.W_E)`."""
-    U, S, Vh = torch.linalg.svd(W_E.detach(), full_matrices=False)
-    return Singular(U, S, Vh.mT)
+    """The singular directions of an embedding matrix: `singular_vectors(model.W_E)`.
+
+    Decomposed in main memory: a GPU would turn some of them round, and others within the space of
+    equal singular values.
+    """
+    U, S, Vh = torch.linalg.svd(W_E.detach().cpu(), full_matrices=False)
+    return Singular(U, S, Vh.mT).to(W_E.device)
 
 
 def edit_rows(

@@ -64,7 +64,7 @@ class Noise:
     seed: int = 0
 
     def hooks(self, model: Hooked, idf: Callable[[], Direction] = no_direction) -> tuple[Hook, ...]:
-        """One hook for each unit; all draw from one generator, begun anew by every call."""
+        """One hook for each unit, each with its own draw of the seed: the same in every call."""
         drawn = torch.Generator().manual_seed(self.seed)
         return tuple(
             noise(unit, self.keep, mean=self.mean, std=self.std, generator=drawn)

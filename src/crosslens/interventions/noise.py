@@ -5,7 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..hooks import Hook
+from ..pairs import Pairs
 from ..sites import Unit
+from .draws import seed_from, standard_normal
 from .fit import fit
 
 
@@ -20,8 +22,11 @@ def noise(
     """T = λ x + (1 - λ) ε with ε ~ N(mean, std²): `keep` = λ of the unit passes.
 
     All three have the last axes of what the unit carries, in its own scale, and are repeated
-    over the others. λ lies between 0 and 1, and gradients reach it. Fresh noise is drawn from
-    `generator` each time the model runs.
+    over the others. λ lies between 0 and 1, and gradients reach it.
+
+    The draw is made from `generator` once: the hook is a frozen value, and gives the same pairs
+    (`Pairs.numbers`) the same noise in every run, in whatever batches and on whatever device. A
+    second hook from the same generator gives other noise.
 
     Schulz et al. (2020); Jiang et al. (2021), section 3.
 
@@ -33,16 +38,15 @@ def noise(
     if not _within(std, 0.0, torch.inf):
         raise ValueError("std is a standard deviation: it cannot be negative or undefined")
 
-    def squeeze(carried: Tensor) -> Tensor:
+    seed = seed_from(generator)
+
+    def squeeze(carried: Tensor, pairs: Pairs) -> Tensor:
         share = fit(keep, carried, unit)
-        # drawn where the generator lives, so that one seed means one draw on every device
-        drawn = torch.randn(
-            carried.shape, generator=generator, device=generator.device, dtype=carried.dtype
-        )
-        epsilon = fit(mean, carried, unit) + fit(std, carried, unit) * drawn.to(carried.device)
+        drawn = standard_normal(seed, unit.left, carried, pairs)
+        epsilon = fit(mean, carried, unit) + fit(std, carried, unit) * drawn
         return share * carried + (1 - share) * epsilon
 
-    return Hook(unit, squeeze)
+    return Hook(unit, squeeze, sees_pairs=True)
 
 
 def _within(value: Tensor | float, low: float, high: float) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers.utils.hub import cached_file
 
+from ..batching.batch_size import is_out_of_memory
+
 
 @dataclass(frozen=True)
 class CheckpointFiles:
@@ -73,7 +75,8 @@ def blamed(what: str) -> Iterator[None]:
     """Every error of another library in the block as one that names `what`, a damaged file.
 
     The readers of other libraries meet a damaged file with any exception there is, Rust's
-    panics included, which are no `Exception`.
+    panics included, which are no `Exception`. That a device has no memory left is no fault of the
+    file.
 
     Raises:
         ValueError: in place of the error.
@@ -83,6 +86,8 @@ def blamed(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
         raise
     except BaseException as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(f"{what}: {type(error).__name__}: {gist(error)}") from error
 
 

@@ -94,13 +94,13 @@ class CrossEncoder(HookedRootModule):
 
         Raises:
             TypeError: a text, or token ids, in place of pairs.
+            ValueError: the pairs are on another device than the weights.
         """
         if not isinstance(pairs, Pairs):
             raise TypeError(
                 f"a {type(pairs).__name__} is no pairs: give model.pair(query, document), or "
                 "model.pairs(queries, documents)"
             )
-        pairs = pairs.to(self.device)
         with self._running(pairs):
             return self._from(0, {"resid_pre": self.embedding(pairs)}, pairs)
 
@@ -181,7 +181,7 @@ class CrossEncoder(HookedRootModule):
     def replay(self, pairs: Pairs) -> Replay:
         """A pass over `pairs` in pieces, for whoever gives every reader its own stream."""
         refuse_autocast(self.device.type)
-        pairs = pairs.to(self.device)
+        require_beside(pairs, self.device)
         if self.reads_scored_row:
             require_rows(pairs.scored)
         blocks = [self._block(layer) for layer in range(self.cfg.n_layers)]
@@ -198,11 +198,14 @@ class CrossEncoder(HookedRootModule):
 
         Raises:
             RuntimeError: under `torch.autocast`, which would change scores and say nothing.
+            ValueError: the pairs are on another device than the weights.
             NotMeasurable: these are pairs of a model whose score is read from no row.
         """
         refuse_autocast(self.device.type)
-        if pairs is not None and self.reads_scored_row:
-            require_rows(pairs.scored)
+        if pairs is not None:
+            require_beside(pairs, self.device)
+            if self.reads_scored_row:
+                require_rows(pairs.scored)
         thread = get_ident()
         before = self.current.get(thread)
         self.current[thread] = pairs
@@ -631,6 +634,23 @@ def is_plain(module: nn.Module) -> bool:
     """Whether this is torch's own linear map, with no hook of torch's on it."""
     hooks = module._forward_hooks or module._forward_pre_hooks
     return type(module) is nn.Linear and not hooks
+
+
+def require_beside(pairs: Pairs, device: torch.device) -> None:
+    """Refuse pairs that are not where the weights are.
+
+    A method asks pairs where their tokens stand and applies the answer to what the model computes:
+    to move them here would be too late for it, and would move them again for every batch.
+
+    Raises:
+        ValueError: says where both are, and what to do.
+    """
+    if pairs.device != device:
+        raise ValueError(
+            f"{pairs} on {pairs.device}, but the model is on {device}: they were made before it "
+            f"moved, or for another model; give pairs.to(model.device), of a contrast "
+            "contrast.to(model.device)"
+        )
 
 
 def refuse_autocast(device: str) -> None:

@@ -1,7 +1,7 @@
 """The comparison at load: a hooked model gives pairs the logits of its original."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..batching.batch_size import BatchSize
+from ..batching.recorded import recorded
 from ..pairs import Pairs
 from .checkpoint_files import blamed
 from .encoder import CrossEncoder
@@ -62,6 +64,7 @@ def check_parity(model: CrossEncoder, original: Original, limit: int) -> None:
     )
     texts = [text for text, is_kept in zip(texts, are_kept, strict=True) if all(is_kept)] or texts
     pairs = tokens([query for query, _ in texts], [document for _, document in texts])
+    pairs = pairs.to(model.device)
     training = [m for whole in original.modules for m in whole.modules() if m.training]
     try:
         for whole in original.modules:
@@ -96,9 +99,13 @@ def originals_logits(
     pad = original.tokenizer.pad_token_id
     is_last = isinstance(tokens.scored, LastToken)
     is_alone = pad is None or (is_last and pad != original.model.config.pad_token_id)
-    if is_alone or original.layout is not None or original.answer is not None:
-        return torch.cat([read_out(original, inputs_of(original, tokens, [t])) for t in texts])
-    return read_out(original, inputs_of(original, tokens, texts))
+    is_alone = is_alone or original.layout is not None or original.answer is not None
+    size = BatchSize(1 if is_alone else len(texts), item="pair")
+
+    def logits(some: Sequence[tuple[str, str]]) -> Tensor:
+        return read_out(original, inputs_of(original, tokens, list(some)))
+
+    return torch.cat([found for _, found in size.batches(logits, texts)])
 
 
 def inputs_of(
@@ -156,8 +163,7 @@ def compare(
     what: str,
 ) -> None:
     """Refuse a difference above the tolerance, and logits that are no numbers."""
-    with model.record("logits", "pooled") as cache:
-        model(pairs)
+    cache, _ = recorded(model, pairs, ["logits", "pooled"])
     ours, pooled = (cache[site] for name in ("logits", "pooled") for site in model.sites(name))
     theirs = theirs.to(ours)
     if not torch.isfinite(theirs).all():

@@ -11,9 +11,10 @@ import torch
 from ir_measures import ScoredDoc
 from jaxtyping import Float
 
+from ..batching.batches import scores_of
 from ..corpora.collection import Collection
 from ..effectiveness import evaluate
-from ..engine.sweep import Progress, sweep
+from ..engine.sweep import Progress, sweep_in_batches
 from ..frames import Column, Frame, pd
 from ..hooks import Hooked
 from ..pairs import Pairs
@@ -37,14 +38,17 @@ def silenced_scores(
 ) -> Float[np.ndarray, "scheme pair"]:
     """The scores of `pairs` without the neurons of each scheme, exact; of an empty one, as is.
 
-    Schemes of the same neurons are run once.
+    Schemes of the same neurons are run once; pairs of like length together, and fewer where memory
+    runs out.
     """
     keys = [scheme.chosen.tobytes() for scheme in schemes]
     distinct = {key: silence(each) for key, each in zip(keys, schemes, strict=True) if len(each)}
     cells = list(distinct.values())
-    found = dict.fromkeys(keys, model(pairs).double().numpy(force=True))
+    found = dict.fromkeys(keys, scores_of(model, pairs).double().numpy(force=True))
     if cells:
-        scores = sweep(model, pairs, cells, memory_budget=memory_budget, progress=progress)
+        scores = sweep_in_batches(
+            model, pairs, cells, memory_budget=memory_budget, progress=progress
+        )
         found |= dict(zip(distinct, scores.double().numpy(force=True), strict=True))
     return np.stack([found[key] for key in keys])
 

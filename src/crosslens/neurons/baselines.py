@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..attribution.flow.conductance import padding_baseline
+from ..batching.recorded import recorded
 from ..hooks import Hooked
 from ..pairs import Pairs
 from ..sites import Site
@@ -31,9 +32,7 @@ class Baseline:
         """The word embeddings of the baseline of each pair, in the model's own scale."""
         if self.fill == "padding":
             return padding_baseline(model, pairs, self.kept)
-        with torch.no_grad(), model.record("embed") as cache:
-            model(pairs)
-        words = cache[Site("embed")]
+        words = recorded(model, pairs, ["embed"])[0][Site("embed")]
         return torch.where(pairs.where(*self.kept)[:, :, None], words, torch.zeros_like(words))
 
 
@@ -72,8 +71,6 @@ def preference(
     The difference of two probabilities on a scale from −1 to 1, p(relevant) − p(other); 0 is
     neutral.
     """
-    if start is None:
-        return torch.tanh(model(pairs) / 2)  # sigmoid(s) - sigmoid(-s)
-    words = start(model, pairs)
-    with model.tapped([(Site("embed"), lambda _: words)]):
-        return torch.tanh(model(pairs) / 2)
+    words = None if start is None else start(model, pairs)
+    _, scores = recorded(model, pairs, [], words=words)
+    return torch.tanh(scores / 2)  # sigmoid(s) - sigmoid(-s)

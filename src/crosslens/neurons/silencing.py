@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..engine.sweep import Progress, sweep
+from ..batching.batches import scores_of
+from ..engine.sweep import Progress, sweep_in_batches
 from ..hooks import Hook, Hooked
 from ..pairs import Pairs
 from ..sites import Unit
@@ -35,9 +36,10 @@ def single_ablation(
     memory_budget: int | None = None,
     progress: Progress | None = None,
 ) -> Float[Tensor, "neuron pair"]:
-    """The fall of each score when each neuron alone is 0 at every token: exact, by a sweep."""
-    with torch.no_grad():
-        whole = model(pairs)
+    """The fall of each score when each neuron alone is 0 at every token: exact, by a sweep.
+
+    Pairs of like length run together, and fewer where memory runs out.
+    """
     cells = [Hook(unit, torch.zeros_like) for unit in neurons]
-    scores = sweep(model, pairs, cells, memory_budget=memory_budget, progress=progress)
-    return whole - scores
+    scores = sweep_in_batches(model, pairs, cells, memory_budget=memory_budget, progress=progress)
+    return scores_of(model, pairs) - scores

@@ -2,9 +2,11 @@
 
 The published code pads a batch with zero vectors and takes the maximum over them too, so that what
 the probe makes of a zero vector is a score of its own, and how many vectors a pair has matters.
+
+Where memory runs out, a batch runs in halves, padded as the whole and with the whole's dropout.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import nn, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..batching.batch_size import BatchSize
 from .features import Features
 from .held_out import HeldOut, splits
 
@@ -81,21 +84,26 @@ class _Probe:
         self.weights = [nn.Parameter(torch.randn(n, d, generator=generator) * 0.02) for n in (d, 2)]
         self.biases = [nn.Parameter(torch.zeros(n)) for n in (d, 2)]
 
-    def __call__(self, rows: np.ndarray, *, is_training: bool) -> Float[Tensor, "pair label"]:
+    def __call__(
+        self, rows: np.ndarray, width: int, kept: Sequence[Bool[Tensor, "pair vector d"]] = ()
+    ) -> Float[Tensor, "pair label"]:
+        """The logits of pairs padded to `width` vectors; `kept` is what dropout leaves of both."""
         some = [self.vectors[row] for row in rows]
         x = pad_sequence(some, batch_first=True)
-        if not x.shape[1]:
-            x = x.new_zeros(len(rows), 1, x.shape[2])
+        x = nn.functional.pad(x, (0, 0, 0, width - x.shape[1]))
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if is_training:
-                kept = torch.rand(x.shape, generator=self.generator) >= self.dropout
-                x = x * kept / (1 - self.dropout)
+            if kept:
+                x = x * kept[i] / (1 - self.dropout)
             x = nn.functional.linear(x, weight, bias)
             x = x.tanh() if i == 0 else x
         if self.is_masked:
             n = torch.tensor([len(each) for each in some])
             x = x.masked_fill((torch.arange(x.shape[1]) >= n[:, None])[:, :, None], -torch.inf)
         return reduce(x, "pair vector label -> pair label", "max")
+
+    def width(self, rows: np.ndarray) -> int:
+        """The vectors to which a batch is padded: that of its parts too, where memory runs out."""
+        return max(1, *(len(self.vectors[row]) for row in rows))
 
     def fit(self, rows: np.ndarray, labels: Tensor, training: Training) -> None:
         parts = [
@@ -105,21 +113,48 @@ class _Probe:
         optimizer = torch.optim.AdamW(parts, lr=training.rate, eps=1e-8, fused=True)
         steps = training.epochs * -(-len(rows) // training.batch)
         slower = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+        size = BatchSize(training.batch, item="pair of a probe")
         with torch.enable_grad():
             for _ in range(training.epochs):
                 order = torch.randperm(len(rows), generator=self.generator).numpy()
                 for some in _parts(rows[order], training.batch):
-                    logits = self(some, is_training=True)
-                    nn.functional.cross_entropy(logits, labels[some].long()).backward()
+                    self._differentiate(some, labels, size)
                     nn.utils.clip_grad_norm_([*self.weights, *self.biases], training.clip)
                     optimizer.step()
                     slower.step()
                     optimizer.zero_grad()
 
+    def _differentiate(self, some: np.ndarray, labels: Tensor, size: BatchSize) -> None:
+        """Give the parameters the gradient of a batch's mean loss.
+
+        What dropout leaves is drawn for the whole batch: its parts are then the same, in whatever
+        parts it runs.
+        """
+        width, parameters = self.width(some), [*self.weights, *self.biases]
+        shape = (len(some), width, self.weights[0].shape[1])
+        kept = [torch.rand(shape, generator=self.generator) >= self.dropout for _ in self.weights]
+
+        def run(places: Sequence[int]) -> tuple[Tensor, ...]:
+            at = list(places)
+            logits = self(some[at], width, [each[at] for each in kept])
+            loss = nn.functional.cross_entropy(logits, labels[some[at]].long())
+            return torch.autograd.grad(loss * (len(at) / len(some)), parameters)
+
+        for _, found in size.batches(run, range(len(some))):
+            for parameter, gradient in zip(parameters, found, strict=True):
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
     @torch.no_grad()
     def log_odds(self, rows: np.ndarray, batch: int) -> np.ndarray:
-        found = [self(some, is_training=False) for some in _parts(rows, batch)]
-        return np.concatenate([(each[:, 1] - each[:, 0]).double().numpy() for each in found])
+        size = BatchSize(batch, item="pair of a probe")
+        found = []
+        for some in _parts(rows, batch):
+            width = self.width(some)
+            for _, logits in size.batches(
+                lambda at, some=some, width=width: self(some[list(at)], width), range(len(some))
+            ):
+                found.append((logits[:, 1] - logits[:, 0]).double().numpy())
+        return np.concatenate(found)
 
 
 def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

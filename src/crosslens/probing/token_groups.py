@@ -96,7 +96,8 @@ def draw(
 ) -> Bool[Tensor, "pair pos"]:
     """At most `most` of the tokens of each pair, drawn at random."""
     chance = torch.rand(mask.shape, generator=generator, device=generator.device).to(mask.device)
-    rank = chance.masked_fill(~mask, -1).argsort(dim=1, descending=True).argsort(dim=1)
+    rank = chance.masked_fill(~mask, -1).argsort(dim=1, descending=True, stable=True)
+    rank = rank.argsort(dim=1)
     return mask & (rank < most)
 
 

@@ -36,6 +36,18 @@ def test_a_name_finds_its_method_and_options_are_its_own(model: CrossEncoder, pa
         WordAttribution("short", pairs, torch.zeros(1, 3))
 
 
+def test_lime_seeds_no_gpu_and_leaves_the_processors_draws_as_they_were(
+    model: CrossEncoder, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    lime(model, pairs.take([0]), samples=5, seed=7)
+    assert not seeded and torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(0)
+    assert seeded == [0], "the control: torch's own seed is one for all devices"
+
+
 def test_an_unknown_method_is_answered_with_near_names() -> None:
     with pytest.raises(LookupError, match="did you mean leave-one-out"):
         method("leave-on-out")

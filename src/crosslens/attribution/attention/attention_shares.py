@@ -3,6 +3,8 @@
 The last step of a relevance computation stands in one row of attention: what [CLS] takes from
 each token. By how much it follows the rarity of the query's tokens, or how often each is
 matched, says what is added up (Lu et al., 2025, section 4).
+
+Pairs of like length run together, and fewer where memory runs out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...batching.in_batches import in_batches
 from ...hooks import Hooked
 from ...pairs import Pairs, require_rows, SEGMENTS
 
@@ -30,10 +33,13 @@ def attention_shares(
     """
     if src is None:
         src = [name for name in PARTS if pairs.where(name).any()]
-    reader = pairs.is_scored if dst is None else pairs.where(dst)
-    masks = torch.stack([pairs.where(name) for name in src])
-    found = shares(model, pairs, reader[None], masks)
-    return dict(zip(src, found, strict=True))
+    names = list(src)
+
+    def read(some: Pairs, _: list[int]) -> Float[Tensor, "set head pair"]:
+        reader = some.is_scored if dst is None else some.where(dst)
+        return shares(model, some, reader[None], torch.stack([some.where(name) for name in names]))
+
+    return dict(zip(names, in_batches(model, pairs, "set head pair", read), strict=True))
 
 
 @torch.no_grad()
@@ -50,6 +56,17 @@ def attention_follows(
         NotMeasurable: no row is scored.
     """
     require_rows(pairs.scored)
+
+    def follows(some: Pairs, rows: list[int]) -> Float[Tensor, "head pair"]:
+        return _correlated(model, some, value[rows][:, : some.token.shape[1]], among)
+
+    return in_batches(model, pairs, "head pair", follows)
+
+
+def _correlated(
+    model: Hooked, pairs: Pairs, value: Float[Tensor, "pair pos"], among: str
+) -> Float[Tensor, "head pair"]:
+    """As `attention_follows`, of pairs that run together."""
     kept = pairs.where(among).to(value)
     n = kept.sum(dim=1)
     found: list[Tensor] = []
@@ -80,6 +97,11 @@ def attention_within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head p
     one can read: in a decoder those up to itself. Heads that pass on within the query what was
     matched on read so (Lu et al., 2025, section 4).
     """
+    return in_batches(model, pairs, "head pair", lambda some, _: _within_query(model, some))
+
+
+def _within_query(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair"]:
+    """As `attention_within_query`, of pairs that run together."""
     query = pairs.where("query")
     n = query.sum(dim=1)
     even = (n - 1) / pairs.lengths
@@ -106,7 +128,10 @@ def shares(
     dst: Bool[Tensor, "#set pair dst"],
     src: Bool[Tensor, "set pair src"],
 ) -> Float[Tensor, "set head pair"]:
-    """What a token of each set of `dst` gives to all tokens of `src`, on average over `dst`."""
+    """What a token of each set of `dst` gives to all tokens of `src`, on average over `dst`.
+
+    Of pairs that run together.
+    """
     found: list[Tensor] = []
 
     def count(pattern: Tensor) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...batching.in_batches import in_batches
 from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
 from ...sites import Site
@@ -29,8 +30,17 @@ def attention_similarity(
     of them in their context; less what all tokens of the pair have in common if `centre`. Nan
     where the text that reads gives less than 0.01 of its attention to the other.
 
+    Pairs of like length run together, and fewer where memory runs out.
+
     Lu et al. (2025), section 4.2.
     """
+    return in_batches(
+        model, pairs, "head pair", lambda some, _: _in_one_pass(model, some, at, centre)
+    )
+
+
+def _in_one_pass(model: Hooked, pairs: Pairs, at: Site, centre: bool) -> Float[Tensor, "head pair"]:
+    """The correlations of pairs that run together."""
     sites = model.sites("pattern")
     found: list[Tensor] = []
     texts = ("document", "query") if document_reads(model, pairs) else ("query", "document")

@@ -13,6 +13,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from ...batching.in_batches import in_batches
 from ...engine.gradients import slopes
 from ...hooks import Hooked, served, Tap
 from ...pairs import Pairs
@@ -22,8 +23,14 @@ from ...sites import Site
 def direct_attribution(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair src"]:
     """What every head adds to the score directly, by what it takes from each token.
 
-    Heads in the order of `model.heads()`. Elhage et al. (2021); Lu et al. (2025).
+    Heads in the order of `model.heads()`, in score units. Pairs of like length run together, and
+    fewer where memory runs out. Elhage et al. (2021); Lu et al. (2025).
     """
+    return in_batches(model, pairs, "head pair src", lambda some, _: _in_one_pass(model, some))
+
+
+def _in_one_pass(model: Hooked, pairs: Pairs) -> Float[Tensor, "head pair src"]:
+    """The attribution of pairs that run together."""
     written, patterns, values = (model.sites(name) for name in ("z", "pattern", "v"))
     # what a head writes is a beginning: no slope leads through it to what it read
     cut: list[tuple[Site, Tap]] = [

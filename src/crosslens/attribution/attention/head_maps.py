@@ -36,7 +36,13 @@ class HeadMap:
     @cached_property
     def eigenvalues(self) -> Complex[Tensor, " d_head"]:
         """All that can differ from 0: those of right^T left."""
-        return torch.linalg.eigvals((self.right.T @ self.left).double())
+        left, right = self._in_memory
+        return torch.linalg.eigvals(right.T @ left).to(self.left.device)
+
+    @property
+    def _in_memory(self) -> tuple[Float[Tensor, "d_model d_head"], Float[Tensor, "d_model d_head"]]:
+        """Both sides where they are decomposed: a GPU would turn some directions round."""
+        return self.left.cpu().double(), self.right.cpu().double()
 
     @property
     def positivity(self) -> float:
@@ -53,10 +59,11 @@ class HeadMap:
     @cached_property
     def singular(self) -> Singular:
         """The singular directions: U on the side of the token that reads or is taken from."""
-        one, inner = torch.linalg.qr(self.left.double())
-        other, outer = torch.linalg.qr(self.right.double())
+        left, right = self._in_memory
+        one, inner = torch.linalg.qr(left)
+        other, outer = torch.linalg.qr(right)
         U, S, Vh = torch.linalg.svd(inner @ outer.T)
-        return Singular(one @ U, S, other @ Vh.mT)
+        return Singular(one @ U, S, other @ Vh.mT).to(self.left.device)
 
     def alignment(self, direction: Float[Tensor, " d_model"], k: int = 1) -> tuple[float, float]:
         """How much of a direction lies in the `k` strongest of U, and of V: 0 none, 1 all.
@@ -87,14 +94,14 @@ def qk_map(model: HasWeights, head: Unit) -> HeadMap:
             f"what {head} reads depends on positions in this family (rotary or relative): "
             "no single matrix QK says it; ov_map is whole"
         )
-    return HeadMap(weights.Q, weights.K)
+    return HeadMap(weights.Q.detach(), weights.K.detach())
 
 
 @torch.no_grad()
 def ov_map(model: HasWeights, head: Unit) -> HeadMap:
     """M_OV of a head: U is of what it takes, V of what it writes."""
     weights = model.weights(head)
-    return HeadMap(weights.V, weights.O.T)
+    return HeadMap(weights.V.detach(), weights.O.T.detach())
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...arrays import array
 from ...batching.batches import by_length
+from ...batching.in_batches import in_batches
 from ...contrasts.contrast import Contrast
 from ...hooks import document_reads, Hooked
 from ...pairs import Pairs
@@ -32,7 +33,16 @@ def soft_tf(
 
     `src` is what is read: ("document", "sep2") also counts the last [SEP], as the authors'
     code does.
+
+    Pairs of like length run together, and fewer where memory runs out.
     """
+    return in_batches(
+        model, pairs, "layer head pair pos", lambda some, _: _in_one_pass(model, some, src)
+    )
+
+
+def _in_one_pass(model: Hooked, pairs: Pairs, src: Names) -> Float[Tensor, "layer head pair pos"]:
+    """MS_h of pairs that run together."""
     read = pairs.where(*([src] if isinstance(src, str) else src))
     query = pairs.where("query")
     total: list[Tensor] = []
@@ -48,6 +58,7 @@ def soft_tf(
     return torch.stack(total).transpose(1, 2)
 
 
+@torch.no_grad()
 def soft_tf_of_term(
     model: Hooked, pairs: Pairs, *, src: Names = "document", at_once: int = 16
 ) -> Float[np.ndarray, "head pair"]:
@@ -67,7 +78,7 @@ def soft_tf_of_term(
 
     def mean(rows: list[int]) -> Tensor:
         some = pairs.take(rows)
-        count = soft_tf(model, some, src=src).flatten(0, 1).double()
+        count = _in_one_pass(model, some, src).flatten(0, 1).double()
         return (count * some.where("Q+")).sum(dim=2) / some.where("Q+").sum(dim=1)
 
     for rows, means in by_length(mean, pairs, at_once):

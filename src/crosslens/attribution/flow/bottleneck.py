@@ -28,12 +28,15 @@ from ...batching.batch_size import BatchSize
 from ...engine.memory import Footprint
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
-from ...pairs import Pairs
+from ...pairs import Pairs, sent
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """The Gaussian that takes the place of what a layer's output loses."""
+    """The Gaussian that takes the place of what a layer's output loses.
+
+    A dimension that does not vary has the deviation 0, and carries no information.
+    """
 
     mean: Float[Tensor, "#pair #pos d_model"]
     std: Float[Tensor, "#pair #pos d_model"]
@@ -45,7 +48,8 @@ class Noise:
         The method as written: the set should hold a hundred pairs or more.
         """
         tokens = x[pairs.attended]
-        return cls(tokens.mean(dim=0)[None, None], tokens.std(dim=0)[None, None])
+        mean = tokens.mean(dim=0)[None, None]
+        return cls(mean, beyond_rounding(tokens.std(dim=0)[None, None], mean))
 
     @classmethod
     def of_each(cls, x: Float[Tensor, "pair pos d_model"], pairs: Pairs) -> "Noise":
@@ -54,7 +58,7 @@ class Noise:
         n = weight.sum(dim=1, keepdim=True)
         mean = (x * weight).sum(dim=1, keepdim=True) / n
         variance = ((x - mean).square() * weight).sum(dim=1, keepdim=True) / (n - 1)
-        return cls(mean, variance.sqrt())
+        return cls(mean, beyond_rounding(variance.sqrt(), mean))
 
     def take(self, rows: Sequence[int], width: int) -> "Noise":
         """The noise of some pairs, where it differs between them, cut to `width` tokens."""
@@ -67,6 +71,25 @@ class Noise:
     def to(self, device: torch.device) -> "Noise":
         """The same noise on another device."""
         return Noise(self.mean.to(device), self.std.to(device))
+
+    def standardised(
+        self, x: Float[Tensor, "pair pos d_model"]
+    ) -> Float[Tensor, "pair pos d_model"]:
+        """Each value less the mean, in the scale of the deviation; 0 where nothing varies."""
+        varies = self.std > 0
+        return ((x - self.mean) / self.std.where(varies, 1)).where(varies, 0)
+
+
+def beyond_rounding(
+    std: Float[Tensor, "#pair 1 d_model"], mean: Float[Tensor, "#pair 1 d_model"]
+) -> Float[Tensor, "#pair 1 d_model"]:
+    """Deviations, 0 where they are no more than what rounding does to a stream of this size.
+
+    In units of the last digit of the stream's root mean square: dimensions that a planted model
+    leaves empty have .1 at most, its signals 1 or more, those of the embedded reranker 10,000.
+    """
+    size = torch.finfo(mean.dtype).eps * mean.square().mean(dim=-1, keepdim=True).sqrt()
+    return std.where(std > 0.25 * size, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +168,7 @@ def bottleneck(
             for layer in chosen
         ]
 
-    order = pairs.lengths.argsort().tolist()
+    order = pairs.lengths.argsort(stable=True).tolist()
     for members, found in BatchSize(max(1, rows // repeats), tokens=size.tokens).batches(
         squeeze, order
     ):
@@ -185,10 +208,11 @@ class Search:
         if is_last and model.reads_scored_row:
             read = (torch.arange(len(pairs), device=x.device)[:, None], pairs.scored[:, None])
         n_values = there.sum(dim=1) * x.shape[-1]
-        normal = (x - noise.mean) / noise.std
+        normal = noise.standardised(x)
         alpha = torch.full_like(x, 5.0, requires_grad=True)
         optimiser = torch.optim.Adam([alpha], lr=self.lr)
-        generators = [torch.Generator(x.device).manual_seed(self.seed) for _ in range(len(pairs))]
+        draws = Draws(self.seed, pairs.lengths.clamp(max=x[read].shape[1]).tolist())
+        size = BatchSize(max(1, self.rows // len(pairs)), tokens=x.shape[1])
         weight = None if self.beta is None else x.new_full((len(pairs),), self.beta)
         passed = x.new_zeros(there.shape)
         for step in range(self.steps):
@@ -200,13 +224,20 @@ class Search:
                 break  # its slope would train shares that nobody reads
             missed = x.new_zeros(len(pairs))
             at_x, at_noise = torch.zeros_like(x), torch.zeros_like(x)
-            eps = _draw(generators, pairs, self.repeats, x[read])
+            eps = draws(self.repeats, x[read])
             mean, std = (keep * x + lose * noise.mean)[read], (lose * noise.std)[read]
-            for some in eps.split(max(1, self.rows // len(pairs))):
+
+            def slopes(
+                chosen: Sequence[int], eps: Tensor = eps, mean: Tensor = mean, std: Tensor = std
+            ) -> tuple[Tensor, Tensor, Tensor]:
+                some = eps[chosen[0] : chosen[-1] + 1]
                 loss, slope = self._miss(model, pairs, layer, torch.addcmul(mean, std, some))
+                return loss, slope.sum(dim=0), (slope * some).sum(dim=0)
+
+            for _, (loss, of_x, of_noise) in size.batches(slopes, range(self.repeats)):
                 missed += loss
-                at_x[read] += slope.sum(dim=0)
-                at_noise[read] += (slope * some).sum(dim=0)
+                at_x[read] += of_x
+                at_noise[read] += of_noise
             squeeze = passed.sum(dim=1) / n_values
             if weight is None:
                 weight = 10 * missed / squeeze
@@ -240,14 +271,21 @@ def information(keep: Tensor, lose: Tensor, normal: Tensor) -> Tensor:
     return 0.5 * ((keep * normal).square() + lose.square() - 2 * lose.log() - 1)
 
 
-def _draw(
-    generators: Sequence[torch.Generator], pairs: Pairs, n: int, like: Tensor
-) -> Float[Tensor, "n pair pos d_model"]:
-    """Standard noise; the tokens of each pair that `like` has, from the pair's own generator."""
-    drawn = like.new_zeros(n, *like.shape)
-    lengths = pairs.lengths.clamp(max=like.shape[1]).tolist()
-    for i, (generator, length) in enumerate(zip(generators, lengths, strict=True)):
-        drawn[:, i, :length] = torch.randn(
-            n, length, like.shape[-1], generator=generator, dtype=like.dtype, device=like.device
-        )
-    return drawn
+class Draws:
+    """Standard noise, drawn by each pair from the seed anew, on the processor.
+
+    So a seed means the same on every device and in every batch. Pairs of one length draw the same.
+    """
+
+    def __init__(self, seed: int, lengths: Sequence[int]) -> None:
+        self.lengths = lengths
+        self.of_length = {n: torch.Generator().manual_seed(seed) for n in dict.fromkeys(lengths)}
+
+    def __call__(self, n: int, like: Float[Tensor, "pair pos d"]) -> Float[Tensor, "n pair pos d"]:
+        """The next `n` draws for each token, in the precision and place of `like`; 0 at padding."""
+        drawn = like.new_zeros(n, *like.shape)
+        for length, generator in self.of_length.items():
+            own = torch.randn(n, length, like.shape[-1], generator=generator, dtype=like.dtype)
+            rows = [i for i, each in enumerate(self.lengths) if each == length]
+            drawn[:, rows, :length] = sent(own, like.device)[:, None]
+        return drawn

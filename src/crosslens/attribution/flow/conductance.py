@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...batching.batch_size import BatchSize
+from ...batching.recorded import recorded
 from ...engine.memory import Footprint
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -73,9 +74,7 @@ def padding_baseline(
     kept = pairs.where(*keep)
     pad = model.pad_token_id if pad_id is None else pad_id
     empty = replace(pairs, token=torch.where(kept, pairs.token, pad))
-    with torch.no_grad(), model.record("embed") as cache:
-        model(empty)
-    return cache[Site("embed")]
+    return recorded(model, empty, ["embed"])[0][Site("embed")]
 
 
 def conductance(
@@ -100,7 +99,8 @@ def conductance(
     the embeddings or the output of a block, exceeds it (relative to the change in score).
     `rows` is how many points of the path are one batch, fewer where `memory_budget` (in
     bytes; by default a quarter of what is free) is short. The panels of `rule` are then shorter
-    too, and more steps may be needed for the same error.
+    too, and more steps may be needed for the same error. Where memory runs out all the same, the
+    points of a panel run apart, and the flow is the same.
 
     Raises:
         MemoryError: the budget does not hold four points of the path of one pair.
@@ -128,7 +128,7 @@ def conductance(
             path = Path(baseline[list(chosen)][:, : some.token.shape[1]], panels)
             return _flow(model, some, path, watched, per_token, target or _score)
 
-        order = pairs.lengths.argsort()
+        order = pairs.lengths.argsort(stable=True)
         at_once = max(1, rows // min(steps, per_panel))  # so that their points fill a batch
         parts = [
             part
@@ -172,35 +172,60 @@ def _flow(
         change = change - target(model(pairs), cache[logits])
 
     flow: dict[Site, Tensor] = {}
+    exact = torch.promote_types(words.dtype, torch.float32)  # sums of halves lose too much
+    size = BatchSize(max(len(panel.nodes) for panel in path.panels), tokens=pairs.token.shape[1])
     for panel in path.panels:
-        n = len(panel.nodes)
-        t = torch.tensor(panel.nodes, dtype=words.dtype, device=words.device)
-        exact = torch.promote_types(words.dtype, torch.float32)  # sums of halves lose too much
+
+        def at(nodes: Sequence[float]) -> list[tuple[Tensor, Tensor]]:
+            t = torch.tensor(nodes, dtype=words.dtype, device=words.device)
+            on_path = torch.lerp(path.baseline, words, t[:, None, None, None])
+            return _slopes_and_values(model, pairs, on_path, sites, target)
+
+        parts = [part for _, part in size.batches(at, panel.nodes.tolist())]
         weight = torch.tensor(panel.weight, dtype=exact, device=words.device)
-        on_path = torch.lerp(path.baseline, words, t[:, None, None, None]).flatten(0, 1)
-        on_path.requires_grad_()
-        enter = (Site("embed"), lambda _, value=on_path: value)
-        with (
-            torch.enable_grad(),
-            model.scored_row_only(),
-            model.tapped([enter]),
-            model.record(*sites, logits) as y,
-        ):
-            total = target(model(pairs.repeat(n)), y[logits]).sum()
-        moving = [site for site in sites if y[site].requires_grad]
-        slopes = torch.autograd.grad(total, [y[site] for site in moving])
-        slope_at = dict(zip(moving, slopes, strict=True))
-        for site in sites:
-            # nothing flows through what the embeddings do not move: where a decoder step begins
-            slope = slope_at.get(site, torch.zeros_like(y[site]))
-            g, value = (
-                rearrange(x.detach().to(weight.dtype), "(n pair) ... -> n pair ...", n=n)
-                for x in (slope, y[site])
-            )
-            terms = torch.tensordot(weight, value, dims=1).mul_(g)
+        for i, site in enumerate(sites):
+            slope, value = map(_joined, zip(*(part[i] for part in parts), strict=True))
+            terms = torch.tensordot(weight, value.to(exact), dims=1).mul_(slope.to(exact))
             here = terms.sum(dim=0 if per_token or "pos" not in site.axes else (0, 2))
             flow[site] = flow[site] + here if site in flow else here
     return flow, change
+
+
+def _slopes_and_values(
+    model: Hooked,
+    pairs: Pairs,
+    words: Float[Tensor, "node pair pos d_model"],
+    sites: list[Site],
+    target: Target,
+) -> list[tuple[Tensor, Tensor]]:
+    """The slope of the target at each of `sites` and what the site holds, at each node."""
+    logits, n = Site("logits"), len(words)
+    on_path = words.flatten(0, 1).requires_grad_()
+    enter = (Site("embed"), lambda _: on_path)
+    with (
+        torch.enable_grad(),
+        model.scored_row_only(),
+        model.tapped([enter]),
+        model.record(*sites, logits) as y,
+    ):
+        total = target(model(pairs.repeat(n)), y[logits]).sum()
+    moving = [site for site in sites if y[site].requires_grad]
+    found = torch.autograd.grad(total, [y[site] for site in moving])
+    slope_at = dict(zip(moving, found, strict=True))
+
+    def by_node(x: Tensor) -> Float[Tensor, "node pair ..."]:
+        return rearrange(x.detach(), "(n pair) ... -> n pair ...", n=n)
+
+    return [
+        # nothing flows through what the embeddings do not move: where a decoder step begins
+        (by_node(slope_at.get(site, torch.zeros_like(y[site]))), by_node(y[site]))
+        for site in sites
+    ]
+
+
+def _joined(parts: Sequence[Tensor]) -> Float[Tensor, "node pair ..."]:
+    """The nodes of all parts; of a single one without a copy."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _score(scores: Float[Tensor, " pair"], logits: Float[Tensor, "pair label"]) -> Tensor:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from ...batching.batch_size import BatchSize
+from ...batching.recorded import recorded
 from ...engine.resume_points import block_outputs
 from ...hooks import Hooked
 from ...pairs import Pairs
-from .bottleneck import Noise
+from .bottleneck import beyond_rounding, Noise
 
 
 STATISTICS: Final = ("dataset", "example", "reference code")
@@ -46,13 +47,11 @@ def noise_statistics(
     if kind == "dataset":
         return _of_dataset(model, pairs if reference is None else reference)
     if kind == "example":
-        with model.record(*outputs) as cache:
-            model(pairs)
+        cache, _ = recorded(model, pairs, outputs)
         return [Noise.of_each(cache[site], pairs) for site in outputs]
     if kind == "reference code":
         inputs = model.sites("resid_pre")
-        with model.record(*inputs) as cache:
-            model(pairs)
+        cache, _ = recorded(model, pairs, inputs)
         return [
             Noise(cache[site], torch.full_like(cache[site][:1, :1], _CODE_STD)) for site in inputs
         ]
@@ -62,7 +61,7 @@ def noise_statistics(
 def _of_dataset(model: Hooked, reference: Pairs) -> list[Noise]:
     """Mean and deviation of each dimension over all tokens, a few pairs in memory at a time."""
     outputs = block_outputs(model)
-    n, total, squares, dtype = 0, [], [], None
+    n, total, squares = 0, [], []
 
     def states(rows: Sequence[int]) -> Tensor:
         some = reference.take(rows)
@@ -75,14 +74,15 @@ def _of_dataset(model: Hooked, reference: Pairs) -> list[Noise]:
         for width, rows in reference.like_lengths(at_once=32)
         for _, here in BatchSize(len(rows), tokens=width).batches(states, rows)
     )
+    origin = None  # near the mean, so that the squares of a large one do not cancel
     for here in parts:
-        dtype, tokens = here.dtype, here.double()
+        origin = here[:, 0] if origin is None else origin
+        tokens = here.double() - origin.double()[:, None]
         n += tokens.shape[1]
         total.append(tokens.sum(dim=1))
         squares.append(tokens.square().sum(dim=1))
-    mean = torch.stack(total).sum(dim=0) / n
-    variance = (torch.stack(squares).sum(dim=0) - n * mean.square()).clamp(min=0) / (n - 1)
-    return [
-        Noise(m[None, None].to(dtype), s[None, None].to(dtype))
-        for m, s in zip(mean, variance.sqrt(), strict=True)
-    ]
+    assert origin is not None
+    shift = torch.stack(total).sum(dim=0) / n
+    variance = (torch.stack(squares).sum(dim=0) - n * shift.square()).clamp(min=0) / (n - 1)
+    both = zip((origin.double() + shift).to(origin), variance.sqrt().to(origin), strict=True)
+    return [Noise(m[None, None], beyond_rounding(s[None, None], m[None, None])) for m, s in both]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...batching.batch_size import BatchSize
 from ...batching.batches import by_like_length, liked
+from ...batching.recorded import recorded
 from ...engine.gradients import slopes
 from ...hooks import Hooked
 from ...pairs import Pairs
@@ -74,21 +75,15 @@ def integrated_gradients(
         raise ValueError(f"steps={steps}: a way has at least one node")
     if baseline is None:
         baseline = padding_baseline(model, pairs, keep=("cls", "sep1", "sep2"))
-    with torch.no_grad(), model.record("embed", streams[layer]) as cache:
-        score = of(model(pairs))
+    cache, scores = recorded(model, pairs, ["embed", streams[layer]])
     x, words = cache[streams[layer]], cache[Site("embed")]
     if words.shape != baseline.shape:
         raise ValueError(
             f"the baseline has shape {tuple(baseline.shape)}, the word embeddings of the pairs "
             f"{tuple(words.shape)}: build it for these pairs, as `padded` does"
         )
-    with (
-        torch.no_grad(),
-        model.tapped([(Site("embed"), lambda _: baseline)]),
-        model.record(streams[layer]) as cache,
-    ):
-        change = score - of(model(pairs))
-    start = cache[streams[layer]]
+    cache, from_baseline = recorded(model, pairs, [streams[layer]], words=baseline)
+    start, change = cache[streams[layer]], of(scores) - of(from_baseline)
 
     token = torch.zeros_like(x[:, :, 0])
     rows, n = list(range(len(pairs))), steps

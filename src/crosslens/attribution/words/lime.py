@@ -44,8 +44,9 @@ def lime(model: Hooked, pairs: Pairs, *, samples: int = 75, seed: int = 0) -> Wo
                 gone[row, words[place]] = True
             return scores_of(model, without(some, gone))
 
-        with torch.random.fork_rng(devices=[]):  # captum draws from the global generator
-            torch.manual_seed(seed)
+        # captum draws from the processor's global generator; a GPU's is nobody's to seed
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             (found,) = Lime(scored).attribute(
                 torch.ones(1, len(words)), n_samples=samples, perturbations_per_eval=samples
             )
