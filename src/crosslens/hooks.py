@@ -48,7 +48,7 @@ class Hook:
         into[self.unit.index] = self.changed(seen[self.unit.index], pairs)
 
     def changed(self, old: Float[Tensor, "..."], pairs: Pairs) -> Float[Tensor, "..."]:
-        """What becomes of `old`, the numbered part of the unit.
+        """What becomes of `old`, the numbered part of the unit, in its own scale.
 
         Raises:
             ValueError: the edit gave a tensor of another shape.
