@@ -175,7 +175,9 @@ def test_a_model_whose_heads_read_one_stream_is_refused(model, contrast):
     class Whole:
         """All that a method may ask, and no more."""
 
-    names = "sites heads hooked record tapped scored_row_only suffix relay block_outputs"
+    names = (
+        "sites heads hooked record tapped scored_row_only suffix relay block_outputs part_writes"
+    )
     for name in names.split():
         setattr(Whole, name, staticmethod(getattr(model, name)))
     Whole.reads_scored_row, Whole.pad_token_id = model.reads_scored_row, model.pad_token_id

@@ -1,6 +1,6 @@
 """A model over many pairs: those of like length together, and fewer where memory has run out.
 
-    scores_of(model, pairs)                     the scores
+    scores_of(model, pairs)                     the scores (`crosslens.words` has it too)
     recorded(model, pairs, sites)               what sites hold, and the scores
     in_batches(model, pairs, "head pair", run)  what `run` makes of some pairs, put together
     by_like_length(run, pairs)                  what `run` makes of each batch, as it comes
@@ -12,7 +12,7 @@ but for the rounding of another batch size.
 """
 
 from .batch_size import BatchSize, DoesNotFit
-from .batches import by_length, by_like_length, scores_of
+from .batches import by_length, by_like_length, scores_of as scores_of
 from .in_batches import in_batches
 from .recorded import recorded
 
@@ -24,5 +24,4 @@ __all__ = [
     "DoesNotFit",
     "in_batches",
     "recorded",
-    "scores_of",
 ]

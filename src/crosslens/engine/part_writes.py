@@ -48,15 +48,19 @@ def with_parts_edited(
         LookupError: a head or neuron is outside the model.
         ValueError: an edit gave a tensor of another shape.
     """
+    number: list[int] = []  # of the head or neuron that each hook edits
     for hook in cell:
         require_inside(hook.unit, before)
-    places = [hook.unit.index for hook in cell]
-    numbers = sorted({place[PART] % before.shape[PART] for place in places})
+        at = hook.unit.index[PART]
+        assert isinstance(at, int)
+        number.append(at % before.shape[PART])
+    numbers = sorted(set(number))
     old = before[:, :, numbers]
     new = old.clone()
-    for hook, place in zip(cell, places, strict=True):
-        at = (*place[:PART], numbers.index(place[PART] % before.shape[PART]), *place[PART + 1 :])
-        new[at] = hook.changed(new[at], pairs)
+    for hook, own in zip(cell, number, strict=True):
+        place = hook.unit.index
+        there = (*place[:PART], numbers.index(own), *place[PART + 1 :])
+        new[there] = hook.changed(new[there], pairs)
     writes = model.part_writes(cell[0].unit.site)
     assert writes is not None
     change = (writes.act(new) - writes.act(old)).flatten(PART)

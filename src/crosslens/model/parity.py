@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..batching.batch_size import BatchSize
-from ..batching.recorded import recorded
+from ..hooks import Cache
 from ..pairs import Pairs
 from .checkpoint_files import blamed
 from .encoder import CrossEncoder
@@ -155,6 +155,7 @@ def last_step(model: Any, n: int) -> dict[str, Any]:
     return {"decoder_input_ids": torch.full((n, 1), start, device=model.device)}
 
 
+@torch.no_grad()
 def compare(
     model: CrossEncoder,
     original: Original,
@@ -163,8 +164,21 @@ def compare(
     what: str,
 ) -> None:
     """Refuse a difference above the tolerance, and logits that are no numbers."""
-    cache, _ = recorded(model, pairs, ["logits", "pooled"])
-    ours, pooled = (cache[site] for name in ("logits", "pooled") for site in model.sites(name))
+    width = pairs.token.shape[1]
+
+    def run(rows: Sequence[int]) -> Cache:
+        with model.record("logits", "pooled") as cache:
+            model(pairs.take(list(rows), width=width))
+        return cache
+
+    parts = [
+        found for _, found in BatchSize(len(pairs), tokens=width).batches(run, range(len(pairs)))
+    ]
+    ours, pooled = (
+        torch.cat([part[site] for part in parts])
+        for name in ("logits", "pooled")
+        for site in model.sites(name)
+    )
     theirs = theirs.to(ours)
     if not torch.isfinite(theirs).all():
         check_finite(original.name, original.model.named_parameters())
@@ -181,11 +195,11 @@ def compare(
     spread = (theirs.amax(dim=0) - theirs.amin(dim=0)).max().item()
     out = model.head.out
     terms = pooled.abs().to(ours) @ out.weight.abs().to(ours).T
-    size = (terms if out.bias is None else terms + out.bias.abs()).max().item()
+    largest = (terms if out.bias is None else terms + out.bias.abs()).max().item()
     eps = torch.finfo(model.dtype).eps
     # in float64 no closer than float32 rounds: originals take softmax, rotations and (decoders)
     # norms in float32
-    tolerance = max(eps**0.5, 16 * torch.finfo(torch.float32).eps) * spread + 8 * eps * size
+    tolerance = max(eps**0.5, 16 * torch.finfo(torch.float32).eps) * spread + 8 * eps * largest
     if not worst <= tolerance:  # so that nan is refused as well
         raise RuntimeError(
             f"the hooked model differs from {original.name} ({what}) by {worst:.2g} in a logit "
