@@ -44,6 +44,9 @@ PER_HEAD = ("pair", "pos", "head", "d_head")
 ATTENTION = ("pair", "head", "dst", "src")
 NEURONS = ("pair", "pos", "neuron")
 
+COMPUTED: Final = frozenset({"pos", "dst"})  # axes of the tokens that a pass computes
+PLACES: Final = COMPUTED | {"src"}  # axes of the tokens of a pair, read ones too
+
 HEAD_READS = ("q", "k", "v")  # the sites of what a head reads
 
 # In the order in which the forward pass computes them.
@@ -264,7 +267,7 @@ class Unit:
             if axis not in self.site.axes:
                 known = ", ".join(self.site.axes)
                 raise ValueError(f"{self.site} has no axis {axis!r}; its axes are {known}")
-            if isinstance(value, str) and axis not in ("pos", "dst", "src"):
+            if isinstance(value, str) and axis not in PLACES:
                 raise ValueError(f"{axis}={value!r}: only pos, dst and src take the name of tokens")
             if axis == "pair":
                 raise ValueError("a unit is the same part of every pair; select pairs beforehand")

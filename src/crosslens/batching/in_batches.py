@@ -1,7 +1,6 @@
 """One tensor of all pairs, computed some pairs at a time."""
 
 from collections.abc import Callable
-from typing import Final
 
 import torch
 from jaxtyping import Shaped
@@ -9,11 +8,9 @@ from torch import Tensor
 
 from ..hooks import Hooked
 from ..pairs import Pairs
+from ..sites import PLACES
 from .batch_size import BatchSize
 from .batches import by_like_length
-
-
-PLACES: Final = {"pos", "dst", "src"}  # axes as long as the longest pair that runs
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ compute that one row there.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -23,11 +23,8 @@ from ..batching.recorded import recorded
 from ..contrasts.contrast import Contrast
 from ..hooks import Cache, Hooked
 from ..pairs import Pairs
-from ..sites import Site, Unit
+from ..sites import COMPUTED, Site, Unit
 from .resume_points import needed
-
-
-PLACES: Final = {"pos", "dst"}  # the axes of which the last block may compute one row only
 
 
 class Ran(NamedTuple):
@@ -52,7 +49,7 @@ class ContrastRuns:
         self.bundles = [tuple(rows) for _, rows in contrast.base.like_lengths(at_once)]
         last = len(model.sites("resid_pre")) - 1
         late = [unit for unit in units if unit.site.depth[0] >= last]
-        self.is_narrow = not any(PLACES & dict(unit.coordinates).keys() for unit in late)
+        self.is_narrow = not any(COMPUTED & dict(unit.coordinates).keys() for unit in late)
         self._ran: dict[tuple[str, tuple[int, ...]], Ran] = {}
 
     def narrowed(self) -> AbstractContextManager[None]:

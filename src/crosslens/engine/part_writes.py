@@ -11,7 +11,7 @@ from typing import Final
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..hooks import Hook, Hooked, require_inside, sites_of
+from ..hooks import Hook, Hooked, PartWrites, require_inside, sites_of
 from ..pairs import Pairs
 from ..sites import Site
 
@@ -24,17 +24,17 @@ def sum_written(model: Hooked, cell: Sequence[Hook]) -> Site | None:
     """The site of the sum that this cell's edits change; None where it has to be computed whole.
 
     That is so where an edit is of anything but numbered heads (`z`) or neurons (`mlp_pre` or
-    `mlp_post`) of one layer, where they do not add up, and where a hook of the caller may watch.
+    `mlp_post`) of one layer, and where they do not add up.
     """
     (site, *others) = sites_of(cell)
-    if others or site.name not in WRITES or model.is_hooked or model.part_writes(site) is None:
+    if others or site.name not in WRITES or model.part_writes(site) is None:
         return None
     numbered = all(isinstance(hook.unit.index[PART], int) for hook in cell)
     return Site(WRITES[site.name], site.layer) if numbered else None
 
 
 def with_parts_edited(
-    model: Hooked,
+    writes: PartWrites,
     cell: Sequence[Hook],
     pairs: Pairs,
     before: Float[Tensor, "pair pos part ..."],
@@ -61,8 +61,6 @@ def with_parts_edited(
         place = hook.unit.index
         there = (*place[:PART], numbers.index(own), *place[PART + 1 :])
         new[there] = hook.changed(new[there], pairs)
-    writes = model.part_writes(cell[0].unit.site)
-    assert writes is not None
     change = (writes.act(new) - writes.act(old)).flatten(PART)
     change = change @ writes.W[numbers].flatten(end_dim=-2)
     return written + change, (new != old).flatten(PART).any(dim=PART)

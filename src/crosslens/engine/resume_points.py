@@ -126,8 +126,10 @@ def resume_points(
 ) -> list[ResumePoint]:
     """The latest point for each of `cells`.
 
-    With `may_sum` the point of an edit of heads or neurons may be where their writes are added up.
+    With `may_sum` the point of an edit of heads or neurons may be where their writes are added up,
+    unless a hook of the caller may watch them.
     """
+    may_sum = may_sum and not model.is_hooked
     at_stream = _at_stream(model)
     is_post = "normalized_resid_post" in {site.name for site in model.sites()}
     adds_to = "normalized_resid_mid" if is_post else "resid_mid"
@@ -163,8 +165,9 @@ def resume_points(
             return at_stream[stream]
         site = Site(name, layer) if written is None else first
         unmoved: tuple[Site, ...] = ()
-        by_token = written is None or all("pos" in dict(hook.unit.coordinates) for hook in cell)
-        if name in BY_TOKEN and layer + 1 < before_head and by_token:
+        # an edit of a head or neuron at every token leaves none as it was
+        names_tokens = all("pos" in dict(hook.unit.coordinates) for hook in cell)
+        if name in BY_TOKEN and layer + 1 < before_head and (written is None or names_tokens):
             after = Site("resid_pre", layer + 1)
             unmoved = (after, *at_stream[after].unmoved)
         return ResumePoint(layer, name, site, beside, written, frozenset({site}), unmoved)

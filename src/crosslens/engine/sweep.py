@@ -11,7 +11,7 @@ hooked forward per cell.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from ..batching.batch_size import BatchSize
 from ..batching.in_batches import in_batches
 from ..batching.recorded import recorded
-from ..hooks import Cache, Hook, Hooked, sites_of, Tap
+from ..hooks import Cache, Hook, Hooked, PartWrites, sites_of, Tap
 from ..pairs import Pairs
 from ..sites import HEAD_READS, KINDS, Site
 from .memory import Footprint
@@ -192,14 +192,20 @@ class Start:
         for (width, _), queue in zip(buckets, waiting, strict=True):
             yield from self._run_rows(queue, width, batch_size)
 
+    @cached_property
+    def writes(self) -> PartWrites | None:
+        """How the heads or neurons at the point write, each by itself."""
+        return None if self.point.site is None else self.model.part_writes(self.point.site)
+
     def _edited(self, cell: Cell) -> tuple[Tensor, Bool[Tensor, "pair pos"]]:
         """What the pass is given in place of what it held at the point, and the tokens moved."""
         point = self.point
         assert point.site is not None
         before = self.base[point.site]
         if point.written is not None:
+            assert self.writes is not None
             written = self.base[point.written]
-            return with_parts_edited(self.model, cell, self.pairs, before, written)
+            return with_parts_edited(self.writes, cell, self.pairs, before, written)
         edited = before.clone()
         for hook in point.at_once(cell):
             hook.write(edited, self.pairs, seen=edited)

@@ -6,7 +6,6 @@ of its own, made of that seed and of the pair's number among those it was made w
 nor on whether a batch was halved because memory ran out.
 """
 
-from typing import Final
 from zlib import crc32
 
 import torch
@@ -14,9 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..pairs import Pairs, sent
-
-
-PLACES: Final = {"pos", "dst", "src"}  # axes as long as a pair
+from ..sites import PLACES
 
 
 def seed_from(generator: torch.Generator) -> int:

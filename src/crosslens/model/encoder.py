@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
 from dataclasses import replace
 from threading import get_ident
-from typing import Any, Final
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -18,7 +18,7 @@ from transformer_lens.HookedRootModule import HookedRootModule
 from ..batching.batches import by_length, require_one
 from ..hooks import Cache, HeadWeights, Hook, PartWrites, Tap
 from ..pairs import Pairs, require_rows
-from ..sites import KINDS, near, Site, STREAM, Unit
+from ..sites import COMPUTED, KINDS, near, Site, STREAM, Unit
 from .activation_cache import PairCache
 from .attention import Attention, Context, quiet
 from .block import Block, GatedMLP
@@ -28,9 +28,6 @@ from .families.parts import Parts
 from .head import Relevance
 from .replay import Replay
 from .tokens import PairTokenizer, texts_of
-
-
-PLACES: Final = {"pos", "dst"}
 
 
 class CrossEncoder(HookedRootModule):
@@ -588,7 +585,7 @@ class CrossEncoder(HookedRootModule):
         chosen, cache = self._cached(names_filter), {} if cache is None else cache
         forward, backward = [], []
         for has_positions in (True, False):
-            names = [n for n in chosen if has_positions == bool(PLACES & {*Site.of(n).axes})]
+            names = [n for n in chosen if has_positions == bool(COMPUTED & {*Site.of(n).axes})]
             _, fwd, bwd = super().get_caching_hooks(
                 names,
                 incl_bwd,

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..batching.batch_size import BatchSize
-from ..hooks import Cache
 from ..pairs import Pairs
 from .checkpoint_files import blamed
 from .encoder import CrossEncoder
@@ -165,20 +164,15 @@ def compare(
 ) -> None:
     """Refuse a difference above the tolerance, and logits that are no numbers."""
     width = pairs.token.shape[1]
+    sites = [site for name in ("logits", "pooled") for site in model.sites(name)]
 
-    def run(rows: Sequence[int]) -> Cache:
-        with model.record("logits", "pooled") as cache:
+    def run(rows: Sequence[int]) -> list[Tensor]:
+        with model.record(*sites) as cache:
             model(pairs.take(list(rows), width=width))
-        return cache
+        return [cache[site] for site in sites]
 
-    parts = [
-        found for _, found in BatchSize(len(pairs), tokens=width).batches(run, range(len(pairs)))
-    ]
-    ours, pooled = (
-        torch.cat([part[site] for part in parts])
-        for name in ("logits", "pooled")
-        for site in model.sites(name)
-    )
+    parts = BatchSize(len(pairs), tokens=width).batches(run, range(len(pairs)))
+    ours, pooled = map(torch.cat, zip(*(found for _, found in parts), strict=True))
     theirs = theirs.to(ours)
     if not torch.isfinite(theirs).all():
         check_finite(original.name, original.model.named_parameters())

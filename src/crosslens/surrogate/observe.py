@@ -277,10 +277,8 @@ def _batches(model: Hooked, pairs: Pairs, memory_budget: int | None) -> Iterator
     """Pairs of like length, as many at once as the device likes and the memory holds."""
     size = Footprint.of(model, pairs, memory_budget)
     at_most = size.fit(len(pairs), each=size.block, what="observing one pair")
-    order, lengths = (
-        pairs.lengths.argsort(descending=True, stable=True).tolist(),
-        pairs.lengths.tolist(),
-    )
+    order = pairs.lengths.argsort(descending=True, stable=True).tolist()
+    lengths = pairs.lengths.tolist()
     start = 0
     while start < len(order):
         n = min(at_most, liked(lengths[order[start]], size.device.type))
