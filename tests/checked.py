@@ -16,7 +16,7 @@ import jaxtyping
 
 
 WRAP = jaxtyping.jaxtyped
-CHECKED = 20  # calls of a function in one test; a loop repeats the same shapes from then on
+CHECKED = 3  # calls of a function in one test; a loop repeats the same shapes from then on
 
 
 def wrap(made: Any = None, /, *, typechecker: Callable[[Any], Any]) -> Any:
