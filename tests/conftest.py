@@ -14,6 +14,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # what is imported stays: no collection need look at it again
+    gc.set_threshold(50_000, 20, 100)  # a forward pass makes thousands of objects and no cycle
 
 
 def pytest_runtest_setup() -> None:

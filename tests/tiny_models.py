@@ -1,8 +1,9 @@
 """Tiny random models of every family, and pairs of unequal length so that padding is in play."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
+from typing import Any, Final
 
 import jaxtyping
 import pytest
@@ -19,7 +20,7 @@ DOCUMENTS = ("cats purr when they rest", "the engine of a car , and the cats of 
 
 
 def pytest_runtest_setup() -> None:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # `torch.manual_seed` asks every kind of device
 
 
 @cache
@@ -35,15 +36,44 @@ def family(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+LENT: Final[dict[str, CrossEncoder]] = {}  # copies that no test has changed
+
+
+def lent(family: str) -> Iterator[CrossEncoder]:
+    """A copy for one test, and for the next if this one leaves it as it was."""
+    model = LENT.pop(family, None) or deepcopy(loaded(family))
+    before = state(model)
+    yield model
+    if state(model) == before:
+        LENT[family] = model
+
+
+def state(model: CrossEncoder) -> tuple[Any, ...]:
+    """What a test may change of a model: weights and their gradients, parts, modes and hooks."""
+    weights = [
+        (name, each.data_ptr(), each._version, each.dtype, each.requires_grad, each.grad is None)
+        for name, each in model.named_parameters()
+    ]
+    parts = [
+        (id(part), part.training, [id(value) for value in vars(part).values()])
+        for part in model.modules()
+    ]
+    hooks = [
+        (len(point.fwd_hooks), len(point.bwd_hooks), len(point._forward_hooks))
+        for point in model.hook_dict.values()
+    ]
+    return weights, parts, hooks
+
+
 @pytest.fixture
-def any_model(family: str) -> CrossEncoder:
+def any_model(family: str) -> Iterator[CrossEncoder]:
     """A tiny random cross-encoder of each family in turn."""
-    return deepcopy(loaded(family))
+    yield from lent(family)
 
 
 @pytest.fixture
-def model() -> CrossEncoder:
-    return deepcopy(loaded("bert"))
+def model() -> Iterator[CrossEncoder]:
+    yield from lent("bert")
 
 
 @pytest.fixture

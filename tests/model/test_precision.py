@@ -102,8 +102,8 @@ def test_16_bit_weights_in_float32_arithmetic_are_the_float32_model(family, dtyp
     expected = copy.deepcopy(original).float()(**inputs).logits
     torch.testing.assert_close(wide, expected, rtol=0, atol=1e-6)
     assert (plain - expected).abs().max() > 1e-5  # the control
-    scores = load(original, tokenizer)(load(original, tokenizer).pair(QUERY, *DOCUMENTS))
-    assert scores.dtype == torch.float32
+    model = load(original, tokenizer)
+    assert model(model.pair(QUERY, *DOCUMENTS)).dtype == torch.float32
 
 
 def test_what_is_written_in_place_stays_written():
