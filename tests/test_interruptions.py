@@ -5,15 +5,15 @@ import logging
 import os
 import shutil
 import signal
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
+from command_line import crosslens
 from trec_files import write_trec
-from typer.testing import CliRunner
 
 from crosslens import collection, load
-from crosslens.cli import app
 from crosslens.cli.gate import gate, GOES_ON
 
 
@@ -29,7 +29,9 @@ def small_parts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return write_trec(tmp_path_factory.mktemp("collection"), collection("embedded").sample(3, 4))
+    some = collection("embedded").sample(3, 4)
+    short = {key: " ".join(text.split()[:20]) for key, text in some.documents.items()}
+    return write_trec(tmp_path_factory.mktemp("collection"), replace(some, documents=short))
 
 
 class Command:
@@ -38,13 +40,13 @@ class Command:
     def __init__(self, name: str, folder: Path, out: Path) -> None:
         asked = {
             "rerank": ["rerank", "--model", SMALL],
-            "analyse": ["analyse", "early_exit", SMALL],
+            "analyse": ["analyse", "term_frequency", SMALL, "--pairs", "2"],
         }
         self.out, self.is_folder = out, name == "analyse"
         self.words = [*asked[name], "--collection", str(folder), "--out", str(out)]
 
     def run(self, *more: str):
-        return CliRunner().invoke(app, [*self.words, *more])
+        return crosslens(*self.words, *more)
 
     def made(self) -> dict[str, bytes]:
         tables = self.out.glob("*.parquet") if self.is_folder else [self.out]
@@ -184,7 +186,6 @@ def test_what_the_library_notes_is_a_line_or_an_object(capsys):
 
 
 def test_a_missing_file_of_the_user_is_not_said_to_be_resumed(folder, tmp_path):
-    result = CliRunner().invoke(
-        app, ["analyse", "early_exit", SMALL, "--collection", "nowhere", "--out", str(tmp_path)]
-    )
+    asked = ["analyse", "early_exit", SMALL, "--collection", "nowhere", "--out", tmp_path]
+    result = crosslens(*asked)
     assert result.exit_code == 2 and "--resume" not in result.stderr
