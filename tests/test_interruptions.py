@@ -5,15 +5,15 @@ import logging
 import os
 import shutil
 import signal
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 from command_line import crosslens
+from short_texts import short_texts
 from trec_files import write_trec
 
-from crosslens import collection, load
+from crosslens import load
 from crosslens.cli.gate import gate, GOES_ON
 
 
@@ -29,9 +29,7 @@ def small_parts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    some = collection("embedded").sample(3, 4)
-    short = {key: " ".join(text.split()[:20]) for key, text in some.documents.items()}
-    return write_trec(tmp_path_factory.mktemp("collection"), replace(some, documents=short))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(3, 4))
 
 
 class Command:

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from command_line import crosslens
 from crosslens.analyses.catalogue import catalogue
 from parts_of_runs import COMMAND, CONFIG, N_PARTS, ORIGIN, part, share, table
 from saved import save
+from short_texts import short_texts
 from tiny import tiny
 from trec_files import write_trec
 
-from crosslens import collection, Findings, load
+from crosslens import Findings, load
 from crosslens.shards import Shard, shard_named, ShareDone
 
 
@@ -240,14 +240,7 @@ def ask(monkeypatch, *words: str):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A little collection in the style of TREC."""
-    return written(tmp_path_factory.mktemp("collection"), queries=6, seed=0)
-
-
-def written(made: Path, *, queries: int, seed: int) -> Path:
-    """A sample of the embedded collection as files; the first words of 5 documents a query."""
-    some = collection("embedded").sample(queries, 5, seed=seed)
-    short = {key: " ".join(text.split()[:20]) for key, text in some.documents.items()}
-    return write_trec(made, replace(some, documents=short))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(6, 5))
 
 
 def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeypatch):
@@ -324,7 +317,7 @@ def classifier(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def two_folders(tmp_path_factory) -> list[Path]:
     made = [tmp_path_factory.mktemp(f"collection{i}") for i in range(2)]
-    return [written(each, queries=8, seed=seed) for seed, each in enumerate(made)]
+    return [write_trec(each, short_texts(8, 5, seed=seed)) for seed, each in enumerate(made)]
 
 
 @pytest.mark.parametrize(
