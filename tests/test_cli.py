@@ -138,7 +138,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch
 
 
 def test_a_log_of_json_is_one_object_a_line(folder, tmp_path, monkeypatch):
-    asked = ["analyse", "term_frequency", MODEL, "--collection", str(folder), "--pairs", "4"]
+    asked = ["analyse", "term_frequency", MODEL, "--collection", str(folder), "--pairs", "5"]
     asked += ["--log", "json", "--out", str(tmp_path / "run")]
     found = [json.loads(line) for line in crosslens(*asked).stderr.splitlines()]
     assert {"time", "event", "done", "total", "seconds_left"} == found[0].keys()
@@ -192,7 +192,7 @@ def test_the_catalogue_lists_every_claim_with_its_source_and_what_is_known():
 @pytest.fixture(scope="module")
 def tested(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "run"
-    arguments = ["test", "relevance", "--model", MODEL, "--collection", folder, "--pairs", "6"]
+    arguments = ["test", "relevance", "--model", MODEL, "--collection", folder, "--pairs", "5"]
     return circuits(*arguments, "--out", out), arguments, out
 
 
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_the_verdicts_that_are_there(folder, tmp_path, monkeypatch)
         "--collection",
         folder,
         "--pairs",
-        "6",
+        "5",
         "--out",
         tmp_path / "r",
     ]

@@ -41,8 +41,8 @@ def apples(embedded) -> Explanation:
         embedded,
         "how to store apples over winter",
         "Winter is cold; don't go out.",
-        "You can store apples in a fridge for six weeks. Over winter, store them in boxes.",
-        "Apples keep through the winter in a cool cellar, wrapped and not touching each other.",
+        "Store apples in a fridge, or over winter in boxes.",
+        "Apples keep through the winter in a cool cellar.",
     )
 
 
@@ -118,14 +118,8 @@ def test_the_fewest_words_are_the_fewest():
             assert score(model, QUERY, text) > second.score - 1e-4
 
 
-def test_a_budget_too_small_is_said_and_found_nothing(embedded):
-    found = explain(
-        embedded,
-        "how to store apples over winter",
-        "Apples are stored over winter in a cellar.",
-        "A heat pump moves warmth.",
-        budget=1,
-    )
+def test_a_budget_too_small_is_said_and_found_nothing():
+    found = explain(load(plant("bm25")), QUERY, *PASSAGES, budget=1)
     assert not any(turn.is_found for turn in found.turns)
     assert found.turns[0].text == found.passages[0].text
     assert "No change of order was found" in str(found)
@@ -171,9 +165,9 @@ def test_hostile_texts_are_shown_never_run():
 
 
 def test_passages_that_are_given_twice_or_cut_are_said():
-    short = load(max_length=40)
-    long = "Apples keep through winter. " * 12
-    found = explain(short, "store apples", long, "Apples.", "Apples.", details=1)
+    short = load("planted:bm25", max_length=24)
+    long = "a canoe needs a paddle. " * 8
+    found = explain(short, "canoe paddle", long, "a canoe", "a canoe", details=1)
     assert len(found.passages) == 2 and found.passages[1].details is None
     assert any("passages 3" in note for note in found.notes)
     assert any("longer than the model reads" in note for note in found.notes)
