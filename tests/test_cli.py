@@ -138,7 +138,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(folder, tmp_path, monkeypatch
 
 
 def test_a_log_of_json_is_one_object_a_line(folder, tmp_path, monkeypatch):
-    asked = ["analyse", "term_frequency", MODEL, "--collection", str(folder), "--pairs", "5"]
+    asked = ["analyse", "term_frequency", MODEL, "--collection", str(folder), "--pairs", "2"]
     asked += ["--log", "json", "--out", str(tmp_path / "run")]
     found = [json.loads(line) for line in crosslens(*asked).stderr.splitlines()]
     assert {"time", "event", "done", "total", "seconds_left"} == found[0].keys()
