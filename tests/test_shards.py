@@ -340,7 +340,7 @@ def test_every_shard_runs_once_for_each_stage_however_many_collections(
     else:
         for each in two_folders:
             asked += ["--collection", str(each)]
-        asked += ["--pairs", "4", "--steps", "2", "--tokens", "24"]
+        asked += ["--pairs", "4", "--steps", "2", "--tokens", "16"]
     if name == "neuron_ablation":
         asked += ["--shares", "1", "--queries", "2", "--others", "2"]
     result = ask(monkeypatch, *asked, "--out", str(one))
