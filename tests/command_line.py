@@ -9,7 +9,7 @@ from crosslens.cli import app
 
 
 # the name by which the runner looks up what builds them, a twentieth of a second each time
-typer.testing._get_command = cache(typer.main.get_command)
+typer.testing._get_command = cache(typer.main.get_command)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def crosslens(*words: Any) -> typer.testing.Result:

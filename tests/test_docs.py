@@ -60,13 +60,14 @@ def generated(tmp_path_factory) -> Path:
     return folder
 
 
-LOADED = cache(crosslens.load)
+LOAD = crosslens.load
+LOADED = cache(LOAD)
 
 
 def load_once(*asked: Any, **options: Any) -> crosslens.CrossEncoder:
     """As `crosslens.load`; models that pages ask for by the same name are copies of one."""
     is_named = not options and all(isinstance(each, str) for each in asked)
-    return deepcopy(LOADED(*asked)) if is_named else crosslens.model.load.load(*asked, **options)
+    return deepcopy(LOADED(*asked)) if is_named else LOAD(*asked, **options)
 
 
 @cache
