@@ -8,6 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
+from functools import cache
 from inspect import ismodule
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,23 @@ def generated(tmp_path_factory) -> Path:
     return folder
 
 
+LOAD = crosslens.load
+LOADED = cache(LOAD)
+
+
+def load_once(*asked: Any, **options: Any) -> crosslens.CrossEncoder:
+    """As `crosslens.load`; models that pages ask for by the same name are copies of one."""
+    is_named = not options and all(isinstance(each, str) for each in asked)
+    return deepcopy(LOADED(*asked)) if is_named else LOAD(*asked, **options)
+
+
+@cache
+def command_line() -> Any:
+    from crosslens.cli import app
+
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
     from crosslens.circuits import catalogue
@@ -65,6 +84,7 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch,
     from crosslens.model.families import FAMILIES
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(crosslens, "load", load_once)
     known, claims = dict(FAMILIES), dict(catalogue.CLAIMS)
     torch.manual_seed(0)
     namespace = {"__name__": page.stem}
@@ -98,12 +118,10 @@ def test_headings_go_down_by_one_and_begin_with_the_title(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_those_of_the_command_line(page):
-    from crosslens.cli import app
-
     for line in commands(page.read_text()):
         tool, *words = shlex.split(line.removeprefix(".venv/bin/"))
         if tool == "crosslens":
-            check_command(typer.main.get_command(app), words)
+            check_command(command_line(), words)
         elif words[:1] == ["-m"] and words[1] not in ("venv", "sphinx"):
             assert importlib.util.find_spec(words[1]), line
         elif tool == "pytest":
@@ -141,10 +159,8 @@ def check_command(command: Any, words: list[str]) -> None:
 
 @pytest.mark.parametrize("line", ["reprot", "analyse idf", "report --pair 3", "circuits test"])
 def test_a_command_that_is_none_is_found(line):
-    from crosslens.cli import app
-
     with pytest.raises((AssertionError, Exception), match="no command|[Nn]o such|Missing"):
-        check_command(typer.main.get_command(app), line.split())
+        check_command(command_line(), line.split())
 
 
 def test_every_page_is_in_the_table_of_contents():

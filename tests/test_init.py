@@ -1,22 +1,30 @@
 """The package's surface: light to import, every listed name there, nothing global touched."""
 
 import ast
+import json
+import os
 import subprocess
 import sys
 from inspect import ismodule
 from pathlib import Path
 
 import pytest
+from tiny import tiny
 
 import crosslens
 from crosslens.moved import RENAMED
+from crosslens.provenance import of_model
 
 
 HEAVY = "torch transformers transformer_lens wandb pandas scipy sklearn plotly captum".split()
 
 NAMESPACES = [getattr(crosslens, n) for n in crosslens.__all__ if ismodule(getattr(crosslens, n))]
 
-# Run in a fresh interpreter: this one has long imported everything.
+# Three families stand for all; the process below makes the same random models.
+SOME = ("bert", "modernbert", "qwen2")
+
+# Run in a fresh interpreter: this one has long imported everything. What else is asked of another
+# process is asked of the same one, which takes seconds to import what it needs.
 SCRIPT = f"""
 import logging, os, random, sys
 import crosslens
@@ -44,11 +52,32 @@ for name, value in state().items():
         value = {{n: level for n, level in value.items() if n in before[name]}}
     assert value == before[name], (name, before[name], value)
 assert "torch" in sys.modules and "wandb" not in sys.modules, "the first check can fail"
+print("imported")
+
+import json
+from crosslens.provenance import of_model
+from tiny import tiny
+print(json.dumps([of_model(crosslens.load(*tiny(name, 0))) for name in {SOME}]))
 """
 
 
-def test_importing_is_light_and_leaves_global_state_alone():
-    subprocess.run([sys.executable, "-c", SCRIPT], check=True, stderr=sys.stderr)
+@pytest.fixture(scope="module")
+def another_process() -> subprocess.CompletedProcess[str]:
+    """What `SCRIPT` prints where hashes of texts are others than here."""
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
+    run = [sys.executable, "-c", SCRIPT]
+    return subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_importing_is_light_and_leaves_global_state_alone(another_process):
+    assert another_process.stdout.startswith("imported\n"), another_process.stderr
+
+
+def test_another_process_finds_the_same_digests(another_process):
+    assert another_process.returncode == 0, another_process.stderr
+    _, found = another_process.stdout.splitlines()
+    assert json.loads(found) == [of_model(crosslens.load(*tiny(name, 0))) for name in SOME]
 
 
 def test_every_public_name_is_listed_once_and_resolves():

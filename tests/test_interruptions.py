@@ -5,15 +5,16 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from command_line import crosslens
+from short_texts import short_texts
 from trec_files import write_trec
-from typer.testing import CliRunner
 
-from crosslens import collection, load
-from crosslens.cli import app
+from crosslens import load
 from crosslens.cli.gate import gate, GOES_ON
 
 
@@ -29,7 +30,7 @@ def small_parts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return write_trec(tmp_path_factory.mktemp("collection"), collection("embedded").sample(3, 4))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(3, 4))
 
 
 class Command:
@@ -38,22 +39,37 @@ class Command:
     def __init__(self, name: str, folder: Path, out: Path) -> None:
         asked = {
             "rerank": ["rerank", "--model", SMALL],
-            "analyse": ["analyse", "early_exit", SMALL],
+            "analyse": ["analyse", "term_frequency", SMALL, "--pairs", "2"],
         }
         self.out, self.is_folder = out, name == "analyse"
         self.words = [*asked[name], "--collection", str(folder), "--out", str(out)]
 
     def run(self, *more: str):
-        return CliRunner().invoke(app, [*self.words, *more])
+        return crosslens(*self.words, *more)
 
     def made(self) -> dict[str, bytes]:
         tables = self.out.glob("*.parquet") if self.is_folder else [self.out]
-        return {path.name: path.read_bytes() for path in tables}
+        made = {path.name: path.read_bytes() for path in tables}
+        assert made
+        return made
 
     def clear(self) -> None:
         shutil.rmtree(self.out if self.is_folder else f"{self.out}.parts", ignore_errors=True)
         if not self.is_folder:
             self.out.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory) -> Callable[[str], dict[str, bytes]]:
+    """The files that a command makes when nothing goes wrong."""
+
+    @cache
+    def of(name: str) -> dict[str, bytes]:
+        command = Command(name, folder, tmp_path_factory.mktemp(name) / "run")
+        assert command.run().exit_code == 0
+        return command.made()
+
+    return of
 
 
 def at_some_calls(name: str, act, command: Command, monkeypatch):
@@ -90,11 +106,9 @@ def at_some_calls(name: str, act, command: Command, monkeypatch):
     [("rerank", signal.SIGTERM), ("rerank", signal.SIGINT), ("analyse", signal.SIGTERM)],
 )
 def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
-    name, number, folder, tmp_path, monkeypatch
+    name, number, folder, whole, tmp_path, monkeypatch
 ):
-    command = Command(name, folder, tmp_path / "run")
-    assert command.run().exit_code == 0
-    expected = command.made()
+    command, expected = Command(name, folder, tmp_path / "run"), whole(name)
 
     def signalled():
         os.kill(os.getpid(), number)
@@ -123,11 +137,9 @@ def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
     ],
 )
 def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
-    asked, name, number, folder, tmp_path, monkeypatch
+    asked, name, number, folder, whole, tmp_path, monkeypatch
 ):
-    command = Command(asked, folder, tmp_path / "run")
-    assert command.run().exit_code == 0
-    expected, n = command.made(), 0
+    command, expected, n = Command(asked, folder, tmp_path / "run"), whole(asked), 0
 
     def lost():
         raise OSError(number, os.strerror(number))
@@ -184,7 +196,6 @@ def test_what_the_library_notes_is_a_line_or_an_object(capsys):
 
 
 def test_a_missing_file_of_the_user_is_not_said_to_be_resumed(folder, tmp_path):
-    result = CliRunner().invoke(
-        app, ["analyse", "early_exit", SMALL, "--collection", "nowhere", "--out", str(tmp_path)]
-    )
+    asked = ["analyse", "early_exit", SMALL, "--collection", "nowhere", "--out", tmp_path]
+    result = crosslens(*asked)
     assert result.exit_code == 2 and "--resume" not in result.stderr

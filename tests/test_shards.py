@@ -5,52 +5,24 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import crosslens
 from crosslens.analyses.catalogue import catalogue
+from parts_of_runs import COMMAND, CONFIG, N_PARTS, ORIGIN, part, share, table
 from saved import save
+from short_texts import short_texts
 from tiny import tiny
 from trec_files import write_trec
-from typer.testing import CliRunner
 
-from crosslens import collection, Findings, load
-from crosslens.cli import app
-from crosslens.shards import Shard, shard_named, Share, ShareDone
+from crosslens import Findings, load
+from crosslens.shards import Shard, shard_named, ShareDone
 
 
 SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
-CONFIG, ORIGIN = {"seed": 0}, {"weights": "ab12"}
-N_PARTS = 7
-COMMAND = "crosslens analyse NAME --out OUT --shard=1/3 --resume"
-
-
-def part(i: int) -> pd.DataFrame:
-    return pd.DataFrame({"part": i, "value": [i / 3, i / 7]})
-
-
-def share(out: Path, text: str, config=CONFIG, origin=ORIGIN, *, waits=False, resume=True):
-    i, _, n = text.partition("/")
-    shard = Shard(0 if i == "merge" else int(i), int(n), waits=waits)
-    return Share.of(out, shard, config, provenance=origin, resume=resume, command=COMMAND)
-
-
-def table(findings: Findings, computed: list[int] | None = None) -> pd.DataFrame:
-    """What an analysis does: parts, and a table of them."""
-
-    def compute(i: int) -> dict[str, pd.DataFrame]:
-        if computed is not None:
-            computed.append(i)
-        return {"t": part(i)}
-
-    parts = {f"{i}": lambda i=i: compute(i) for i in range(N_PARTS)}
-    found = pd.concat([each["t"] for each in findings.parts(["t"], parts)], ignore_index=True)
-    findings.conclude()
-    findings.table("t", found)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -160,14 +132,13 @@ def test_killed_at_any_moment_a_shard_loses_the_part_in_hand_at_most(alone, tmp_
     code = f"""
 import os, random, signal, sys, time
 from pathlib import Path
-from test_shards import part, share, ShareDone, table
-import test_shards
+from crosslens.shards import ShareDone
+from parts_of_runs import part, share, table
 
 def slow(i):
     time.sleep(0.02)
-    return frame(i)
+    return part(i)
 
-frame, test_shards.part = part, slow
 place, kept = Path({str(tmp_path)!r}), 0
 random.seed(3)
 
@@ -177,7 +148,7 @@ def finished():
 for attempt in range(10):
     child = os.fork()
     if not child:
-        table(share(place, "1/1", waits=False))
+        table(share(place, "1/1", waits=False), part=slow)
     # at first at any moment, then somewhere in the part that follows the next one
     while attempt > 3 and finished() <= min(kept, 5) and not os.waitpid(child, os.WNOHANG)[0]:
         time.sleep(0.005)
@@ -191,7 +162,7 @@ for attempt in range(10):
     kept = finished()
 assert kept, "no attempt came to a part"
 try:
-    table(share(place, "1/1"))
+    table(share(place, "1/1"), part=slow)
 except ShareDone:
     pass
 table(share(place, "merge/1"))
@@ -263,20 +234,13 @@ def ask(monkeypatch, *words: str):
     """A command, which notes itself in its run; a model is loaded once for all."""
     monkeypatch.setattr("crosslens.model.load.load", LOADED)
     monkeypatch.setattr(sys, "argv", ["crosslens", *words])
-    return CliRunner().invoke(app, list(words))
+    return crosslens(*words)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A little collection in the style of TREC."""
-    return written(tmp_path_factory.mktemp("collection"), queries=6, seed=0)
-
-
-def written(made: Path, *, queries: int, seed: int) -> Path:
-    """A sample of the embedded collection as files; the first words of 5 documents a query."""
-    some = collection("embedded").sample(queries, 5, seed=seed)
-    short = {key: " ".join(text.split()[:20]) for key, text in some.documents.items()}
-    return write_trec(made, replace(some, documents=short))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(6, 5))
 
 
 def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeypatch):
@@ -309,17 +273,17 @@ def test_merged_commands_make_the_files_of_one_process(folder, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("term_frequency", "--pairs 8"),
-        ("hidden_periods", "--pairs 60"),
-        ("scoring_heads", "--pairs 30 --depth 5 --epochs 1 --folds 3"),
-        ("fine_tuning", "--queries 8 --documents 4 --epochs 1 --seeds 1"),
+        ("term_frequency", "--pairs 2"),
+        ("hidden_periods", "--pairs 20"),
+        ("scoring_heads", "--pairs 15 --depth 5 --epochs 1 --folds 3"),
+        ("fine_tuning", "--queries 6 --documents 3 --epochs 1 --seeds 1"),
     ],
 )
 def test_analyses_compute_every_part_once_and_merge_to_the_same_tables(
-    name, options, tmp_path, monkeypatch
+    name, options, folder, tmp_path, monkeypatch
 ):
     one, two = tmp_path / "one", tmp_path / "two"
-    asked = ["analyse", name, SMALL, *options.split(), "--out"]
+    asked = ["analyse", name, SMALL, "--collection", str(folder), *options.split(), "--out"]
     assert ask(monkeypatch, *asked, str(one)).exit_code == 0
     for i in (1, 2):
         assert ask(monkeypatch, *asked, str(two), "--shard", f"{i}/2").exit_code == 0
@@ -330,8 +294,8 @@ def test_analyses_compute_every_part_once_and_merge_to_the_same_tables(
     assert ask(monkeypatch, "merge", str(two)).exit_code == 0
     tables = [path.name for path in one.glob("*.parquet")]
     assert tables
-    for table in tables:
-        assert (one / table).read_bytes() == (two / table).read_bytes(), table
+    for each in tables:
+        assert (one / each).read_bytes() == (two / each).read_bytes(), each
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +317,7 @@ def classifier(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def two_folders(tmp_path_factory) -> list[Path]:
     made = [tmp_path_factory.mktemp(f"collection{i}") for i in range(2)]
-    return [written(each, queries=8, seed=seed) for seed, each in enumerate(made)]
+    return [write_trec(each, short_texts(8, 5, seed=seed)) for seed, each in enumerate(made)]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +340,7 @@ def test_every_shard_runs_once_for_each_stage_however_many_collections(
     else:
         for each in two_folders:
             asked += ["--collection", str(each)]
-        asked += ["--pairs", "4", "--steps", "2", "--tokens", "24"]
+        asked += ["--pairs", "4", "--steps", "2", "--tokens", "16"]
     if name == "neuron_ablation":
         asked += ["--shares", "1", "--queries", "2", "--others", "2"]
     result = ask(monkeypatch, *asked, "--out", str(one))
@@ -389,9 +353,9 @@ def test_every_shard_runs_once_for_each_stage_however_many_collections(
     merged = ask(monkeypatch, "merge", str(two))
     assert merged.exit_code == 0, merged.output
     tables = [path.name for path in one.glob("*.parquet")]
-    assert all(len(pd.read_parquet(one / table)) for table in tables if table != "omitted.parquet")
-    for table in tables:
-        assert (one / table).read_bytes() == (two / table).read_bytes(), table
+    assert all(len(pd.read_parquet(one / each)) for each in tables if each != "omitted.parquet")
+    for each in tables:
+        assert (one / each).read_bytes() == (two / each).read_bytes(), each
 
 
 def test_a_merged_ranking_is_that_of_one_process(folder, tmp_path, monkeypatch):

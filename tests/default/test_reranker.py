@@ -33,7 +33,7 @@ def test_an_unknown_word_splits_and_only_foreign_scripts_are_unknown(reranker):
 
 
 def test_it_ranks_the_embedded_collection_better_than_bm25(reranker):
-    some = collection("embedded").sample(12, 10, seed=1)
+    some = collection("embedded").sample(8, 8, seed=1)
     model = evaluate(rerank(reranker.score, some), some)[NDCG]
     words = evaluate(rerank(Bm25Index(some.documents), some), some)[NDCG]
     assert model.mean() > words.mean() + 0.02

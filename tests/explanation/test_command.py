@@ -3,18 +3,16 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
+from command_line import crosslens
 
-from crosslens.cli import app
 from crosslens.cli.running import PLANTED
 
 
-RUNNER = CliRunner()
 TEXTS = ["canoe paddle", "a canoe needs a paddle", "a bus needs a canoe"]
 
 
 def explain(*arguments):
-    return RUNNER.invoke(app, ["explain", *map(str, arguments)])
+    return crosslens("explain", *arguments)
 
 
 def test_it_prints_and_writes(tmp_path):

@@ -36,13 +36,18 @@ def embedded() -> CrossEncoder:
 
 
 @pytest.fixture(scope="module")
+def bm25() -> CrossEncoder:
+    return load(plant("bm25"))
+
+
+@pytest.fixture(scope="module")
 def apples(embedded) -> Explanation:
     return explain(
         embedded,
-        "how to store apples over winter",
+        "store apples over winter",
         "Winter is cold; don't go out.",
-        "You can store apples in a fridge for six weeks. Over winter, store them in boxes.",
-        "Apples keep through the winter in a cool cellar, wrapped and not touching each other.",
+        "Store apples in a fridge, or over winter in boxes.",
+        "Apples keep through the winter in a cool cellar.",
     )
 
 
@@ -104,9 +109,9 @@ def test_planted_heads_carry_the_matches_and_their_layer_decides(seed):
     assert apart.idxmax() == "paddle" and apart["paddle"] > 10 * apart["lake"]
 
 
-def test_the_fewest_words_are_the_fewest():
+def test_the_fewest_words_are_the_fewest(bm25):
     """Every smaller set is tried by hand: none turns the order."""
-    model = load(plant("bm25"))
+    model = bm25
     found = explain(model, QUERY, *PASSAGES)
     removed = found.turns[0]
     first, second = found.passages[:2]
@@ -118,21 +123,15 @@ def test_the_fewest_words_are_the_fewest():
             assert score(model, QUERY, text) > second.score - 1e-4
 
 
-def test_a_budget_too_small_is_said_and_found_nothing(embedded):
-    found = explain(
-        embedded,
-        "how to store apples over winter",
-        "Apples are stored over winter in a cellar.",
-        "A heat pump moves warmth.",
-        budget=1,
-    )
+def test_a_budget_too_small_is_said_and_found_nothing(bm25):
+    found = explain(bm25, QUERY, *PASSAGES, budget=1)
     assert not any(turn.is_found for turn in found.turns)
     assert found.turns[0].text == found.passages[0].text
     assert "No change of order was found" in str(found)
 
 
-def test_without_a_match_nothing_is_carried():
-    found = explain(load(plant("bm25")), "canoe", "grass is green")
+def test_without_a_match_nothing_is_carried(bm25):
+    found = explain(bm25, "canoe", "grass is green")
     details = found.passages[0].details
     assert details.terms.empty and details.heads.empty and details.matched == 0
     assert found.turns == () and found.apart is None and math.isnan(found.gap)
@@ -163,17 +162,17 @@ def test_json_and_html_are_written_whole_and_hold_what_was_found(apples, tmp_pat
     assert "What separates the first two" in str(apples) and "iframe" in apples._repr_html_()
 
 
-def test_hostile_texts_are_shown_never_run():
-    found = explain(load(plant("bm25")), f"canoe {HOSTILE}", HOSTILE, "a paddle [/x] <b>road</b>")
+def test_hostile_texts_are_shown_never_run(bm25):
+    found = explain(bm25, f"canoe {HOSTILE}", HOSTILE, "a paddle [/x] <b>road</b>")
     page = found.html()
     assert "<script" not in page and "<b>road" not in page and "49" not in page.split("</style>")[1]
     assert "[/red]" in str(found)
 
 
 def test_passages_that_are_given_twice_or_cut_are_said():
-    short = load(max_length=40)
-    long = "Apples keep through winter. " * 12
-    found = explain(short, "store apples", long, "Apples.", "Apples.", details=1)
+    short = load("planted:bm25", max_length=24)
+    long = "a canoe needs a paddle. " * 8
+    found = explain(short, "canoe paddle", long, "a canoe", "a canoe", details=1)
     assert len(found.passages) == 2 and found.passages[1].details is None
     assert any("passages 3" in note for note in found.notes)
     assert any("longer than the model reads" in note for note in found.notes)
@@ -191,8 +190,8 @@ def test_of_a_long_passage_the_strongest_words_are_deleted(model):
     assert size[own & kept].min() >= size[own & ~kept].max()
 
 
-def test_equal_scores_have_no_order_to_turn():
-    found = explain(load(plant("bm25")), "canoe", "grass is green", "green is grass")
+def test_equal_scores_have_no_order_to_turn(bm25):
+    found = explain(bm25, "canoe", "grass is green", "green is grass")
     assert found.turns == () and any("same score" in note for note in found.notes)
 
 

@@ -1,28 +1,37 @@
 """`crosslens rerank`: runs in and out, nothing lost, and errors that say what to do."""
 
 import gzip
+from functools import cache
 from pathlib import Path
 
 import pytest
+from command_line import crosslens as command
 from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
 from lightning_ir_checkpoints import encoder, linear, write
+from short_texts import short_texts
 from trec_files import write_trec
-from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load, rerank, Run
-from crosslens.cli import app
 from crosslens.cli.running import PLANTED
 from crosslens.corpora import readable
 from crosslens.reranking.parts import Parts
 
 
 EDIT = ["-i", "ablate 2.0 2.1 1.mlp"]
+LOADED = cache(load)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("crosslens.model.load.load", LOADED)
+        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A little judged collection in the style of TREC, with a document without text, and a run."""
-    few = collection("embedded").sample(4, 5)
+    few = short_texts(4, 5)
     made = write_trec(tmp_path_factory.mktemp("collection"), few)
     with (made / "docs.tsv").open("a") as documents:
         documents.write("void\t \n")
@@ -33,8 +42,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def crosslens(folder: Path, *arguments: str | Path):
-    words = ["rerank", "--model", PLANTED, "--collection", folder, *arguments]
-    return CliRunner().invoke(app, [*map(str, words)])
+    return command("rerank", "--model", PLANTED, "--collection", folder, *arguments)
 
 
 def loaded(text: str, tmp_path: Path) -> Run:
@@ -46,7 +54,7 @@ def test_standard_output_is_the_run_alone(folder, tmp_path):
     result = crosslens(folder, folder / "first.txt", *EDIT)
     assert result.exit_code == 0, result.output
     texts = collection(folder).with_candidates(Run.load(folder / "first.txt"))
-    assert loaded(result.stdout, tmp_path) == rerank(load(PLANTED), texts, EDIT[1:])
+    assert loaded(result.stdout, tmp_path) == rerank(LOADED(PLANTED), texts, EDIT[1:])
     for shown in (
         "20 documents of 4 queries: a run",
         "1 documents of the collection have no text",
@@ -63,7 +71,7 @@ def test_without_interventions_it_is_compared_with_the_run_as_given(folder, tmp_
     assert result.exit_code == 0, result.output
     assert "as given" in result.stdout and "scores changed" not in result.stdout
     texts = collection(folder).with_candidates(Run.load(folder / "first.txt"))
-    assert Run.load(tmp_path / "run.txt") == rerank(load(PLANTED), texts)
+    assert Run.load(tmp_path / "run.txt") == rerank(LOADED(PLANTED), texts)
     alone = crosslens(folder)
     assert alone.exit_code == 0 and "BM25 top 100" in alone.stderr
     assert "difference" not in alone.stderr
@@ -137,7 +145,7 @@ def test_long_passages_are_counted(folder, tmp_path):
 
 def test_texts_that_are_cut_each_by_itself_are_counted_with_their_lengths(folder, tmp_path):
     model = write(tmp_path, *encoder("electra"), linear(24))
-    result = CliRunner().invoke(app, ["rerank", "--model", str(model), "--collection", str(folder)])
+    result = command("rerank", "--model", model, "--collection", folder)
     assert result.exit_code == 0, result.output
     said = " ".join(result.stderr.split())
     assert "longer than the 96 tokens, 6 of a query, 30 of a document that the model" in said
@@ -169,7 +177,7 @@ def test_a_query_that_leaves_no_space_is_left_out_and_named_and_counts_as_0(with
     model, texts = with_a_long_query
     out = texts / "out.txt"
     words = ["rerank", "--model", model, "--collection", texts, texts / "run.txt", "--out", out]
-    result = CliRunner().invoke(app, [*map(str, words)])
+    result = command(*words)
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
     assert "1 texts that the model cannot read are left out: query q2 is so long that" in said
@@ -191,7 +199,7 @@ def test_a_ranking_of_which_no_query_can_be_read_is_refused_by_name(with_a_long_
     (texts / "queries.tsv").write_text(f"q2\t{'boat ' * 80}\n")
     (texts / "qrels.txt").write_text("q2 0 a 1\n")
     (texts / "run.txt").unlink()
-    result = CliRunner().invoke(app, ["rerank", "--model", str(model), "--collection", str(texts)])
+    result = command("rerank", "--model", model, "--collection", texts)
     assert result.exit_code != 0
     assert "can read no query of collection 'texts': query q2 is so long" in result.stderr
 
@@ -200,7 +208,7 @@ def test_an_analysis_leaves_such_a_query_out_too(with_a_long_query):
     model, texts = with_a_long_query
     out = texts / "out"
     words = ["analyse", "truncation", model, "--collection", texts, "--out", out, "--pairs", "3"]
-    result = CliRunner().invoke(app, [*map(str, words)])
+    result = command(*words)
     assert result.exit_code == 0, result.output
     assert "left out: query q2 is so long" in " ".join(result.stdout.split())
     assert list(Findings.open(out).meta["unreadable"]) == ["query q2"]
@@ -218,7 +226,7 @@ def test_logits_and_interventions_of_a_file(folder, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "unedited" not in result.stderr
-    model, texts = load(PLANTED), collection(folder)
+    model, texts = LOADED(PLANTED), collection(folder)
     hooks = [h for e in ("2.0", "2.1", "1.mlp") for h in named_hooks(model, e)]
     with model.hooked(*hooks):
         run = rerank(lambda query, documents: model.score(query, documents).tolist(), texts)
