@@ -178,7 +178,8 @@ def auroc(effects: Float[np.ndarray, " item"], truth: Bool[np.ndarray, " item"])
     if not n_true or not n_false:
         raise ValueError(f"AUROC compares two kinds; found {n_true} true and {n_false} false items")
     complete(effects)
-    larger = stats.mannwhitneyu(effects[truth], effects[~truth]).statistic
+    # Mann and Whitney's U by its ranks; scipy's test would compute its p-value too
+    larger = stats.rankdata(effects)[truth].sum() - n_true * (n_true + 1) / 2
     return float(larger) / (n_true * n_false)
 
 

@@ -1,6 +1,8 @@
 """Every analysis is one command, can be resumed, and its answer on a planted model is the truth."""
 
 import importlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +21,7 @@ from crosslens.cli import app
 from crosslens.planted import plant
 
 
-PLANTED = "planted:bm25"
+PLANTED = "planted:bm25?layers=3&heads=3&decoys=1"
 SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
 
 
@@ -33,6 +35,12 @@ def run(name: str, out, *more: str, model: str | None = PLANTED) -> Findings:
     result = ask(name, model, out, *("--pairs", "6"), *more)
     assert result.exit_code == 0, result.output
     return Findings.open(out)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Callable[[str], Findings]:
+    """A finished run of an analysis, which no test may change."""
+    return cache(lambda name: run(name, tmp_path_factory.mktemp(name) / "run"))
 
 
 def test_every_analysis_is_listed_with_its_question_and_has_a_command():
@@ -71,8 +79,8 @@ def test_a_wrong_name_among_the_choices_is_one_line(tmp_path):
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_interrupted_analysis_goes_on_where_it_was(tmp_path, monkeypatch):
-    whole = run("term_frequency", tmp_path / "whole")
+def test_an_interrupted_analysis_goes_on_where_it_was(tmp_path, monkeypatch, finished):
+    whole = finished("term_frequency")
     calls = []
 
     def interrupted(*given):
@@ -108,15 +116,15 @@ def test_an_analysis_resumes_on_the_same_model_texts_and_options_only(tmp_path):
     assert other.exit_code == 2 and "weights differ" in other.stderr
 
 
-def test_term_frequency_finds_bm25s_saturation_in_the_planted_bm25(tmp_path):
-    steps = run("term_frequency", tmp_path / "run").read("steps")
+def test_term_frequency_finds_bm25s_saturation_in_the_planted_bm25(finished):
+    steps = finished("term_frequency").read("steps")
     gains = steps.pivot(index="occurrences", columns="system", values="gain")
     assert (gains > 0).all().all() and (gains.diff().dropna() < 0).all().all()
     assert gains["score"].corr(gains["bm25"]) > 0.999
 
 
 def test_patching_finds_the_planted_heads_and_attention_is_fooled_by_decoys(tmp_path):
-    findings = run("attention", tmp_path / "run", model="planted:bm25?decoys=4")
+    findings = run("attention", tmp_path / "run", model="planted:bm25?layers=3&heads=3&decoys=4")
     found = findings.read("rankings").set_index("ranking")["auroc"]
     assert found["recovered"] == 1.0 and found["attention"] < 0.9
     assert findings.config["analysis"] == "attention"
@@ -154,7 +162,7 @@ def test_the_members_of_a_model_with_a_backup():
 def test_the_planted_circuit_is_faithful_and_random_parts_are_not(tmp_path):
     methods = ("patching", "activation difference", "EAP-IG", "random")
     chosen = [word for method in methods for word in ("--methods", method)]
-    few = ("--pairs", "4", "--queries", "3", "--documents", "5")
+    few = ("--pairs", "2", "--queries", "2", "--documents", "4")
     found = run("faithfulness", tmp_path / "run", *few, *chosen, model=SMALL)
     areas = found.read("areas").set_index(["kind", "method"])
     curves = found.read("curves")
@@ -168,28 +176,29 @@ def test_the_planted_circuit_is_faithful_and_random_parts_are_not(tmp_path):
 
 @pytest.mark.parametrize("rest", [name for name in faithfulness.RESTS if name != "base"])
 def test_whatever_the_rest_is_the_planted_heads_do_what_the_model_does(rest, tmp_path):
-    few = ("--pairs", "4", "--queries", "2", "--documents", "3", "--no-edges", "--rest", rest)
+    few = ("--pairs", "2", "--queries", "2", "--documents", "2", "--no-edges", "--rest", rest)
     chosen = ("--methods", "patching", "--methods", "random")
     found = run("faithfulness", tmp_path / "run", *few, *chosen, model=SMALL)
     areas = found.read("areas").set_index("method")
     assert areas.loc["patching", "cmd"] < areas.loc["random", "cmd"] - 0.1
 
 
-def test_an_analysis_does_not_write_over_another_run(tmp_path):
-    run("attention", tmp_path / "run")
-    other = ask("attention", PLANTED, tmp_path / "run", "--pairs", "6", "--seed", "1")
+def test_an_analysis_does_not_write_over_another_run(finished):
+    folder = finished("attention").folder
+    other = ask("attention", PLANTED, folder, "--pairs", "6", "--seed", "1")
     assert other.exit_code == 2 and "--out" in other.stderr
 
 
-def test_tables_are_read_by_pandas_alone(tmp_path):
-    run("attention", tmp_path / "run")
-    heads = pd.read_parquet(tmp_path / "run" / "heads.parquet")
+def test_tables_are_read_by_pandas_alone(finished):
+    heads = pd.read_parquet(finished("attention").folder / "heads.parquet")
     assert {"unit", "attention", "recovered", "is_member"} <= set(heads.columns)
 
 
 def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
-    small = ("--queries", "8", "--documents", "6")
-    findings = run("linear_bm25", tmp_path / "run", *small, model="planted:bm25?decoys=0")
+    small = ("--queries", "6", "--documents", "5")
+    findings = run(
+        "linear_bm25", tmp_path / "run", *small, model="planted:bm25?layers=3&heads=3&decoys=0"
+    )
     fits = findings.read("fits").set_index(["split", "formula"])["pearson"]
     assert (fits[:, "soft BM25"] > 0.99).all() and (fits[:, "noise"] < 0.5).all()
     assert len(findings.meta["matching"]) == 1  # by patching: the planted head and no other
@@ -198,7 +207,13 @@ def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
     tau = findings.read("rankings").set_index(["formula", "figure"])["mean"]["soft BM25", "tau"]
     assert tau > 0.95
     # the same command goes on where it was: nothing is observed again
-    again = run("linear_bm25", tmp_path / "run", "--resume", *small, model="planted:bm25?decoys=0")
+    again = run(
+        "linear_bm25",
+        tmp_path / "run",
+        "--resume",
+        *small,
+        model="planted:bm25?layers=3&heads=3&decoys=0",
+    )
     assert again.read("fits")["pearson"].equals(findings.read("fits")["pearson"])
 
 

@@ -25,7 +25,7 @@ from crosslens.words import WordAttribution
 
 @pytest.fixture(scope="module")
 def planted() -> CrossEncoder:
-    return load("planted:bm25")
+    return load("planted:bm25?layers=3&heads=3&decoys=1")
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,8 @@ def test_what_cannot_be_asked_is_named(
 ) -> None:
     for number, (name, options, why) in enumerate(
         [
-            ("degradation", {"layer": 4, "methods": ["bottleneck"]}, "layers 0 to 3"),
-            ("degradation", {"layer": -2, "methods": ["bottleneck"]}, "layers 0 to 3"),
+            ("degradation", {"layer": 4, "methods": ["bottleneck"]}, "layers 0 to 2"),
+            ("degradation", {"layer": -2, "methods": ["bottleneck"]}, "layers 0 to 2"),
             ("degradation", {"methods": ["bottlenek"]}, "did you mean bottleneck"),
             ("degradation", {"beta": "some", "methods": ["bottleneck"]}, "beta is 'some'"),
             ("important_tokens", {"noise": "median"}, "not 'median'"),

@@ -11,7 +11,7 @@ from ir_measures import Qrel
 from crosslens import Collection, collection, CrossEncoder, load, NotMeasurable, plant
 
 
-PLANTED = "planted:bm25?decoys=4&layers=5"
+PLANTED = "planted:bm25?decoys=3&layers=4&heads=3"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The analyses of lu2025 on planted models, where it is known through which heads a match goes."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,17 @@ from crosslens.analyses import matching_heads, signal_patching
 from crosslens.analyses.running import Given
 
 from crosslens import collection, CrossEncoder, Findings, load, NotMeasurable, plant
+from crosslens.planted import Planted
 
 
 SEEDS = (1, 4)
+
+
+@cache
+def planted_with(seed: int) -> tuple[Planted, CrossEncoder]:
+    """A planted model with three decoys, its matching and scoring heads where the seed has them."""
+    planted = plant(f"planted:bm25?seed={seed}&decoys=3&heads=3")
+    return planted, load(planted)
 
 
 def given(model: CrossEncoder, folder: Path, options=None) -> Given:
@@ -20,8 +29,8 @@ def given(model: CrossEncoder, folder: Path, options=None) -> Given:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_patching_finds_the_planted_heads_and_the_way_of_a_match(seed: int, tmp_path: Path):
-    planted = plant(f"planted:bm25?seed={seed}&decoys=3")
-    found = signal_patching.analyse(given(load(planted), tmp_path))
+    planted, model = planted_with(seed)
+    found = signal_patching.analyse(given(model, tmp_path))
     (matching, matcher), (scoring, scorer) = planted.placement.matching, planted.placement.scoring
     exact = found.heads[found.heads["signal"] == "TFC1"].set_index("head")["mean"]
     known = {f"{matching}.{matcher}", f"{scoring}.{scorer}"}
@@ -36,8 +45,7 @@ def test_patching_finds_the_planted_heads_and_the_way_of_a_match(seed: int, tmp_
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_matching_heads_are_the_planted_ones_and_decoys_are_not(seed: int, tmp_path: Path):
-    planted = plant(f"planted:bm25?seed={seed}&decoys=3")
-    model = load(planted)
+    planted, model = planted_with(seed)
     found = matching_heads.analyse(given(model, tmp_path, matching_heads.Options()))
     chosen = found.heads.loc[found.heads["is_matching"], "head"].tolist()
     layer, index = planted.placement.matching

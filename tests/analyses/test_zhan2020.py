@@ -33,6 +33,7 @@ from crosslens import (
 
 
 PLANTED = "planted:bm25?decoys=4&layers=5"
+SHALLOW = "planted:bm25?layers=3&heads=3&decoys=1"  # where a probe is fitted after every layer
 MATCHING, SCORING = 2, 3
 DECOYS = 4  # the layer in which all of them stand
 
@@ -109,6 +110,11 @@ def test_what_is_read_moves_from_document_to_query_to_cls_as_it_was_planted(aske
     assert (answer.completeness["complete"] == 1).all()
 
 
+@pytest.fixture
+def probed(texts: Collection, tmp_path: Path) -> Asked:
+    return asker(load(SHALLOW), texts, tmp_path, pairs=72, depth=6, epochs=0, folds=2)
+
+
 def test_relevance_is_read_where_it_is_written_and_not_before(asked: Asked):
     many = collection("embedded").sample(12, 6)
     answer = asked(layer_probes, many, pairs=72, depth=6, epochs=0, folds=2)
@@ -121,8 +127,8 @@ def test_relevance_is_read_where_it_is_written_and_not_before(asked: Asked):
     assert not answer.probes.isna().any().any() and not answer.controls.isna().any().any()
 
 
-def test_the_papers_probe_is_there_with_and_without_its_padding(asked: Asked):
-    answer = asked(layer_probes, pairs=16, depth=4, epochs=1, folds=2)
+def test_the_papers_probe_is_there_with_and_without_its_padding(probed: Asked):
+    answer = probed(layer_probes, pairs=16, depth=4, epochs=1)
     probes = set(zip(answer.probes["probe"], answer.probes["group"], strict=True))
     assert ("paper", "[CLS]") in probes and ("paper, padding counts", "query terms") in probes
     assert ("paper, padding counts", "[CLS]") not in probes, "no pair has two [CLS]"
@@ -172,7 +178,7 @@ def test_document_states_do_not_depend_on_the_query_under_the_token_mask_alone(
             assert bool((one == two).all()) is is_equal
 
 
-def test_texts_that_do_not_allow_an_answer_say_why(asked: Asked, texts: Collection):
+def test_texts_that_do_not_allow_an_answer_say_why(asked: Asked, probed: Asked, texts: Collection):
     for module in (attention_groups, hidden_periods, interaction_masks, layer_probes):
         with pytest.raises(NotMeasurable, match="both relevant and other candidates"):
             asked(module, texts.graded(lambda _: 1))
@@ -181,7 +187,7 @@ def test_texts_that_do_not_allow_an_answer_say_why(asked: Asked, texts: Collecti
     )
     with pytest.raises(NotMeasurable, match="has a period"):
         asked(hidden_periods, bare)
-    missing = asked(layer_probes, bare, depth=6, epochs=0, folds=2).missing.set_index("group")
+    missing = probed(layer_probes, bare, pairs=16, depth=4).missing.set_index("group")
     assert missing["share"]["periods"] == 1 > missing["share"]["query terms"]
     with pytest.raises(NotMeasurable, match="needs two, found 1"):
         asked(layer_probes, pairs=4, epochs=0)
