@@ -1,6 +1,10 @@
 """What pytest does before the tests; their fixtures are in `tiny_models.py`."""
 
 import gc
+import os
+
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, as torch's: one for each process
 
 import checked  # before anything is imported that is to be checked
 import pytest

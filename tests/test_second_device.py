@@ -10,7 +10,7 @@ Weights are float64, so that a number that differs is another number and not its
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ from crosslens.analyses.running import answer_into, Given
 from crosslens.circuits.catalogue import named
 from crosslens.circuits.evidence import Evidence
 from encoder_decoders import encoder_decoder, MONO, tokenizer
+from short_texts import short_sentences
 from simulated_device import COPIES, DEVICE, leaves, OnDevice, simulated_device
 from tiny import AND_DECODER, exact_norms, KIN, tiny
 from torch import Tensor
@@ -671,19 +672,7 @@ def planted(device: torch.device | None) -> CrossEncoder:
 
 @cache
 def few() -> Collection:
-    """Texts of which each sentence has four words at most, and those of queries."""
-    some = collection().sample(6, 3)
-    asked = {word for query in some.queries.values() for word in query.lower().split()}
-
-    def short(sentence: str) -> str:
-        words = sentence.split()
-        return " ".join(words[:4] + [each for each in words[4:] if each.lower() in asked])
-
-    documents = {
-        name: " ".join(short(each) + "." for each in text.split(".") if each.strip())
-        for name, text in some.documents.items()
-    }
-    return replace(some, documents=documents)
+    return short_sentences(collection().sample(6, 3), 4)
 
 
 EXAMPLES: Final = [

@@ -25,6 +25,7 @@ from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.running import answer_into, Given
 from crosslens.circuits.catalogue import CLAIMS
 from crosslens.circuits.evidence import Evidence
+from short_texts import short_sentences
 from simulated_device import DEVICE, simulated_device
 from small_device import small_device
 from test_second_device import BASE, Case, case, DOCUMENTS, MEASURES, QUERY, require_alike
@@ -54,6 +55,7 @@ from crosslens.faithfulness import Graph
 
 
 NAME: Final = "bm25?layers=3&heads=3&decoys=1"
+FIRST: Final = 5  # words of a sentence: half of the tokens of whole ones, and no two documents tie
 # Hooks within the pass, which may hold a value for each pair, have all pairs run together.
 TOGETHER: Final = {"knock-outs"}
 NOT_HERE: Final = {
@@ -149,25 +151,11 @@ def planted() -> CrossEncoder:
     return load(plant(NAME)).double()
 
 
-def shortened(few: Collection, first: int = 5) -> Collection:
-    """Of each sentence the `first` words, and those of queries: half of the tokens, and no ties."""
-    asked = {word for query in few.queries.values() for word in query.lower().split()}
-
-    def short(sentence: str) -> str:
-        words = sentence.split()
-        return " ".join(words[:first] + [each for each in words[first:] if each.lower() in asked])
-
-    documents = {
-        name: " ".join(short(each) + "." for each in text.split(".") if each.strip())
-        for name, text in few.documents.items()
-    }
-    return replace(few, documents=documents)
-
-
 @cache
-def texts(queries: int, documents: int, first: int = 5) -> Collection:
+def texts(queries: int, documents: int, first: int = FIRST) -> Collection:
     """Documents that the planted BM25 scores above the median of their query are relevant."""
-    few, bm25 = shortened(collection("embedded").sample(queries, documents), first), plant(NAME)
+    few = short_sentences(collection("embedded").sample(queries, documents), first)
+    bm25 = plant(NAME)
     qrels = []
     for each in few.qrels:
         docids = few.candidates.get(each.query_id, ())
@@ -222,7 +210,7 @@ def answered(name: str, folder: Path) -> dict[str, pd.DataFrame]:
     """The tables of an analysis."""
     asked = dict(ASKED.get(name, {}))
     n, more = asked.pop("pairs", 3), asked.pop("of", {})
-    some = texts(asked.pop("queries", 4), asked.pop("documents", 3), asked.pop("words", 5))
+    some = texts(asked.pop("queries", 4), asked.pop("documents", 3), asked.pop("words", FIRST))
     options = catalogue()[name].options(**asked, **more)
     run = Findings.create(folder, {"analysis": name})
     model = case("bert", None).model if name in OF_ROUNDING else planted()
@@ -283,7 +271,7 @@ def test_sentences_are_encoded_with_little_memory(tmp_path: Path, monkeypatch: p
 @pytest.fixture(scope="module")
 def evidence() -> list[Evidence]:
     """Twice the same, each part of which is measured once for all claims: with memory, without."""
-    model, some = planted(), shortened(collection().sample(12, 4))
+    model, some = planted(), short_sentences(collection().sample(12, 4), FIRST)
     return [Evidence(model, Axioms(model, some), n=4, scored=8) for _ in range(2)]
 
 
