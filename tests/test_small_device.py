@@ -166,7 +166,9 @@ def texts(queries: int, documents: int, first: int = FIRST) -> Collection:
     return replace(few, qrels=tuple(qrels))
 
 
-WHOLE: Final = 99  # words of a sentence: shortened, some kind of token is in too few pairs
+# Words of a sentence where shortened ones will not do: too few pairs hold some kind of token, or a
+# random set of neurons leaves no score but rounding, whose order is of no pair.
+WHOLE: Final = 99
 METHODS_ASKED: Final = ["patching", "EAP-IG"]
 NEURONS: Final = {"pairs": 6, "queries": 8, "documents": 4, "threshold": 5.5, "target": "score"}
 # How much each analysis is asked; elsewhere three pairs of four queries with three documents.
