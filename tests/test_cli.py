@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,14 @@ from short_texts import short_texts
 from trec_files import write_trec
 
 import crosslens.report.units as measuring
-from crosslens import Findings, load
+from crosslens import Findings
 from crosslens.cli.running import default_model, EMBEDDED, PLANTED
 
 
 MODEL = "planted:bm25?layers=3&heads=3&decoys=1&busy=1"
 SMALL = ["--pairs", "2", "--ranking-pairs", "40", "--signals", "TFC1", "--no-circuit"]
-LOADED = cache(load)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("crosslens.model.load.load", LOADED)
-        yield
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from command_line import crosslens
+from command_line import crosslens, LOADED
 from short_texts import short_texts
 from trec_files import write_trec
 
-from crosslens import load
 from crosslens.cli.gate import gate, GOES_ON
 
 
 SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
-LOADED = cache(load)
 
 
 @pytest.fixture(autouse=True)

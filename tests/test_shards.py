@@ -5,12 +5,11 @@ import shutil
 import subprocess
 import sys
 import threading
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from command_line import crosslens
+from command_line import crosslens, LOADED
 from crosslens.analyses.catalogue import catalogue
 from parts_of_runs import COMMAND, CONFIG, N_PARTS, ORIGIN, part, share, table
 from saved import save
@@ -18,7 +17,7 @@ from short_texts import short_texts
 from tiny import tiny
 from trec_files import write_trec
 
-from crosslens import Findings, load
+from crosslens import Findings
 from crosslens.shards import Shard, shard_named, ShareDone
 
 
@@ -225,9 +224,6 @@ def test_a_shard_is_named_or_read_from_the_environment(text, environment, found)
 def test_what_names_no_shard_is_refused(text, environment, said):
     with pytest.raises(ValueError, match=said):
         shard_named(text, environment)
-
-
-LOADED = cache(load)
 
 
 def ask(monkeypatch, *words: str):

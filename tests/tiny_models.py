@@ -8,6 +8,7 @@ from typing import Any, Final
 import jaxtyping
 import pytest
 import torch
+from command_line import LOADED
 from tiny import AND_DECODER, exact_norms, tiny
 
 from crosslens import CrossEncoder, load, Pairs
@@ -85,6 +86,14 @@ def double() -> Callable[[CrossEncoder], CrossEncoder]:
 @pytest.fixture
 def pairs(model: CrossEncoder) -> Pairs:
     return model.pair(QUERY, *DOCUMENTS)
+
+
+@pytest.fixture(scope="module")
+def loaded_once() -> Iterator[None]:
+    """A model that commands ask for again, by the same name, is the one that was loaded."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("crosslens.model.load.load", LOADED)
+        yield
 
 
 @pytest.fixture

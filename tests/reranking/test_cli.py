@@ -1,11 +1,10 @@
 """`crosslens rerank`: runs in and out, nothing lost, and errors that say what to do."""
 
 import gzip
-from functools import cache
 from pathlib import Path
 
 import pytest
-from command_line import crosslens as command
+from command_line import crosslens as command, LOADED
 from encoder_decoders import encoder_decoder, tokenizer as t5_tokenizer
 from lightning_ir_checkpoints import encoder, linear, write
 from short_texts import short_texts
@@ -18,14 +17,8 @@ from crosslens.reranking.parts import Parts
 
 
 EDIT = ["-i", "ablate 2.0 2.1 1.mlp"]
-LOADED = cache(load)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("crosslens.model.load.load", LOADED)
-        yield
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
