@@ -9,13 +9,12 @@ from crosslens import load
 from crosslens.cli import app
 
 
-# the name by which the runner looks up what builds them, a twentieth of a second each time
-typer.testing._get_command = cache(typer.main.get_command)  # pyright: ignore[reportPrivateImportUsage]
-
+built = cache(typer.main.get_command)  # takes a twentieth of a second
+typer.testing._get_command = built  # pyright: ignore[reportPrivateImportUsage]
 
 LOADED = cache(load)  # what commands load where a test puts it in the place of `load`
 
 
-def crosslens(*words: Any) -> typer.testing.Result:
+def crosslens(*words: Any, env: dict[str, str] | None = None) -> typer.testing.Result:
     """What the command `crosslens WORDS` ends with and prints."""
-    return typer.testing.CliRunner().invoke(app, [*map(str, words)])
+    return typer.testing.CliRunner().invoke(app, [*map(str, words)], env=env)

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from copy import deepcopy
-from functools import cache
 from inspect import ismodule
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,13 @@ from typing import Any
 import pytest
 import torch
 import typer
+from command_line import built, LOADED
 from markdown_it import MarkdownIt
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Error
 
 import crosslens
+from crosslens.cli import app
 
 
 ROOT = Path(__file__).parents[1]
@@ -61,20 +62,12 @@ def generated(tmp_path_factory) -> Path:
 
 
 LOAD = crosslens.load
-LOADED = cache(LOAD)
 
 
 def load_once(*asked: Any, **options: Any) -> crosslens.CrossEncoder:
     """As `crosslens.load`; models that pages ask for by the same name are copies of one."""
     is_named = not options and all(isinstance(each, str) for each in asked)
     return deepcopy(LOADED(*asked)) if is_named else LOAD(*asked, **options)
-
-
-@cache
-def command_line() -> Any:
-    from crosslens.cli import app
-
-    return typer.main.get_command(app)
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
@@ -121,7 +114,7 @@ def test_commands_are_those_of_the_command_line(page):
     for line in commands(page.read_text()):
         tool, *words = shlex.split(line.removeprefix(".venv/bin/"))
         if tool == "crosslens":
-            check_command(command_line(), words)
+            check_command(built(app), words)
         elif words[:1] == ["-m"] and words[1] not in ("venv", "sphinx"):
             assert importlib.util.find_spec(words[1]), line
         elif tool == "pytest":
@@ -160,7 +153,7 @@ def check_command(command: Any, words: list[str]) -> None:
 @pytest.mark.parametrize("line", ["reprot", "analyse idf", "report --pair 3", "circuits test"])
 def test_a_command_that_is_none_is_found(line):
     with pytest.raises((AssertionError, Exception), match="no command|[Nn]o such|Missing"):
-        check_command(command_line(), line.split())
+        check_command(built(app), line.split())
 
 
 def test_every_page_is_in_the_table_of_contents():

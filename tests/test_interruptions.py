@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from command_line import crosslens, LOADED
+from command_line import crosslens
 from short_texts import short_texts
 from trec_files import write_trec
 
@@ -19,10 +19,11 @@ from crosslens.cli.gate import gate, GOES_ON
 
 SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr("crosslens.model.load.load", LOADED)
     monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 5)
 
 

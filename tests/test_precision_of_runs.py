@@ -1,20 +1,17 @@
 """`--dtype`: every run says what its weights were, and how far its scores are from float32."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
+from command_line import crosslens
 from saved import save
+from short_texts import short_texts
 from tiny import tiny
 from trec_files import write_trec
-from typer.testing import CliRunner
 
 from crosslens import collection, Findings, load
-from crosslens.cli import app, precision
-
-
-RUNNER = CliRunner()
+from crosslens.cli import precision
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +22,12 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     """Two queries with three documents each."""
-    few = collection("embedded").sample(2, 3)
-    short = {key: " ".join(text.split()[:12]) for key, text in few.documents.items()}
-    return write_trec(tmp_path_factory.mktemp("collection"), replace(few, documents=short))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(2, 3))
 
 
 def reranked(checkpoint, texts, out, *options):
-    asked = ["rerank", "--model", checkpoint, "--collection", texts, "--out", out, *options]
-    return RUNNER.invoke(app, [*map(str, asked)])
+    asked = ["--model", checkpoint, "--collection", texts, "--out", out]
+    return crosslens("rerank", *asked, *options)
 
 
 def meta(out):
@@ -106,5 +101,5 @@ def test_a_model_in_memory_is_not_read_in_another_precision(texts, tmp_path):
     ["report", "explain", "explore", "rerank", "circuits test", "analyse attention", "reproduce"],
 )
 def test_every_command_that_loads_a_model_takes_a_precision(command):
-    done = RUNNER.invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    done = crosslens(*command.split(), "--help", env={"COLUMNS": "200"})
     assert done.exit_code == 0 and "--dtype" in done.output and "--device" in done.output

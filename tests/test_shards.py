@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command_line import crosslens, LOADED
+from command_line import crosslens
 from crosslens.analyses.catalogue import catalogue
 from parts_of_runs import COMMAND, CONFIG, N_PARTS, ORIGIN, part, share, table
 from saved import save
@@ -22,6 +22,8 @@ from crosslens.shards import Shard, shard_named, ShareDone
 
 
 SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -227,8 +229,7 @@ def test_what_names_no_shard_is_refused(text, environment, said):
 
 
 def ask(monkeypatch, *words: str):
-    """A command, which notes itself in its run; a model is loaded once for all."""
-    monkeypatch.setattr("crosslens.model.load.load", LOADED)
+    """A command, which notes itself in its run."""
     monkeypatch.setattr(sys, "argv", ["crosslens", *words])
     return crosslens(*words)
 

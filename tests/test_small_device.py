@@ -270,35 +270,23 @@ def test_sentences_are_encoded_with_little_memory(tmp_path: Path, monkeypatch: p
     assert max(sizes) > 1 == min(sizes)
 
 
-@pytest.fixture(scope="module")
-def evidence() -> list[Evidence]:
-    """Twice the same, each part of which is measured once for all claims: with memory, without."""
-    model, some = planted(), short_sentences(collection().sample(12, 4), FIRST)
-    return [Evidence(model, Axioms(model, some), n=4, scored=8) for _ in range(2)]
-
-
-@pytest.fixture(scope="module")
-def passes() -> list[int]:
-    """The rows of the passes that the claims so far had run where memory was short."""
-    return []
-
-
 @pytest.mark.parametrize("name", CLAIMS)
-def test_a_claim_has_the_same_verdict_with_little_memory(
-    name: str, evidence: list[Evidence], passes: list[int]
-):
-    def verdict(of: Evidence) -> Any:
+def test_a_claim_has_the_same_verdict_with_little_memory(name: str):
+    some = short_sentences(collection().sample(12, 4), FIRST)
+
+    def verdict() -> Any:
+        model = planted()
+        evidence = Evidence(model, Axioms(model, some), n=4, scored=8)
         try:
-            return CLAIMS[name].detect(of)
+            return CLAIMS[name].detect(evidence)
         except NotMeasurable as error:
             why = pd.DataFrame({"why": [str(error)]})
             return SimpleNamespace(frame=lambda: why, members=())
 
-    expected = verdict(evidence[0])
+    expected = verdict()
     with small_device(1) as sizes:
-        found = verdict(evidence[1])
-    passes += sizes
-    assert max(passes) > 1 and found.members == expected.members
+        found = verdict()
+    assert max(sizes) > 1 and found.members == expected.members
     pd.testing.assert_frame_equal(found.frame(), expected.frame(), rtol=1e-6, atol=1e-9)
 
 

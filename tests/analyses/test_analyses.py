@@ -9,15 +9,14 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import crosslens
 from crosslens.analyses import faithfulness, fine_tuning, term_frequency
 from crosslens.analyses.catalogue import catalogue
 from crosslens.analyses.planted_family import CONDITIONS, tasks
 from saved import save
 from tiny import tiny
-from typer.testing import CliRunner
 
 from crosslens import Findings, load
-from crosslens.cli import app
 from crosslens.planted import plant
 
 
@@ -27,8 +26,8 @@ SMALL = "planted:bm25?layers=3&heads=3&decoys=1&busy"
 
 def ask(name: str, model: str | None, out, *more: str):
     """What became of `crosslens analyse NAME MODEL`."""
-    given = [name, *([] if model is None else [model]), "--out", str(out)]
-    return CliRunner().invoke(app, ["analyse", *given, *more])
+    given = [name, *([] if model is None else [model]), "--out", out]
+    return crosslens("analyse", *given, *more)
 
 
 def run(name: str, out, *more: str, model: str | None = PLANTED) -> Findings:
@@ -44,7 +43,7 @@ def finished(tmp_path_factory) -> Callable[[str], Findings]:
 
 
 def test_every_analysis_is_listed_with_its_question_and_has_a_command():
-    listed = CliRunner().invoke(app, ["analyses"])
+    listed = crosslens("analyses")
     words = " ".join(listed.stdout.split())
     assert listed.exit_code == 0 and len(catalogue()) >= 8
     for name, analysis in catalogue().items():
@@ -195,10 +194,8 @@ def test_tables_are_read_by_pandas_alone(finished):
 
 
 def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
-    small = ("--queries", "6", "--documents", "5")
-    findings = run(
-        "linear_bm25", tmp_path / "run", *small, model="planted:bm25?layers=3&heads=3&decoys=0"
-    )
+    model, small = "planted:bm25?layers=3&heads=3&decoys=0", ("--queries", "6", "--documents", "5")
+    findings = run("linear_bm25", tmp_path / "run", *small, model=model)
     fits = findings.read("fits").set_index(["split", "formula"])["pearson"]
     assert (fits[:, "soft BM25"] > 0.99).all() and (fits[:, "noise"] < 0.5).all()
     assert len(findings.meta["matching"]) == 1  # by patching: the planted head and no other
@@ -207,13 +204,7 @@ def test_the_planted_score_is_linear_in_soft_tf_and_idf(tmp_path):
     tau = findings.read("rankings").set_index(["formula", "figure"])["mean"]["soft BM25", "tau"]
     assert tau > 0.95
     # the same command goes on where it was: nothing is observed again
-    again = run(
-        "linear_bm25",
-        tmp_path / "run",
-        "--resume",
-        *small,
-        model="planted:bm25?layers=3&heads=3&decoys=0",
-    )
+    again = run("linear_bm25", tmp_path / "run", "--resume", *small, model=model)
     assert again.read("fits")["pearson"].equals(findings.read("fits")["pearson"])
 
 

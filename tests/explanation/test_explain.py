@@ -111,16 +111,15 @@ def test_planted_heads_carry_the_matches_and_their_layer_decides(seed):
 
 def test_the_fewest_words_are_the_fewest(bm25):
     """Every smaller set is tried by hand: none turns the order."""
-    model = bm25
-    found = explain(model, QUERY, *PASSAGES)
+    found = explain(bm25, QUERY, *PASSAGES)
     removed = found.turns[0]
     first, second = found.passages[:2]
     assert removed.is_fewest and sorted(removed.words) == ["canoe", "paddle"]
-    words = words_in(model.pair(QUERY, first.text), 0, Segment.DOCUMENT)
+    words = words_in(bm25.pair(QUERY, first.text), 0, Segment.DOCUMENT)
     for size in range(1, len(removed.words)):
         for chosen in combinations(words, size):
             text = text_without(first.text, [(word.start, word.end) for word in chosen])
-            assert score(model, QUERY, text) > second.score - 1e-4
+            assert score(bm25, QUERY, text) > second.score - 1e-4
 
 
 def test_a_budget_too_small_is_said_and_found_nothing(bm25):
