@@ -18,6 +18,7 @@ from crosslens import (
     conductance,
     Contrast,
     edge_attribution,
+    head,
     patching,
     path_patching,
     rerank,
@@ -29,6 +30,7 @@ from crosslens.attribution import Noise, padding_baseline, patch_together
 from crosslens.batching.batch_size import BatchSize, DoesNotFit, note_once
 from crosslens.batching.batches import by_length
 from crosslens.discovery.single_run import activation_difference, gradient_times_activation
+from crosslens.engine.sweep import sweep_in_batches
 from crosslens.faithfulness import keep_edges, keep_nodes
 from crosslens.probing import early_scores, features
 from crosslens.surrogate import observe
@@ -270,6 +272,43 @@ def test_one_pair_that_does_not_fit_is_an_error_that_names_its_length(
     with pytest.raises(DoesNotFit, match=r"^one pair of \d+ tokens does not fit") as refused:
         keep_nodes(model, contrast, [model.heads()[:3]])
     assert str(refused.value).count("does not fit") == 1  # said once, however deep it happened
+
+
+def test_a_sweep_whose_hooks_see_all_pairs_says_that_fewer_may_be_swept(
+    model, contrast, small_device
+):
+    """A hook within the pass may hold a value for each pair: halves of the pairs are no slab."""
+    cells = [[ablate(head(0, 1)), ablate(head(1, 0))]]
+    expected = sweep(model, contrast.base, cells)
+    small_device(2)
+    with pytest.raises(DoesNotFit, match=r"^one cell of 6 pairs \(sweep fewer at once\)"):
+        sweep(model, contrast.base, cells)
+    found = sweep_in_batches(model, contrast.base, cells)
+    torch.testing.assert_close(found, expected)
+
+
+def test_path_patching_walks_fewer_cells_at_once_where_memory_runs_out(
+    model, contrast, monkeypatch
+):
+    """A walk's rows are tokens; where those of a single cell do not fit, the error says so."""
+    receivers = [head(1, 1, "k")]
+    expected = path_patching(model, contrast, model.heads()[:4], receivers).recovered
+    whole, walked, most = type(model).relay, [], contrast.base.token.shape[1]
+
+    def relay(self, start, stop, given, held):
+        walked.append(max(map(len, given.values())))
+        found = whole(self, start, stop, given, held)
+        if walked[-1] > most:
+            raise torch.OutOfMemoryError
+        return found
+
+    monkeypatch.setattr(type(model), "relay", relay)
+    found = path_patching(model, contrast, model.heads()[:4], receivers).recovered
+    assert max(walked) > most >= walked[-1]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4, equal_nan=True)
+    most = 0
+    with pytest.raises(DoesNotFit, match=r"^one pair of \d+ tokens does not fit"):
+        path_patching(model, contrast, model.heads()[:4], receivers)
 
 
 def test_the_log_says_once_that_batches_are_halved(model, contrast, small_device, caplog):

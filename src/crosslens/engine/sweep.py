@@ -53,13 +53,14 @@ def sweep(
     A caller who has run the pairs without hooks gives `recording`, which says what sites held,
     and the scores.
 
-    Hooks within the pass see all pairs together, whose number is therefore up to the caller:
-    `sweep_in_batches` takes a few pairs at a time.
+    Hooks within the pass may hold a value for each pair, so that they see all pairs together, whose
+    number is therefore up to the caller: `sweep_in_batches` takes a few pairs at a time.
 
     Raises:
         ValueError: a cell has no hook.
         MemoryError: the budget holds not even one row, or, for cells with hooks within the
             pass, not one cell.
+        DoesNotFit: there is no memory for one row, or for one such cell.
     """
     listed: list[Cell] = [[cell] if isinstance(cell, Hook) else list(cell) for cell in cells]
     if not all(listed):
@@ -80,8 +81,18 @@ def sweep(
     every = list(dict.fromkeys(site for point in groups for site in point.recorded))
     base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
 
-    def sized(items: int) -> BatchSize:
-        return BatchSize(max(1, items), tokens=size.tokens)
+    def sized(items: int, pairs_of_one: int = 1) -> BatchSize:
+        found = BatchSize(max(1, items), tokens=size.tokens)
+        if pairs_of_one > 1:
+            found.item = f"cell of {pairs_of_one} pairs (sweep fewer at once), each {found.item},"
+        return found
+
+    slabs = sized(at_once // len(pairs)) if len(pairs) else sized(1)
+    if len(pairs) > 1:
+        slabs.item = (
+            f"cell with hooks in the pass, of {len(pairs)} pairs of {size.tokens} tokens (sweep "
+            "fewer at once),"
+        )
 
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
@@ -93,9 +104,10 @@ def sweep(
         others = [i for i in members if point.later(listed[i])]
         if others and len(pairs) * size.block > size.budget - kept[point]:
             raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
+        slab_size = sized(at_once // len(pairs), len(pairs))
         for chosen, found in (
             (alone, start.by_row([listed[i] for i in alone], sized(at_once))),
-            (others, start.by_slab([listed[i] for i in others], sized(at_once // len(pairs)))),
+            (others, start.by_slab([listed[i] for i in others], slab_size)),
         ):
             for places, values in found:
                 cell, pair = zip(*places, strict=True)

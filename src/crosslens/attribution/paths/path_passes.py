@@ -100,8 +100,9 @@ class Bundle:
             written = self._written(site, [senders[i] for i, _ in batch], rows)
             return self._received(site, written, reached, rows, pair)
 
-        tokens = self.at_once * self.pairs.token.shape[1]
-        yield from BatchSize(max(1, tokens // max(1, widest))).batches(run, cells)
+        width = self.pairs.token.shape[1]
+        at_once = max(1, self.at_once * width // max(1, widest))
+        yield from BatchSize(at_once, tokens=width).batches(run, cells)
 
     def _needed(self, reached: Sequence[Unit]) -> Bool[Tensor, "pair pos"]:
         """The tokens that the score or some receiver reads."""
@@ -216,8 +217,8 @@ class Bundle:
             with model.scored_row_only(), model.tapped(taps):
                 return model.suffix(some, point.layer, given) - self.plain[chosen]
 
-        found = [change for _, change in BatchSize(self.at_once).batches(run, range(len(pair)))]
-        return torch.cat(found)
+        size = BatchSize(self.at_once, tokens=width)
+        return torch.cat([change for _, change in size.batches(run, range(len(pair)))])
 
 
 def overwriting(units: Sequence[Unit], value: Tensor, pairs: Pairs) -> Callable[[Tensor], Tensor]:
