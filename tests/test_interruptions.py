@@ -1,4 +1,7 @@
-"""Long commands lose nothing: signals, full disks and lost folders end with the way to go on."""
+"""Long commands lose nothing: signals, full disks and lost folders end with the way to go on.
+
+What is finished by then is not computed again.
+"""
 
 import errno
 import logging
@@ -14,6 +17,7 @@ from command_line import crosslens
 from short_texts import short_texts
 from trec_files import write_trec
 
+from crosslens import Findings
 from crosslens.cli.gate import gate, GOES_ON
 
 
@@ -27,9 +31,28 @@ def small_parts(monkeypatch):
     monkeypatch.setattr("crosslens.reranking.parts.PAIRS", 5)
 
 
+@pytest.fixture(autouse=True)
+def computed(monkeypatch) -> list[str]:
+    """The parts of runs that are computed, by key, whatever becomes of them."""
+    keys, whole = list[str](), Findings.parts
+
+    def parts(findings, tables, computes, *watch):
+        def noted(key):
+            def compute():
+                keys.append(key)
+                return computes[key]()
+
+            return compute
+
+        return whole(findings, tables, {key: noted(key) for key in computes}, *watch)
+
+    monkeypatch.setattr(Findings, "parts", parts)
+    return keys
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(3, 4))
+    return write_trec(tmp_path_factory.mktemp("collection"), short_texts(5, 3))
 
 
 class Command:
@@ -46,6 +69,11 @@ class Command:
     def run(self, *more: str):
         return crosslens(*self.words, *more)
 
+    def finished(self) -> set[str]:
+        """The parts that are kept, by key."""
+        kept = self.out if self.is_folder else Path(f"{self.out}.parts")
+        return {path.stem for path in kept.glob("chunks/*/*.parquet")}
+
     def made(self) -> dict[str, bytes]:
         tables = self.out.glob("*.parquet") if self.is_folder else [self.out]
         made = {path.name: path.read_bytes() for path in tables}
@@ -56,6 +84,19 @@ class Command:
         shutil.rmtree(self.out if self.is_folder else f"{self.out}.parts", ignore_errors=True)
         if not self.is_folder:
             self.out.unlink(missing_ok=True)
+
+
+def gone_on_with(
+    command: Command, computed: list[str], expected: dict[str, bytes], where: object
+) -> tuple[int, int]:
+    """The run ends as if nothing had happened; how many parts it finds finished, and computes."""
+    before = command.finished()
+    computed.clear()
+    again = command.run("--resume")
+    assert again.exit_code == 0, (where, again.output)
+    assert sorted(computed) == sorted(command.finished() - before), where
+    assert command.made() == expected, where
+    return len(before), len(computed)
 
 
 @pytest.fixture(scope="module")
@@ -105,23 +146,20 @@ def at_some_calls(name: str, act, command: Command, monkeypatch):
     [("rerank", signal.SIGTERM), ("rerank", signal.SIGINT), ("analyse", signal.SIGTERM)],
 )
 def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
-    name, number, folder, whole, tmp_path, monkeypatch
+    name, number, folder, whole, tmp_path, monkeypatch, computed
 ):
     command, expected = Command(name, folder, tmp_path / "run"), whole(name)
 
     def signalled():
         os.kill(os.getpid(), number)
 
-    n = 0
+    counts = []
     for place, result in at_some_calls("os.replace", signalled, command, monkeypatch):
         assert result.exit_code == 128 + number, (place, result.output)
         word = "Terminated" if number == signal.SIGTERM else "Interrupted"
         assert result.stderr.count(word) == 1 and result.stderr.count(GOES_ON) == 1, place
-        again = command.run("--resume")
-        assert again.exit_code == 0, (place, again.output)
-        assert command.made() == expected, place
-        n += 1
-    assert n > 2
+        counts.append(gone_on_with(command, computed, expected, place))
+    assert len(counts) > 2 and any(map(all, counts)), "none was in the midst of its parts"
 
 
 @pytest.mark.parametrize(
@@ -136,9 +174,10 @@ def test_a_signal_at_any_write_ends_with_one_message_and_the_run_goes_on(
     ],
 )
 def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
-    asked, name, number, folder, whole, tmp_path, monkeypatch
+    asked, name, number, folder, whole, tmp_path, monkeypatch, computed
 ):
-    command, expected, n = Command(asked, folder, tmp_path / "run"), whole(asked), 0
+    command, expected = Command(asked, folder, tmp_path / "run"), whole(asked)
+    counts = []
 
     def lost():
         raise OSError(number, os.strerror(number))
@@ -149,11 +188,8 @@ def test_a_disk_that_is_lost_at_any_moment_is_said_with_the_way_out(
         assert result.exit_code == 2 and lines[-1].startswith("Error: "), where
         assert len([line for line in lines if "Error" in line]) == 1, where
         assert "--resume" in lines[-1] or "with --out" in lines[-1], where
-        again = command.run("--resume")
-        assert again.exit_code == 0, (place, again.output)
-        assert command.made() == expected, place
-        n += 1
-    assert n
+        counts.append(gone_on_with(command, computed, expected, place))
+    assert any(map(all, counts)), f"none was in the midst of its parts: {counts}"
 
 
 def test_a_run_folder_that_vanishes_is_said_and_not_made_anew(folder, tmp_path, monkeypatch):
