@@ -118,6 +118,20 @@ def test_shards_of_another_question_or_model_are_not_merged(config, origin, name
         share(tmp_path, "merge/2")
 
 
+def test_a_shard_of_another_question_leaves_nothing_in_the_way_of_the_right_one(alone, tmp_path):
+    def asked(text, config=CONFIG):
+        return share(tmp_path, text, config, resume=False)
+
+    with pytest.raises(ShareDone):
+        table(asked("1/2"))
+    with pytest.raises(ValueError, match=r"1-of-2 is no part of this run: its seed differ"):
+        asked("2/2", {"seed": 1})
+    with pytest.raises(ShareDone):
+        table(asked("2/2"))
+    table(asked("merge/2"))
+    assert (tmp_path / "t.parquet").read_bytes() == (alone / "t.parquet").read_bytes()
+
+
 def test_a_damaged_part_is_not_merged(tmp_path):
     with pytest.raises(ShareDone):
         table(share(tmp_path, "1/2"))

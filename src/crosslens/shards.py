@@ -211,13 +211,15 @@ class Share(Findings):
                 be merged, was asked something else, of another model or of other texts.
             FileNotFoundError: nothing to merge.
         """
-        made = Findings.create(shard.folder(out), config, provenance=provenance, resume=resume)
         asked, origin = plain(config, "config"), plain(provenance, "provenance")
-        share = cls(made.folder, made._lock, out, shard, asked, origin, command)
+        share = cls(shard.folder(out), None, out, shard, asked, origin, command)
         if not shard.waits:  # what a former launch left is checked when its process has begun
             for place in share.places.values():
-                share.require_same(place)
-        return share
+                if place != share.folder:
+                    share.require_same(place)
+        # after that: a share that is refused leaves no folder that would be another run for ever
+        made = Findings.create(share.folder, config, provenance=provenance, resume=resume)
+        return replace(share, _lock=made._lock)
 
     @cached_property
     def places(self) -> dict[int, Path]:
