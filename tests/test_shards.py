@@ -235,6 +235,8 @@ def test_a_shard_is_named_or_read_from_the_environment(text, environment, found)
         ("env", {**ARRAY, **dict.fromkeys(("SLURM_ARRAY_TASK_COUNT",), "1")}, "which parts"),
         ("env", {**ARRAY, **SRUN}, "SLURM_ARRAY_TASK_ID and SLURM_PROCID"),
         ("env", {**ARRAY, "SLURM_ARRAY_TASK_ID": "x"}, "expected a number"),
+        (None, {**TORCHRUN, "RANK": "-1"}, "RANK is '-1' in the environment"),
+        ("env/4", {**KUBERNETES, "JOB_COMPLETION_INDEX": "-1"}, "expected a number"),
     ],
 )
 def test_what_names_no_shard_is_refused(text, environment, said):

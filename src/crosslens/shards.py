@@ -162,9 +162,12 @@ def is_restarted(environment: Mapping[str, str]) -> bool:
 def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = environment.get(name, default)
     try:
-        return int(text)  # type: ignore[arg-type]
+        found = int(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ValueError(f"{name} is {text!r} in the environment; expected a number") from None
+        found = -1  # a rank of -1 would be the place of the process that merges
+    if found < 0:
+        raise ValueError(f"{name} is {text!r} in the environment; expected a number")
+    return found
 
 
 def unsharded(command: str) -> str:

@@ -132,6 +132,20 @@ def file_name(name: str) -> str:
 
 
 @contextmanager
+def made_anew(folder: Path) -> Iterator[None]:
+    """What cannot be read of a folder that can be made again is an error that says so.
+
+    Raises:
+        Damaged: a file of it is cut or gone.
+    """
+    try:
+        yield
+    except (FileNotFoundError, EOFError, ValueError) as error:  # of JSON, NumPy or Arrow
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise Damaged(f"{folder} is damaged ({why}): delete it, and it is made anew") from error
+
+
+@contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """An error of the disk, with the folder and the way out."""
     try:

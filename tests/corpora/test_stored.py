@@ -1,6 +1,7 @@
 """Documents on disk are those in memory: the same texts, candidates and errors."""
 
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from crosslens.corpora import stored
 from crosslens.corpora.stored import StoredTexts
 from crosslens.provenance import of_texts
 from crosslens.signals import Bm25Index
+from crosslens.writing import Damaged
 
 
 LINES = "".join(f"d{i}\tpassage {i} of {'cats' if i % 3 else 'Straße ﬁn'}\n" for i in range(40))
@@ -58,8 +60,9 @@ def test_an_index_is_made_once_and_again_of_another_corpus(folder, monkeypatch):
         again = Bm25Index(on_disk(folder, patched).documents)
         for query in ("cats 7", "strasse fin of", "nothing"):
             assert again.top(query, 9) == index.top(query, 9)
-        with pytest.raises(AssertionError):
-            Bm25Index(first.documents, k1=0.9)
+        for k1 in (0.9, 1.2000001):
+            with pytest.raises(AssertionError):
+                Bm25Index(first.documents, k1=k1)
     assert again.frequencies == index.frequencies
     assert index.frequencies == Bm25Index(collection(folder).documents).frequencies
     (folder / "collection.tsv").write_text(LINES + "new\tcats 7 7\n")
@@ -67,6 +70,25 @@ def test_an_index_is_made_once_and_again_of_another_corpus(folder, monkeypatch):
     assert Bm25Index(other.documents).top("7", 1)[0][0] == "new"
     assert of_texts([other])["documents"] != of_texts([first])["documents"]
     assert other.digest != first.digest
+
+
+FILES = ("texts.arrow", "hashes.npy", "rows.npy", "facts.json", "bm25*/facts.json", "bm25*/indptr*")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"{")])
+def test_a_damaged_cache_is_named_and_made_anew_once_deleted(name, damage, folder, monkeypatch):
+    def found():
+        disk = on_disk(folder, monkeypatch)
+        return disk.candidates, dict(disk.documents)
+
+    expected = found()
+    (path,) = (folder.parent / "cache" / "collections").glob(f"*/{name}")
+    damage(path)
+    with pytest.raises(Damaged, match=f"^{path.parent} is damaged .*: delete it, and"):
+        found()
+    shutil.rmtree(path.parent)
+    assert found() == expected
 
 
 def test_the_best_are_the_best_of_all_with_ties_by_id(folder):

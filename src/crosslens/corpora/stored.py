@@ -29,12 +29,12 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from ..writing import UNFINISHED, write_whole
+from ..writing import made_anew, UNFINISHED, write_whole
 from .files import CHUNK
 from .records import Documents, documents, Text
 
@@ -43,6 +43,7 @@ LARGE: Final = 200_000_000  # bytes of a file, from which its texts stay on disk
 ROWS: Final = 10_000  # documents that are written at once
 FORMAT: Final = "texts 1"  # part of every key: another format is another folder
 CACHE: Final = "CROSSLENS_CACHE"
+Kept = TypeVar("Kept")
 SCHEMA: Final = pa.schema([("id", pa.string()), ("text", pa.large_string()), ("line", pa.int64())])
 
 
@@ -59,24 +60,29 @@ class StoredTexts(Mapping[str, str]):
 
     @cached_property
     def _table(self) -> pa.Table:
-        with pa.memory_map(str(self.folder / "texts.arrow")) as file:
+        path = str(self.folder / "texts.arrow")
+        with made_anew(self.folder), pa.memory_map(path) as file:
             return pa.ipc.open_file(file).read_all()
 
     @cached_property
     def _hashes(self) -> np.ndarray:
-        return np.load(self.folder / "hashes.npy", mmap_mode="r")
+        with made_anew(self.folder):
+            return np.load(self.folder / "hashes.npy", mmap_mode="r")
 
     @cached_property
     def _rows(self) -> np.ndarray:
-        return np.load(self.folder / "rows.npy", mmap_mode="r")
+        with made_anew(self.folder):
+            return np.load(self.folder / "rows.npy", mmap_mode="r")
 
     @cached_property
     def _ids(self) -> pa.ChunkedArray:
         return self._table["id"]
 
-    def keep(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The folder with what `write` makes of these documents, made once."""
-        return whole_folder(self.folder / name, write)
+    def keep(self, name: str, write: Callable[[Path], None], read: Callable[[Path], Kept]) -> Kept:
+        """What `read` finds in the folder that `write` fills from these documents, once."""
+        place = whole_folder(self.folder / name, write)
+        with made_anew(place):
+            return read(place)
 
     def _row(self, docid: str) -> int | None:
         """The row of a document that has a text."""
@@ -157,7 +163,7 @@ def documents_on_disk(path: Path, read: Iterable[Text], kind: str) -> Documents:
         kind: the format that `read` follows.
 
     Raises:
-        ValueError: an id that is empty or given twice.
+        ValueError: an id that is empty or given twice; or what the cache has is damaged.
         OSError: the cache cannot be written to; names it.
     """
     folder = cache() / key_of(path, kind)
@@ -169,7 +175,8 @@ def documents_on_disk(path: Path, read: Iterable[Text], kind: str) -> Documents:
             f"cannot keep the documents of {path} in {folder}: {error.strerror}; name "
             f"another folder by the environment variable {CACHE}",
         ) from error
-    facts: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    with made_anew(folder):
+        facts: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return Documents(StoredTexts(folder), facts["kinds"], tuple(facts["dropped"]))
 
 

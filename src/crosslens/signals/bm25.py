@@ -13,7 +13,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable, TypeVar
 
 import bm25s
 import numpy as np
@@ -65,6 +65,8 @@ def bm25(
     return math.fsum(parts.values())
 
 
+Kept = TypeVar("Kept")
+
 # what `tokenize` makes of a text: part of the name of what is kept
 TOKENS: Final = hashlib.sha256(
     f"{WORD.pattern} {sorted(UNSEEN)} {unicodedata.unidata_version}".encode()
@@ -75,8 +77,8 @@ TOKENS: Final = hashlib.sha256(
 class OnDisk(Protocol):
     """Documents that stay on disk; what is made of them is kept there too."""
 
-    def keep(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The folder with what `write` makes of these documents, made once."""
+    def keep(self, name: str, write: Callable[[Path], None], read: Callable[[Path], Kept]) -> Kept:
+        """What `read` finds in the folder that `write` fills from these documents, once."""
         ...
 
 
@@ -104,11 +106,11 @@ class Bm25Index:
         self._docids = list(documents)
         self._row = {docid: row for row, docid in enumerate(self._docids)}
         if isinstance(documents, OnDisk) and terms is tokenize:
-            place = documents.keep(
-                f"bm25-{k1:g}-{b:g}-{TOKENS}",
+            self._index, self.frequencies = documents.keep(
+                f"bm25-{float(k1)!r}-{float(b)!r}-{TOKENS}",
                 lambda folder: save(*self._counted(documents), folder),
+                saved,
             )
-            self._index, self.frequencies = saved(place)
         else:
             self._index, self.frequencies = self._counted(documents)
         self._column = {term: column for column, term in enumerate(self.frequencies.df)}
