@@ -10,7 +10,7 @@ from lightning_ir_checkpoints import encoder as lightning_ir_encoder, linear, wr
 from crosslens import Collection, CrossEncoder, load, NotMeasurable
 from crosslens.contrasts import Shortened
 from crosslens.corpora import Readable, readable
-from crosslens.corpora.readable import named_few, NO_SPACE, NO_TOKEN, NOT_KEPT
+from crosslens.corpora.readable import named_few, NO_SPACE, NO_TEXT, NO_TOKEN, NOT_KEPT
 
 
 INVISIBLE = "\u200b\u200e\u200b"
@@ -39,6 +39,17 @@ def test_what_holds_no_token_is_left_out_with_all_that_refers_to_it(model):
     assert found.collection.qrels == TEXTS.qrels[:1]
     assert found.collection.without_text == TEXTS.qrels[1:2], "the ideal ranking holds it"
     assert found.collection.types == {"d1": "full"}
+
+
+def test_half_of_a_character_is_left_out(model):
+    texts = replace(
+        TEXTS,
+        queries={"q1": "cats purr", "q2": "why \ud83d"},
+        documents=TEXTS.documents | {"d2": "\ude00", "d3": "a car \ud83d"},
+    )
+    found = readable(model, texts)
+    assert found.left_out == dict.fromkeys(("query q2", "document d2", "document d3"), NO_TEXT)
+    assert found.collection.candidates == {"q1": ("d1",)}
 
 
 def test_a_readable_collection_is_the_same_one(model):

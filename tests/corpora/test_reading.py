@@ -160,6 +160,11 @@ def test_the_only_beir_split_is_taken_and_two_are_not_chosen_between(folder: Fol
     ("changed", "error"),
     [
         ({"corpus.jsonl": '{"_id": "d1", "text": "a"}\n{"_id": \n'}, r"corpus.jsonl:2: not JSON"),
+        (
+            {"corpus.jsonl": '{"_id": "d1", "text": "cut \\ud83d"}\n'},
+            r"corpus.jsonl:1: 'text' holds '\\ud83d', half of a surrogate pair",
+        ),
+        ({"queries.jsonl": '{"_id": "q\\ud83d", "text": "a"}\n'}, r"queries.jsonl:1: '_id' holds"),
         ({"corpus.jsonl": "[" * 90_000}, r"corpus.jsonl:1: not JSON that can be read"),
         ({"corpus.jsonl": "9" * 5_000}, r"corpus.jsonl:1: not JSON that can be read"),
         ({"corpus.jsonl": '{"id": "d1", "text": "a"}\n'}, r"corpus.jsonl:1: expected an object"),

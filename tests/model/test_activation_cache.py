@@ -89,6 +89,15 @@ def test_an_option_for_one_pair_refuses_two(model, pairs, option):
     assert ("blocks.0.attn.hook_z_grad" in cache) == (option == "incl_bwd")
 
 
+def test_gradients_of_weights_that_ask_for_none_are_refused_with_the_way_out(frozen, pairs):
+    one = pairs.take([0])
+    with pytest.raises(ValueError, match=r"model.requires_grad_\(True\) first"):
+        frozen.run_with_cache(one, incl_bwd=True)
+    assert not any(point.has_hooks() for point in frozen.hook_dict.values())
+    _, cache = frozen.requires_grad_(True).run_with_cache(one, incl_bwd=True)
+    assert "blocks.0.attn.hook_z_grad" in cache
+
+
 def test_an_option_we_lack_and_a_text_are_refused(frozen, pairs):
     with pytest.raises(TypeError, match="stop_at_layer"):
         frozen.run_with_cache(pairs, stop_at_layer=1)

@@ -116,6 +116,15 @@ def test_a_modular_encoder_is_read_in_16_bit_with_its_modules(tmp_path):
         load(theirs, dtype="bf16")
 
 
+def test_without_a_list_of_modules_the_file_beside_it_is_not_read(encoder, tmp_path):
+    encoder.prompts, encoder.default_prompt_name = {"web": "find: "}, "web"
+    folder = resaved(encoder, tmp_path / "saved")
+    (folder / "modules.json").unlink()
+    theirs, model = st.CrossEncoder(str(folder), device="cpu"), load(folder)
+    assert type(model.activation) is type(theirs.activation_fn) is nn.Sigmoid
+    torch.testing.assert_close(scores(model), predicted(theirs), rtol=0, atol=1e-5)
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 

@@ -300,9 +300,10 @@ def test_camembert_is_a_roberta():
     torch.testing.assert_close(scores, load(roberta, words).score(QUERIES[0], DOCUMENTS))
 
 
-def test_a_head_on_every_token_and_positions_by_length_are_refused():
+def test_a_head_on_every_token_a_convolution_and_positions_by_length_are_refused():
     for family, wrong, why in (
         ("eurobert", {"classifier_pooling": "late"}, "'late': the mean of the logits"),
+        ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"}, "declares conv_kernel_size 3"),
         (
             "nomic_bert",
             {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},

@@ -9,7 +9,7 @@ from . import records
 from .candidates import pooled
 from .collection import Collection
 from .files import Line, lines, the_one
-from .records import Judgement, Text
+from .records import HALF, Judgement, Text
 from .stored import documents_of
 
 
@@ -101,6 +101,12 @@ def parsed(line: Line) -> dict[str, object]:
         line.refuse(f"not JSON that can be read ({str(error):.80})")
     if not isinstance(found, dict) or not {"_id", "text"} <= found.keys():
         line.refuse('expected an object with "_id" and "text"')
+    for field in ("_id", "title", "text"):
+        if half := HALF.search(str(found.get(field))):
+            line.refuse(
+                f"{field!r} holds {half[0]!a}, half of a surrogate pair: it was cut or decoded "
+                "wrongly"
+            )
     return found
 
 

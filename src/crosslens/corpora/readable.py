@@ -10,10 +10,12 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from ..not_measurable import NotMeasurable
 from .collection import Collection
+from .records import HALF
 
 
 NO_TOKEN: Final = "holds no token that the model knows"
 NO_SPACE: Final = "is so long that the model has no token left for a document"
+NO_TEXT: Final = "holds half of a surrogate pair, which no tokenizer reads"
 NOT_KEPT: Final = "is decoded by lightning-ir and read in other tokens than it is written in"
 
 
@@ -74,8 +76,10 @@ def asked(collection: Collection) -> tuple[list[str], list[str]]:
 def unread(model: ReadsPairs, kind: str, texts: Mapping[str, str], too_long: str) -> dict[str, str]:
     """Which of these queries, or documents, cannot be read, and why."""
     tokens = model.tokens
-    found = dict.fromkeys(tokenless(tokens.tokenizer, texts), NO_TOKEN)
-    filled = {key: text for key, text in texts.items() if key not in found}
+    found = {key: NO_TEXT for key, text in texts.items() if HALF.search(text)}
+    whole = {key: text for key, text in texts.items() if key not in found}
+    found |= dict.fromkeys(tokenless(tokens.tokenizer, whole), NO_TOKEN)
+    filled = {key: text for key, text in whole.items() if key not in found}
     given = list(filled.values())
     kept = tokens.are_kept(kind, given)
     spaces = tokens.leave_space(given) if kind == "query" else [True] * len(given)

@@ -14,6 +14,7 @@ from .files import Line, refuse_all
 
 
 WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")  # more digits are no label
+HALF: Final = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which JSON alone can spell
 
 
 class Text(NamedTuple):

@@ -74,7 +74,7 @@ def declared(files: CheckpointFiles, config: Mapping[str, Any]) -> Declared:
     """
     name = files.name
     modules = listed_modules(files)
-    model = files.json("config_sentence_transformers.json")
+    model = files.json("config_sentence_transformers.json") if modules else {}
     model_type = model.get("model_type", "SentenceTransformer")
     if modules and model_type != "CrossEncoder":
         if "model_type" in model or {module.kind for module in modules} != {"Transformer"}:

@@ -555,12 +555,20 @@ class CrossEncoder(HookedRootModule):
         Raises:
             TypeError: no `Pairs`, or an option that TransformerLens' `run_with_cache` lacks.
             ValueError: several pairs where only one has a batch dimension to remove, or one
-                score to differentiate.
+                score to differentiate; or no weight asks for gradients.
         """
         for name in ("remove_batch_dim", "incl_bwd"):
             if options.get(name) and isinstance(pairs, Pairs) and len(pairs) != 1:
                 raise ValueError(f"{name}=True is for one pair, not {len(pairs)}: pairs.take([0])")
-        scores, kept = super().run_with_cache(pairs, **options)
+        try:
+            scores, kept = super().run_with_cache(pairs, **options)
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise
+            raise ValueError(
+                "incl_bwd=True: the score has no gradient, as weights that load reads from files "
+                "ask for none; call model.requires_grad_(True) first, outside of torch.no_grad()"
+            ) from error
         return scores, PairCache(kept, self, not options.get("remove_batch_dim", False))
 
     def add_caching_hooks(self, names_filter: Any = None, *args: Any, **options: Any) -> Any:

@@ -47,6 +47,7 @@ from .weights import check_places, check_sizes, check_tensors, stored_tensors
 
 
 FRAMED: Final = (*ENCODER_DECODERS, "llama_bidirec")  # whose tokenizer frames a prompt
+RELATIVE: Final = ("relative_key", "relative_key_query")  # positions of BERT and its kin
 LANGUAGE_MODELS: Final = ("ForCausalLM", "ForConditionalGeneration")
 
 
@@ -298,6 +299,11 @@ def check_kind(where: str, config: Mapping[str, Any]) -> None:
     ):
         if config.get(key):
             raise ValueError(f"{where} declares {key}: {why}")
+    if (positions := config.get("position_embedding_type")) in RELATIVE:
+        raise ValueError(
+            f"{where} declares position_embedding_type {positions!r}: attention to distances, "
+            "which transformers 5 leaves out and CrossLens does not follow"
+        )
 
 
 def check_architecture(

@@ -140,8 +140,9 @@ def check_sizes(name: str, config: Mapping[str, Any], stored: Mapping[str, Store
 def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> None:
     """Refuse weights that are not those that `model`, built from config.json, would take.
 
-    Of another shape, of whole numbers (quantized), or of layers that config.json leaves out.
-    Names that only one of the two knows are for transformers, which renames old ones.
+    Of another shape, of whole numbers (quantized), or of layers that config.json leaves out, or
+    their biases. Other names that only one of the two knows are for transformers, which renames
+    old ones.
     """
     remedy = "take config.json and weights from the same checkpoint"
     expected = model.state_dict()
@@ -159,11 +160,14 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
                 "reads 16, 32 and 64 bit floating-point weights"
             )
     kinds = {numberless(parameter) for parameter in expected}
-    dropped = [n for n in stored if n not in expected and numberless(n) in kinds]
+    kinds |= {re.sub(r"\.weight$", ".bias", kind) for kind in kinds}
+    dropped = [
+        n for n in stored if n not in expected and numberless(n) in kinds and numberless(n) != n
+    ]
     if dropped:
         raise ValueError(
             f"{name}: the weights hold {dropped[0]} and {len(dropped) - 1} more of layers that "
-            f"config.json leaves out; {remedy}"
+            f"config.json leaves out, or gives no bias; {remedy}"
         )
 
 

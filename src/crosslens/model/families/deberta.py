@@ -22,9 +22,10 @@ def parts(model: Any) -> Parts:
     deberta, c = model.deberta, model.config
     embeddings, encoder = deberta.embeddings, deberta.encoder
     if encoder.conv is not None:
-        raise NotImplementedError(
-            "this DeBERTa mixes neighbours in a convolution after its first block, which has "
-            "no site here; DeBERTa-v3 and the v2 models without conv_kernel_size are supported"
+        raise ValueError(
+            f"config.json declares conv_kernel_size {c.conv_kernel_size}: this DeBERTa mixes "
+            "neighbours in a convolution after its first block, which has no site here; DeBERTa-v3 "
+            "and the v2 models without conv_kernel_size are supported"
         )
 
     project = [embeddings.embed_proj] if embeddings.embed_proj is not None else []
