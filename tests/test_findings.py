@@ -194,6 +194,14 @@ def test_a_damaged_table_is_named(findings: Findings) -> None:
         findings.read("effects")
 
 
+def test_a_run_that_has_lost_its_question_is_named(findings: Findings) -> None:
+    findings.table("effects", TABLE)
+    (findings.folder / "config.yaml").unlink()
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"config.yaml is gone.*put back a copy"):
+            Findings.create(findings.folder, CONFIG, resume=resume)
+
+
 def test_a_run_whose_folder_is_lost_is_not_made_again(findings: Findings) -> None:
     findings.chunk("effects", "0", lambda: TABLE)
     shutil.rmtree(findings.folder)

@@ -91,6 +91,8 @@ class Findings:
         asked, origin = plain(config, "config"), plain(provenance or {}, "provenance")
         _make(place)
         if not (place / CONFIG).is_file() and (foreign := _foreign(place)):
+            if CONFIG in checksums(place):
+                raise Damaged(f"{place / CONFIG} is gone, which says what was asked; {ELSEWHERE}")
             raise FileExistsError(
                 f"{place} holds files that are no run ({foreign}); name an empty or a new folder "
                 "with --out"
