@@ -103,7 +103,7 @@ def test_a_mean_over_more_than_float16_can_count_is_that_of_float32(model, two_s
         found = average(unit, *[(half, base)] * times)
         assert found.dtype == torch.float16
         torch.testing.assert_close(
-            found.float(), average(unit, (cache, base)), rtol=1e-3, atol=1e-3
+            found.double(), average(unit, (cache, base)), rtol=1e-3, atol=1e-3
         )
 
 
