@@ -28,7 +28,7 @@ from crosslens import (
 )
 from crosslens.attention import attention_follows, attention_shares, qk_map
 from crosslens.attribution import Noise, padding_baseline
-from crosslens.words import attention_rollout
+from crosslens.words import attention_rollout, hide_one_out
 
 
 QUERY = "why do cats purr"
@@ -180,6 +180,16 @@ def test_what_a_decoder_step_holds_is_no_sender_nor_receiver_of_a_path(model, co
             path_patching(model, contrast, [unit])
     with pytest.raises(ValueError, match="is not what a part reads"):
         path_patching(model, contrast, [head(0, 0)], [head(1, 2, "cross_q")])
+
+
+@torch.no_grad()
+def test_nothing_of_a_hidden_word_reaches_the_score(model):
+    both = model.pair(QUERY, "cats rest in town"), model.pair(QUERY, "dog rest in town")
+    differs = both[0].token != both[1].token
+    assert differs.sum() == 1
+    left = [model(each) - hide_one_out(model, each).token[differs] for each in both]
+    torch.testing.assert_close(*left, rtol=0, atol=1e-6)
+    assert (model(both[0]) - model(both[1])).abs() > 1e-4
 
 
 def test_what_asks_for_the_scored_row_says_that_there_is_none(model, contrast):

@@ -22,6 +22,7 @@ from crosslens import (
     Site,
 )
 from crosslens.attribution import EdgeEffects, Effects, Noise, padding_baseline
+from crosslens.stats import spearman
 from crosslens.words import leave_one_out
 
 
@@ -92,6 +93,32 @@ def test_a_method_finds_in_bfloat16_what_it_finds_in_float32(models, method):
     assert torch.isfinite(rough).all() and rough.shape == exact.shape
     worst = (rough - exact).abs().max().item()
     assert 0 < worst < 0.03 * max(exact.abs().max().item(), size(models[1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_bottleneck_trained_on_16_bit_orders_tokens_as_in_float32(dtype):
+    def nats(model: CrossEncoder) -> Tensor:
+        pairs, outputs = between(model).more, model.block_outputs()
+        with torch.no_grad(), model.record(*outputs) as cache:
+            model(pairs)
+        noises = [Noise.of_each(cache[site], pairs) for site in outputs]
+        return bottleneck(model, pairs, noises).nats[:, pairs.attended]
+
+    original, words = tiny("bert")
+    original = original.to(dtype)
+    rough = nats(load(original, words))
+    exact = nats(load(original.float(), words))
+    for mine, theirs in zip(rough, exact, strict=True):
+        assert spearman(mine.double().numpy(), theirs.double().numpy()) > 0.99
+
+
+def test_the_noise_of_a_large_stream_in_float16_is_that_in_float32():
+    model = load(*tiny("bert"))
+    pairs = between(model).more
+    x = 400 * torch.randn(*pairs.token.shape, 24, generator=torch.Generator().manual_seed(0))
+    rough, exact = Noise.of_each(x.half(), pairs), Noise.of_each(x.half().float(), pairs)
+    assert torch.allclose(rough.std.float(), exact.std, rtol=2e-3)
+    assert torch.allclose(rough.mean.float(), exact.mean, rtol=2e-3, atol=0.1)
 
 
 def test_tables_hold_float32_scores_and_no_hole(models):

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
@@ -76,6 +77,31 @@ def test_what_the_directions_explain_is_least_squares_held_out(bm25_model, known
     told = cross_val_predict(LinearRegression(), X, y, cv=folds)
     mean = cross_val_predict(LinearRegression(), X * 0, y, cv=folds)
     assert found == pytest.approx(1 - ((y - told) ** 2).sum() / ((y - mean) ** 2).sum())
+
+
+def drawn(W_E: torch.Tensor) -> TokenIdf:
+    """An IDF by chance, of every token."""
+    chance = torch.rand(len(W_E), generator=torch.Generator().manual_seed(1)).double()
+    return TokenIdf(chance, torch.ones(len(W_E), dtype=torch.bool), "chance")
+
+
+def test_directions_that_hold_nothing_explain_nothing_more() -> None:
+    chance = torch.Generator().manual_seed(0)
+    W_E = torch.randn(400, 6, generator=chance) @ torch.randn(6, 40, generator=chance)
+    directions = directions_of(W_E)
+    directions.U[:, 6:] = 0
+    table = idf_correlations(directions, drawn(W_E))
+    for name in ("explained", "random"):
+        assert np.allclose(table[name][5:], table[name][5]) and -0.1 < table[name][5] < 0.1
+
+
+def test_fewer_tokens_than_directions_explain_as_far_as_they_go() -> None:
+    W_E = torch.randn(400, 64, generator=torch.Generator().manual_seed(0))
+    idf = drawn(W_E)
+    table = idf_correlations(directions_of(W_E), idf.first(40))
+    assert table["explained"].notna().tolist() == [k < 31 for k in range(50)]
+    whole = idf_correlations(directions_of(W_E), idf.first(40), most=31)
+    assert np.allclose(table["explained"][:31], whole["explained"])
 
 
 def test_a_token_is_moved_to_where_tokens_of_an_idf_stand(planted, bm25_model, known) -> None:

@@ -93,6 +93,20 @@ def test_the_mean_of_one_token_is_that_token(model, two_sides, record, under) ->
     torch.testing.assert_close(under(model, one, ablate(unit, mean)), under(model, one))
 
 
+def test_a_mean_over_more_than_float16_can_count_is_that_of_float32(model, two_sides, record):
+    base, _ = two_sides
+    unit = head(1, 2)
+    cache = record(model, base, "z")
+    half = Cache({unit.site: cache[unit.site].half()})
+    times = 66_000 // int(base.attended.sum()) + 1
+    for average in (mean_of, position_mean_of):
+        found = average(unit, *[(half, base)] * times)
+        assert found.dtype == torch.float16
+        torch.testing.assert_close(
+            found.double(), average(unit, (cache, base)), rtol=1e-3, atol=1e-3
+        )
+
+
 def test_resampling_copies_tokens_of_one_other_pair(any_model, any_sides, record) -> None:
     base, more = any_sides
     reference = poisoned(record(any_model, more, "resid_pre"), more)

@@ -109,6 +109,11 @@ def test_an_edit_follows_the_tokens_of_the_pairs_that_run(model, two_sides, unde
     torch.testing.assert_close(under(model, base.take([0]), hook), apart[0][:1])  # narrower
 
 
+def test_the_directions_of_16_bit_embeddings_are_those_of_the_same_in_float32(model):
+    W_E = model.W_E.bfloat16()
+    torch.testing.assert_close(singular_vectors(W_E), singular_vectors(W_E.float()))
+
+
 def test_gradients_reach_the_new_rows(any_model, any_sides) -> None:
     base, _ = any_sides
     token = ids(any_model, "snake", "purr")

@@ -145,6 +145,12 @@ def test_the_grid_is_bm25_over_tokens(seen) -> None:
     assert grid.names == ("BM25(k1=0.9, b=0.4)",)
 
 
+def test_without_saturation_a_term_counts_once_or_not_at_all(seen) -> None:
+    idf = seen.observed.at(seen.idf.filled())
+    [found] = bm25_grid(seen.observed, idf, k1=[0], b=[0.5]).values.T
+    np.testing.assert_allclose(found, (idf * (seen.observed.tf > 0)).sum(axis=1))
+
+
 def test_the_best_column_is_chosen_by_what_it_is_fitted_on() -> None:
     chance = np.random.default_rng(0)
     y = chance.standard_normal(50)

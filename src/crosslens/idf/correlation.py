@@ -28,6 +28,7 @@ from .token_idf import TokenIdf
 
 FOLDS: Final = 5
 SHUFFLES: Final = 200
+ROUNDING: Final = 1e-9  # of the largest column: what is left of one that others make up
 
 
 def directions_of(W_E: Float[Tensor, "token d_embed"], *, centre: bool = False) -> Singular:
@@ -53,9 +54,10 @@ def idf_correlations(
     Columns: `k`; the singular value and its `share` of the squared norm; `pearson` with its 95 %
     interval by Fisher's z (`low`, `high`), turned to be at least 0 (`sign` is what U_k was
     multiplied by); `spearman` so turned; `explained`, the held-out R^2 of IDF on directions 0 to
-    k together (5 folds over tokens, plain least squares), and the same for as many random
-    directions in the span of all (`random`); `chance`, the 95 % quantile, over shuffles of IDF,
-    of the largest correlation among all `most` directions.
+    k together (5 folds over tokens, plain least squares; nan where a fold leaves too few tokens to
+    fit as many), and the same for as many random directions in the span of all (`random`);
+    `chance`, the 95 % quantile, over shuffles of IDF, of the largest correlation among all `most`
+    directions.
 
     Raises:
         NotMeasurable: fewer than 30 tokens have a known IDF.
@@ -125,14 +127,25 @@ def _explained(
 
     An orthonormal basis per fold makes one least-squares fit serve all numbers of columns.
     """
+    folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(columns))
+    n_fit = min(len(train) for train, _ in folds) - 1  # less one for the mean
+    n_columns, columns = columns.shape[1], columns[:, :n_fit]
     rest = np.zeros(columns.shape[1])
     total = 0.0
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(columns):
+    for train, test in folds:
         middle, mean = columns[train].mean(axis=0), values[train].mean()
-        Q, R = np.linalg.qr(columns[train] - middle)
-        turned = np.linalg.solve(R.T, (columns[test] - middle).T).T
-        adds = turned * (Q.T @ (values[train] - mean))
+        seen, unseen = columns[train] - middle, columns[test] - middle
+        # a column that the others before it make up, or that is constant here, adds nothing
+        is_new = (
+            np.abs(np.diag(np.linalg.qr(seen, mode="r")))
+            > ROUNDING * np.linalg.norm(seen, axis=0).max()
+        )
+        Q, R = np.linalg.qr(seen[:, is_new])
+        turned = np.linalg.solve(R.T, unseen[:, is_new].T).T
+        adds = np.zeros(unseen.shape)
+        adds[:, is_new] = turned * (Q.T @ (values[train] - mean))
         error = (values[test] - mean)[:, None] - adds.cumsum(axis=1)
         rest += (error**2).sum(axis=0)
         total += ((values[test] - mean) ** 2).sum()
-    return 1 - rest / total
+    beyond = n_columns - columns.shape[1]
+    return np.pad(1 - rest / total, (0, beyond), constant_values=np.nan)

@@ -23,7 +23,8 @@ class IdfDirection:
     Attributes:
         directions: the decomposition it was found in.
         k: which of its directions.
-        r: Pearson's correlation of U_k with IDF, at least 0, on tokens that `k` was not chosen on.
+        r: Pearson's correlation of U_k with IDF, on tokens that `k` was not chosen on; turned so
+            that U_k rises with IDF over all, it is below 0 by chance alone.
         slope, intercept: where a token of a given IDF stands on average, by least squares over
             all tokens with a known one: U_k = intercept + slope * IDF.
         values: IDF as the embeddings have it, for every token: U_k, turned, with the mean and

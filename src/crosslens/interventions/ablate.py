@@ -42,7 +42,7 @@ def mean_of(unit: Unit, *references: Reference) -> Float[Tensor, "..."]:
     Axes and scale: those of what the unit carries, without pair and position.
     """
     total, count = _sums(unit, references, _axes(unit))
-    return total / count
+    return (total / count).to(references[0][0][unit.site].dtype)
 
 
 def position_mean_of(
@@ -58,7 +58,7 @@ def position_mean_of(
     if "pos" not in unit.left:
         return overall
     total, count = _sums(unit, references, (0,))
-    here = torch.where(count > 0, total / count.clamp(min=1), overall)
+    here = torch.where(count > 0, (total / count.clamp(min=1)).to(overall.dtype), overall)
     if width is None:
         return here
     beyond = overall.expand(max(width - len(here), 0), *overall.shape)
@@ -144,7 +144,8 @@ def _parts(
         value = _recorded(unit, cache, pairs)
         real = real.reshape(*real.shape, *(1,) * (value.dim() - real.dim()))
         zeroed = torch.where(real, value, torch.zeros_like(value))
-        yield zeroed.sum(dim=axes), real.to(value.dtype).sum(dim=axes)
+        exact = torch.promote_types(value.dtype, torch.float32)  # float16 counts to 65,504
+        yield zeroed.sum(dim=axes, dtype=exact), real.sum(dim=axes, dtype=exact)
 
 
 def _plus(a: Tensor, b: Tensor) -> Tensor:

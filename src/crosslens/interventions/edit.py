@@ -54,9 +54,10 @@ def singular_vectors(W_E: Float[Tensor, "token d_embed"]) -> Singular:
     """The singular directions of an embedding matrix: `singular_vectors(model.W_E)`.
 
     Decomposed in main memory: a GPU would turn some of them round, and others within the space of
-    equal singular values.
+    equal singular values. In float32 where embeddings are of 16 bit.
     """
-    U, S, Vh = torch.linalg.svd(W_E.detach().cpu(), full_matrices=False)
+    exact = torch.promote_types(W_E.dtype, torch.float32)
+    U, S, Vh = torch.linalg.svd(W_E.detach().to("cpu", exact), full_matrices=False)
     return Singular(U, S, Vh.mT).to(W_E.device)
 
 

@@ -36,7 +36,9 @@ def bm25_grid(
     columns, names = [], []
     for k, slope in product(k1, b):
         norm = k * (1 - slope + slope * relative)
-        columns.append((idf * observed.tf / (observed.tf + norm)).sum(axis=1))
+        share = np.zeros(observed.tf.shape)  # of a term that is not there, also where k1 is 0
+        np.divide(observed.tf, observed.tf + norm, out=share, where=observed.tf > 0)
+        columns.append((idf * share).sum(axis=1))
         names.append(f"BM25(k1={k:g}, b={slope:g})")
     return Features(np.stack(columns, axis=1), tuple(names))
 

@@ -1,8 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from tiny import tiny
 
-from crosslens import Axioms, collection, load, patch, patching, plant, sweep, units_at
+from crosslens import (
+    Axioms,
+    collection,
+    Contrast,
+    head,
+    load,
+    patch,
+    patching,
+    plant,
+    sweep,
+    units_at,
+)
+from crosslens.attribution import patch_together
 from crosslens.engine.memory import Footprint
 from crosslens.stats import auroc
 
@@ -60,6 +73,16 @@ def test_patching_a_pair_from_itself_is_refused_as_no_contrast(model, contrast):
     same = replace(contrast, more=contrast.base)
     with pytest.raises(ValueError, match="no contrast to recover"):
         patching(model, same, model.heads()[:1])
+
+
+def test_a_set_of_one_is_its_member_in_the_precision_of_the_model():
+    model = load(*tiny("bert")).double()
+    one, other = ("cats purr .", "dog purr ."), ("cats rest", "dog rest")
+    texts = [model.pair("why do cats purr", *each) for each in zip(one, other, strict=True)]
+    contrast, unit = Contrast.between(*texts[::-1]), head(1, 2)
+    alone = patching(model, contrast, [unit]).recovered[0].numpy()
+    together = patch_together(model, contrast, [unit], draws=1).recovered
+    np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-12)
 
 
 def test_pairs_that_hardly_differ_are_skipped_and_counted(model, contrast):

@@ -72,6 +72,13 @@ def test_integrated_gradients_add_up_and_refine_until_they_do(any_model: CrossEn
     torch.testing.assert_close(chance.token.sum(dim=1), change, rtol=1e-5, atol=1e-9)
 
 
+def test_the_steps_told_are_those_of_the_last_pass(model: CrossEncoder, pairs: Pairs) -> None:
+    assert integrated_gradients(model, pairs, layer=1, steps=8).steps == 8
+    assert integrated_gradients(model, pairs, layer=1, steps=8, tolerance=10.0).steps == 8
+    out_of_reach = integrated_gradients(model, pairs, steps=8, tolerance=0.0, most_steps=20)
+    assert out_of_reach.steps == 16
+
+
 def test_gradient_times_input_is_one_step_from_zero(model: CrossEncoder, pairs: Pairs) -> None:
     model = model.double()
     found = gradient_times_input(model, pairs, layer=2)

@@ -54,11 +54,13 @@ class Noise:
     @classmethod
     def of_each(cls, x: Float[Tensor, "pair pos d_model"], pairs: Pairs) -> "Noise":
         """Mean and deviation of each dimension over the tokens of each pair alone."""
+        x, dtype = _exact(x), x.dtype  # squares in float16 may have no end
         weight = pairs.attended[:, :, None].to(x.dtype)
         n = weight.sum(dim=1, keepdim=True)
         mean = (x * weight).sum(dim=1, keepdim=True) / n
         variance = ((x - mean).square() * weight).sum(dim=1, keepdim=True) / (n - 1)
-        return cls(mean, beyond_rounding(variance.sqrt(), mean))
+        mean, std = mean.to(dtype), variance.sqrt().to(dtype)
+        return cls(mean, beyond_rounding(std, mean))
 
     def take(self, rows: Sequence[int], width: int) -> "Noise":
         """The noise of some pairs, where it differs between them, cut to `width` tokens."""
@@ -80,6 +82,11 @@ class Noise:
         return ((x - self.mean) / self.std.where(varies, 1)).where(varies, 0)
 
 
+def _exact(x: Tensor) -> Tensor:
+    """In float32 what is of 16 bit, whose sums and small steps would be lost."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def beyond_rounding(
     std: Float[Tensor, "#pair 1 d_model"], mean: Float[Tensor, "#pair 1 d_model"]
 ) -> Float[Tensor, "#pair 1 d_model"]:
@@ -88,7 +95,7 @@ def beyond_rounding(
     In units of the last digit of the stream's root mean square: dimensions that a planted model
     leaves empty have .1 at most, its signals 1 or more, those of the embedded reranker 10,000.
     """
-    size = torch.finfo(mean.dtype).eps * mean.square().mean(dim=-1, keepdim=True).sqrt()
+    size = torch.finfo(mean.dtype).eps * _exact(mean).square().mean(dim=-1, keepdim=True).sqrt()
     return std.where(std > 0.25 * size, 0)
 
 
@@ -154,7 +161,7 @@ def bottleneck(
     )
 
     search = Search(beta, steps, repeats, lr, seed, rows)
-    like = noises[0].mean
+    like = _exact(noises[0].mean)
     nats = like.new_zeros(len(chosen), *pairs.token.shape)
     weights = like.new_zeros(len(chosen), len(pairs))
 
@@ -200,7 +207,10 @@ class Search:
 
             dt / d alpha = (x - eps) lambda (1 - lambda)
             dI / d alpha = lambda (1 + (1 - lambda) (lambda x~^2 - (1 - lambda)))
+
+        Shares are trained in float32 at least: Adam's squares of slopes are 0 in float16.
         """
+        x, noise = _exact(x), Noise(_exact(noise.mean), _exact(noise.std))
         there = pairs.attended
         is_last = layer == len(block_outputs(model)) - 1
         # after the last block, a head that reads one row sees the scored row alone
@@ -256,7 +266,7 @@ class Search:
         n = len(squeezed)
         with torch.enable_grad():
             t = squeezed.requires_grad_()
-            rows = rearrange(t, "n pair ... -> (n pair) ...")
+            rows = rearrange(t, "n pair ... -> (n pair) ...").to(model.dtype)
             score = rearrange(
                 model.suffix(pairs.repeat(n), layer + 1, rows), "(n pair) -> n pair", n=n
             )

@@ -77,8 +77,8 @@ def patch_together(
     sites = list(dict.fromkeys(unit.site for each in sets for unit in each))
 
     n_pairs = len(contrast)
-    base, target = torch.empty(n_pairs), torch.empty(n_pairs)
-    patched = torch.empty(len(sets), n_pairs)
+    base, target = torch.empty(2, n_pairs, dtype=torch.float64)
+    patched = torch.empty(len(sets), n_pairs, dtype=torch.float64)
 
     def run(rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         some = contrast.take(rows)
@@ -92,5 +92,5 @@ def patch_together(
         base[rows], target[rows], patched[:, rows] = (each.to(base) for each in found)
     least = smallest_contrast(base, target) if least is None else least
     recovered: Tensor = recovery(patched, base, target, least=least)
-    values = recovered.double().numpy(force=True)
+    values = recovered.numpy(force=True)
     return SetEffects(chosen, values[0], others, values[1:])

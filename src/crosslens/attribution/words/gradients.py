@@ -99,7 +99,7 @@ def integrated_gradients(
                 token[list(some), :width] = found
         off = (token.sum(dim=1) - change).abs() / change.abs()
         rows = [i for i in rows if tolerance is not None and off[i] > tolerance]
-        if 2 * n > most_steps:
+        if not rows or 2 * n > most_steps:
             break
         n *= 2
     name = f"integrated gradients (layer {layer})"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...batching.batch_size import BatchSize
 from ...batching.batches import liked, scores_of
-from ...hooks import Hooked
+from ...hooks import Hook, Hooked
 from ...interventions.mask import token_mask
 from ...pairs import Pairs, Segment
 from .word_attribution import to_tokens, WordAttribution, words_of
@@ -58,9 +58,11 @@ def hide_one_out(
 ) -> WordAttribution:
     """The fall of the score when each word is hidden from all tokens in all layers.
 
-    As `leave_one_out`, but every other token keeps its position.
+    As `leave_one_out`, but every other token keeps its position. A decoder step does not read
+    the word either; where the score reads the mean of all rows, the word's own stays in it.
     """
     rows = _words(pairs)
+    crossed = [site for site in model.sites() if site.name == "cross_attn_scores"]
 
     def scored(chosen: Rows) -> Float[Tensor, " row"]:
         some = pairs.take([i for i, _ in chosen], width=pairs.token.shape[1])
@@ -68,6 +70,11 @@ def hide_one_out(
         blocked = src.expand(-1, src.shape[-1], -1)
         layers = [site.layer for site in model.sites("attn_scores")]
         hooks = [token_mask(layer, blocked=blocked) for layer in layers if layer is not None]
+
+        def unread(scores: Float[Tensor, "pair head step src"]) -> Tensor:
+            return scores.masked_fill(src[:, None], torch.finfo(scores.dtype).min)
+
+        hooks += [Hook(site.at(), unread) for site in crossed]
         with torch.no_grad(), model.hooked(*hooks):
             return model(some)
 
