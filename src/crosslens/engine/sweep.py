@@ -81,19 +81,9 @@ def sweep(
     every = list(dict.fromkeys(site for point in groups for site in point.recorded))
     base, plain = run(every if sum(kept.values()) < size.budget / 2 else [])
 
-    def sized(items: int, pairs_of_one: int = 1) -> BatchSize:
-        found = BatchSize(max(1, items), tokens=size.tokens)
-        if pairs_of_one > 1:
-            found.item = f"cell of {pairs_of_one} pairs (sweep fewer at once), each {found.item},"
-        return found
-
-    slabs = sized(at_once // len(pairs)) if len(pairs) else sized(1)
+    row = slab = f"pair of {size.tokens} tokens"
     if len(pairs) > 1:
-        slabs.item = (
-            f"cell with hooks in the pass, of {len(pairs)} pairs of {size.tokens} tokens (sweep "
-            "fewer at once),"
-        )
-
+        slab = f"cell of {len(pairs)} pairs (sweep fewer at once), each {row},"
     scores = plain.new_empty(len(listed), len(pairs))
     done = 0
     for point in sorted(groups, key=lambda point: point.depth):
@@ -104,11 +94,10 @@ def sweep(
         others = [i for i in members if point.later(listed[i])]
         if others and len(pairs) * size.block > size.budget - kept[point]:
             raise size.refuse(len(pairs) * size.block, "a cell with hooks in the pass")
-        slab_size = sized(at_once // len(pairs), len(pairs))
-        for chosen, found in (
-            (alone, start.by_row([listed[i] for i in alone], sized(at_once))),
-            (others, start.by_slab([listed[i] for i in others], slab_size)),
-        ):
+        by_row = start.by_row([listed[i] for i in alone], BatchSize(at_once, item=row))
+        n_slabs = max(1, at_once // len(pairs))
+        by_slab = start.by_slab([listed[i] for i in others], BatchSize(n_slabs, item=slab))
+        for chosen, found in ((alone, by_row), (others, by_slab)):
             for places, values in found:
                 cell, pair = zip(*places, strict=True)
                 scores[[chosen[i] for i in cell], list(pair)] = values

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
 from sklearn.model_selection import KFold
@@ -28,7 +29,7 @@ from .token_idf import TokenIdf
 
 FOLDS: Final = 5
 SHUFFLES: Final = 200
-ROUNDING: Final = 1e-9  # of the largest column: what is left of one that others make up
+ROUNDING: Final = 1e-8  # of a column: what is left of it where others make it up
 
 
 def directions_of(W_E: Float[Tensor, "token d_embed"], *, centre: bool = False) -> Singular:
@@ -54,10 +55,10 @@ def idf_correlations(
     Columns: `k`; the singular value and its `share` of the squared norm; `pearson` with its 95 %
     interval by Fisher's z (`low`, `high`), turned to be at least 0 (`sign` is what U_k was
     multiplied by); `spearman` so turned; `explained`, the held-out R^2 of IDF on directions 0 to
-    k together (5 folds over tokens, plain least squares; nan where a fold leaves too few tokens to
-    fit as many), and the same for as many random directions in the span of all (`random`);
-    `chance`, the 95 % quantile, over shuffles of IDF, of the largest correlation among all `most`
-    directions.
+    k together (5 folds over tokens, plain least squares; what lies beyond the rank of the
+    embeddings adds nothing; nan where a fold leaves too few tokens to fit as many), and the same
+    for as many random directions in the span of all (`random`); `chance`, the 95 % quantile, over
+    shuffles of IDF, of the largest correlation among all `most` directions.
 
     Raises:
         NotMeasurable: fewer than 30 tokens have a known IDF.
@@ -76,21 +77,22 @@ def idf_correlations(
     best = np.abs(correlations(U[:, :most], shuffled)).max(axis=0)
     ranks = np.apply_along_axis(rankdata, 0, U[:, :most])
     # weighed by the singular values: random directions of the embedding space itself
-    scaled = U * array(directions.S)
-    random = scaled @ generator.standard_normal((U.shape[1], most))
-    energy = directions.S.double().cpu().numpy() ** 2
+    S = array(directions.S)
+    random = (U * S) @ generator.standard_normal((U.shape[1], most))
+    nothing = len(S) * torch.finfo(directions.S.dtype).eps * S.max()
+    rank = int((S > nothing).sum())
     return pd.DataFrame(
         {
             "k": np.arange(most),
-            "singular_value": array(directions.S[:most]),
-            "share": energy[:most] / energy.sum(),
+            "singular_value": S[:most],
+            "share": (S**2)[:most] / (S**2).sum(),
             "sign": sign,
             "pearson": pearson,
             "low": np.tanh(np.arctanh(np.minimum(pearson, 1 - 1e-12)) - spread),
             "high": np.tanh(np.arctanh(np.minimum(pearson, 1 - 1e-12)) + spread),
             "spearman": sign * correlations(ranks, rankdata(values)[:, None])[:, 0],
-            "explained": _explained(U[:, :most], values, seed),
-            "random": _explained(random, values, seed),
+            "explained": _explained(U[:, :most], values, seed, rank),
+            "random": _explained(random, values, seed, rank),
             "chance": np.quantile(best, 0.95),
             "n": len(values),
         }
@@ -121,31 +123,26 @@ def correlations(
 
 
 def _explained(
-    columns: Float[np.ndarray, "item k"], values: Float[np.ndarray, " item"], seed: int
+    columns: Float[np.ndarray, "item k"], values: Float[np.ndarray, " item"], seed: int, rank: int
 ) -> Float[np.ndarray, " k"]:
-    """The held-out R^2 of `values` on the first 1, 2, ... columns.
+    """The held-out R^2 of `values` on the first 1, 2, ... columns; those beyond `rank` add nothing.
 
     An orthonormal basis per fold makes one least-squares fit serve all numbers of columns.
     """
     folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(columns))
-    n_fit = min(len(train) for train, _ in folds) - 1  # less one for the mean
-    n_columns, columns = columns.shape[1], columns[:, :n_fit]
-    rest = np.zeros(columns.shape[1])
-    total = 0.0
+    n_fit = min(len(train) for train, _ in folds) - 1  # as many can be fitted, beside the mean
+    n_columns, columns = columns.shape[1], columns[:, : min(rank, n_fit)]
+    rest, total = np.zeros(n_columns), 0.0
     for train, test in folds:
         middle, mean = columns[train].mean(axis=0), values[train].mean()
         seen, unseen = columns[train] - middle, columns[test] - middle
-        # a column that the others before it make up, or that is constant here, adds nothing
-        is_new = (
-            np.abs(np.diag(np.linalg.qr(seen, mode="r")))
-            > ROUNDING * np.linalg.norm(seen, axis=0).max()
-        )
+        left = np.abs(np.diag(np.linalg.qr(seen, mode="r")))  # of each, beside those before it
+        is_new = np.flatnonzero(left > ROUNDING * np.linalg.norm(seen, axis=0))
         Q, R = np.linalg.qr(seen[:, is_new])
         turned = np.linalg.solve(R.T, unseen[:, is_new].T).T
-        adds = np.zeros(unseen.shape)
+        adds = np.zeros((len(test), n_columns))
         adds[:, is_new] = turned * (Q.T @ (values[train] - mean))
         error = (values[test] - mean)[:, None] - adds.cumsum(axis=1)
         rest += (error**2).sum(axis=0)
         total += ((values[test] - mean) ** 2).sum()
-    beyond = n_columns - columns.shape[1]
-    return np.pad(1 - rest / total, (0, beyond), constant_values=np.nan)
+    return np.where(np.arange(n_columns) < n_fit, 1 - rest / total, np.nan)
