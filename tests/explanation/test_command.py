@@ -21,6 +21,7 @@ def test_it_prints_and_writes(tmp_path):
     assert result.exit_code == 0, result.output
     for shown in ("Passage 1", "What separates", "The order turns with", str(html)):
         assert shown in result.stdout
+    assert "Identity" not in result.stdout  # no activation: no column that repeats the score
     assert html.read_text().startswith("<!DOCTYPE html>")
     assert len(json.loads(data.read_text())["passages"]) == 2
 
@@ -35,7 +36,7 @@ def test_quiet_prints_the_path_alone(tmp_path):
     ("arguments", "says"),
     [
         (["", "a canoe"], "empty query in pairs [0]"),
-        (["canoe", "  "], "empty document in pairs [0]"),
+        (["canoe", "  "], "passage 1 as given is empty"),
         (["canoe", "a canoe", "--details", "-1"], "details=-1"),
         (["canoe", "a canoe", "--html", "."], "is a folder"),
         (["canoe", "a canoe", "--device", "cuda:99"], "--device is 'cuda:99'"),
