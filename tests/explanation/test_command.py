@@ -21,7 +21,6 @@ def test_it_prints_and_writes(tmp_path):
     assert result.exit_code == 0, result.output
     for shown in ("Passage 1", "What separates", "The order turns with", str(html)):
         assert shown in result.stdout
-    assert "Identity" not in result.stdout  # no activation: no column that repeats the score
     assert html.read_text().startswith("<!DOCTYPE html>")
     assert len(json.loads(data.read_text())["passages"]) == 2
 

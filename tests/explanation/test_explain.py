@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -192,6 +193,12 @@ def test_of_a_long_passage_the_strongest_words_are_deleted(model):
 def test_equal_scores_have_no_order_to_turn(bm25):
     found = explain(bm25, "canoe", "grass is green", "green is grass")
     assert found.turns == () and any("same score" in note for note in found.notes)
+
+
+def test_an_activation_has_a_column_if_it_changes_the_score(bm25):
+    found = explain(bm25, "canoe", "a canoe", details=0)
+    for activation, is_shown in (("Sigmoid", True), ("Identity", False)):
+        assert (activation in str(replace(found, activation=activation))) is is_shown
 
 
 @pytest.mark.parametrize(
