@@ -253,8 +253,9 @@ class Findings:
     def _continue(self, asked: dict[str, Any], origin: dict[str, Any], resume: bool) -> None:
         """Nothing, if the folder holds a run that may be gone on with; else an error."""
         changed = differences(self.config, asked)
+        differ = "differ" if "," in changed else "differs"
         if not resume:
-            which = f"another run (its {changed} differ)" if changed else "this run already"
+            which = f"another run (its {changed} {differ})" if changed else "this run already"
             remedy = "" if changed else ", or finish it with --resume"
             raise FileExistsError(
                 f"{self.folder} holds {which}; name another folder with --out{remedy}"
@@ -264,9 +265,10 @@ class Findings:
             {key: known[key] for key in origin if key in known}, origin
         )
         if changed:
+            differ = "differ" if "," in changed else "differs"
             raise ValueError(
-                f"--resume needs the run that {self.folder} holds, but {changed} differ; ask as "
-                "before, or name another folder with --out"
+                f"--resume needs the run that {self.folder} holds, but {changed} {differ}; ask "
+                "as before, or give another --out"
             )
         if known["versions"] != (now := versions()):
             self.note(resumed_with=now)

@@ -35,7 +35,7 @@ def test_quiet_prints_the_path_alone(tmp_path):
     ("arguments", "says"),
     [
         (["", "a canoe"], "empty query in pairs [0]"),
-        (["canoe", "  "], "empty document in pairs [0]"),
+        (["canoe", "  "], "passage 1 as given is empty"),
         (["canoe", "a canoe", "--details", "-1"], "details=-1"),
         (["canoe", "a canoe", "--html", "."], "is a folder"),
         (["canoe", "a canoe", "--device", "cuda:99"], "--device is 'cuda:99'"),

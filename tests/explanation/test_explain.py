@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -173,7 +174,7 @@ def test_passages_that_are_given_twice_or_cut_are_said():
     long = "a canoe needs a paddle. " * 8
     found = explain(short, "canoe paddle", long, "a canoe", "a canoe", details=1)
     assert len(found.passages) == 2 and found.passages[1].details is None
-    assert any("passages 3" in note for note in found.notes)
+    assert any("number 3 as given" in note for note in found.notes)
     assert any("longer than the model reads" in note for note in found.notes)
 
 
@@ -194,11 +195,17 @@ def test_equal_scores_have_no_order_to_turn(bm25):
     assert found.turns == () and any("same score" in note for note in found.notes)
 
 
+def test_an_activation_has_a_column_if_it_changes_the_score(bm25):
+    found = explain(bm25, "canoe", "a canoe", details=0)
+    for activation, is_shown in (("Sigmoid", True), ("Identity", False)):
+        assert (activation in str(replace(found, activation=activation))) is is_shown
+
+
 @pytest.mark.parametrize(
     ("query", "passages", "options", "says"),
     [
         ("", ["a"], {}, "empty query"),
-        ("a", [" "], {}, "empty document"),
+        ("a", ["b", "b", " "], {}, "passage 3 as given is empty"),
         ("a", [], {}, "no passage"),
         ("a", ["b"], {"details": -1}, "details=-1"),
         ("a", ["b"], {"budget": 0}, "budget=0"),

@@ -15,7 +15,7 @@ from crosslens.papers.agreement import AGREES, DISAGREES, judged, LEANS, NOT_MEA
 from crosslens.papers.charts import drawn
 from crosslens.papers.page import page
 from crosslens.papers.paper import Finding, paper, paper_of, papers, Quantity
-from crosslens.papers.reproduce import reproduce
+from crosslens.papers.reproduce import _typed, check_settings, reproduce
 
 
 @pytest.mark.parametrize("name", papers())
@@ -121,10 +121,43 @@ def test_settings_that_no_analysis_has_are_refused(
         ("truncation.wings=2", "has no option 'wings'"),
         ("nobody.layer=2", "has no analysis 'nobody'"),
         ("truncation", "expected ANALYSIS.OPTION=VALUE"),
+        ("truncation.layer=x", "--set truncation.layer=x: expected int"),
+        ("truncation.pairs=0", "--set truncation.pairs=0: expected 1 or more"),
+        ("sentence_order.recall=3,x", "expected int"),
     ):
         command = ["reproduce", "jiang2021", "planted:bm25", "--out", str(tmp_path / "r")]
         assert app([*command, "--set", setting], standalone_mode=False) == 2
         assert why in capsys.readouterr().err
+
+
+def test_a_setting_is_read_as_its_option_is() -> None:
+    given = {
+        "sentence_order": {"recall": "3, 10"},
+        "idf_direction": {"authors": "false"},
+        "idf_edit": {"scales": "3,10", "words": "words.txt"},
+        "scoring_heads": {"trains": "all", "rate": "3e-6"},
+    }
+    assert {name: _typed(catalogue()[name], own) for name, own in given.items()} == {
+        "sentence_order": {"recall": [3, 10]},
+        "idf_direction": {"authors": False},
+        "idf_edit": {"scales": [3.0, 10.0], "words": Path("words.txt")},
+        "scoring_heads": {"trains": "all", "rate": 3e-6},
+    }
+    for of, name, option, text in (
+        ("lu2025", "idf_direction", "authors", "no"),
+        ("qiao2019", "scoring_heads", "trains", "tail"),
+        ("vast2024", "neuron_overlap", "collection", "nowhere"),  # given for all analyses
+    ):
+        with pytest.raises((ValueError, LookupError), match=option):
+            check_settings(paper(of), {name: {option: text}})
+
+
+def test_pairs_of_one_analysis_go_before_those_of_all(tmp_path: Path) -> None:
+    model, texts = load("planted:bm25"), collection("embedded").sample(4, 4)
+    run = Findings.create(tmp_path / "run", {"paper": "jiang2021"})
+    settings = {"degradation": {"methods": "random", "pairs": "1"}}
+    reproduce(paper("jiang2021").only("Fig. 1a"), model, [texts], run, pairs=2, settings=settings)
+    assert Findings.open(run.folder / "degradation").config["pairs"] == 1
 
 
 def test_papers_are_listed_with_the_command_of_each_figure(

@@ -66,7 +66,7 @@ def described(claim: "Claim[Any]") -> list[tuple[str, str]]:
 
 @circuits.command()
 def test(
-    name: Annotated[str, typer.Argument(help="A claim of the catalogue, or all.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A claim of the catalogue, or all.")],
     model: options.Model = None,
     collection: options.FromCollection = EMBEDDED,
     out: options.Out = Path("crosslens-circuits"),

@@ -28,7 +28,7 @@ def explain(
         int, typer.Option(help="Texts that are scored to turn the order, at most, twice.")
     ] = 150,
     device: options.OnDevice = None,
-    dtype: options.Precision = "fp32",
+    dtype: options.WithoutRun = "fp32",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the paths only.")] = False,
     debug: options.Debug = False,
 ) -> None:

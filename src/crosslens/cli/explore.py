@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .gate import gate
-from .options import Debug, Model, OnDevice, Precision
+from .options import Debug, Model, OnDevice, WithoutRun
 from .running import check_device, default_model
 from .terminal import quieten, say_where, terminal
 
@@ -18,7 +18,7 @@ def explore(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or not.")
     ] = True,
     device: OnDevice = None,
-    dtype: Precision = "fp32",
+    dtype: WithoutRun = "fp32",
     debug: Debug = False,
 ) -> None:
     """Open a page on which scores, ranking and attention follow what you type and toggle."""

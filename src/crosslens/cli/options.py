@@ -36,6 +36,10 @@ Precision = Annotated[
         "scores are from float32.",
     ),
 ]
+WithoutRun = Annotated[  # the same of commands that write no meta.json
+    Literal["fp32", "bf16", "fp16"],
+    typer.Option("--dtype", help="The numbers that weights are read as."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 InShards = Annotated[
     str | None,

@@ -31,7 +31,9 @@ def papers() -> None:
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A paper; `crosslens papers` lists them.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A paper; `crosslens papers` lists them.")
+    ],
     model: options.Model = None,
     collection: options.Collections = [EMBEDDED],  # noqa: B006  typer reads the default
     out: options.Out = Path("crosslens-reproduce"),
@@ -95,9 +97,12 @@ def reproduce(
                 settings=chosen,
                 watch=run.watch,
             )
+        names = ", ".join(each.name for each in run.collections)
+        if len(run.collections) > 1:
+            names += f" (analyses of one collection: {run.collections[0].name})"
         facts = {
             "model": asked["model"],
-            "collections": ", ".join(each.name for each in run.collections),
+            "collections": names,
             "seed": seed,
             "command": run.findings.meta["commands"][-1],
             "version": versions()["crosslens"],
@@ -107,6 +112,8 @@ def reproduce(
         if quiet:
             show_path(path)
             return
+        if len(run.collections) > 1:
+            say.print(f"\nCollections: {names}", soft_wrap=True)
         for one in found:
             say.print(Text.assemble("\n", (one.figure.number, "bold"), f"  {one.figure.question}"))
             for each in one.agreements:

@@ -49,6 +49,8 @@ def explain(
             "at least one text to score"
         )
     texts = texts_of("document", passages)
+    if empty := [str(i) for i, text in enumerate(texts, start=1) if not text.strip()]:
+        raise ValueError(f"passage {', '.join(empty)} as given is empty: there is nothing to score")
     distinct = list(dict.fromkeys(texts))
     pairs = model.pair(query, *distinct)
     known = TextScores(model)
@@ -147,7 +149,7 @@ def notes(texts: Sequence[str], passages: Sequence[Passage]) -> list[str]:
     twice = [i for i, text in enumerate(texts) if texts.index(text) != i]
     if twice:
         places = ", ".join(str(i + 1) for i in twice)
-        found.append(f"Given more than once, and shown once: passages {places}.")
+        found.append(f"Shown once, as the same text was given before: number {places} as given.")
     for rank, passage in enumerate(passages, start=1):
         if passage.n_cut:
             found.append(

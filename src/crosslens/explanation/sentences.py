@@ -16,7 +16,7 @@ def agreed(details: Details) -> str:
         f"{name.replace('_', ' ')} {'has no order' if math.isnan(rho) else f'{rho:.2f}'}"
         for name, rho in details.agreement.items()
     )
-    return f"Two estimates order the words like the exact effects by (Spearman): {said}."
+    return f"Spearman's correlation of two estimates with the exact effects: {said}."
 
 
 def matched(details: Details) -> str:
@@ -39,7 +39,7 @@ def matched(details: Details) -> str:
     )
     return (
         f"Matched: {said}. Hidden from each other, all matches together cost "
-        f"{details.matched:+.2f}; the heads that carry most of it: {heads}."
+        f"{details.matched:+.2f}; the heads (layer.head, from 0) that carry most of it: {heads}."
     )
 
 
@@ -50,8 +50,8 @@ def decided(details: Details) -> str:
     step = details.layers["step"].iloc[layer]
     return (
         f"Had query and passage never read each other, the score would be {apart:.2f}. Layer "
-        f"{layer} decides: reading each other there moves it by {step:+.2f}, more than in any "
-        "other layer."
+        f"{layer} (from 0) decides: reading each other there moves it by {step:+.2f}, more than in "
+        "any other layer."
     )
 
 

@@ -53,11 +53,11 @@ def _parts(it: Explanation) -> Iterator[RenderableType]:
 
 def ranking(it: Explanation) -> Table:
     """Every passage with its score, the best first."""
-    table = _grid("", "score", it.activation, "passage")
+    is_activated = it.activation != "Identity"
+    table = _grid("", "score", *([it.activation] if is_activated else []), "passage")
     for rank, passage in enumerate(it.passages, start=1):
-        table.add_row(
-            str(rank), f"{passage.score:.3f}", f"{passage.activated:.4f}", _short(passage.text)
-        )
+        activated = [f"{passage.activated:.4f}"] if is_activated else []
+        table.add_row(str(rank), f"{passage.score:.3f}", *activated, _short(passage.text))
     return table
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, UTC
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin, get_type_hints, Literal
 
 import pandas as pd
 
@@ -20,6 +21,8 @@ from .progress import Progress, Watch
 
 
 PAIRS: Final = 24  # of analyses that name no number of their own
+SHARED: Final = {"model", "collection", "seed"}  # options of the whole reproduction
+BOOLEANS: Final = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,12 @@ def reproduce(
     collection takes the first.
 
     Args:
-        pairs: instead of each analysis's own number.
+        pairs: instead of each analysis's own number, where `settings` have none.
         settings: options of analyses, as text, by analysis and option.
 
     Raises:
         LookupError: a setting of an analysis or option that there is not.
+        ValueError: a setting whose value is not of the option's type.
     """
     given = settings or {}
     check_settings(paper, given)
@@ -99,19 +103,22 @@ def _work(
 
 
 def check_settings(paper: Paper, settings: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuses options that no analysis of the paper has.
+    """Refuses options that no analysis of the paper has, and values that an option cannot have.
 
     Raises:
         LookupError: names the analysis and what there is.
+        ValueError: names the setting and what was expected.
     """
     used = sorted({figure.analysis for figure in paper.figures})
     for name, options in settings.items():
         if name not in used:
             raise LookupError(f"{paper.name} has no analysis {name!r}; there are {', '.join(used)}")
-        known = catalogue()[name].defaults
+        known = [each for each in catalogue()[name].defaults if each not in SHARED]
         for option in options:
             if option not in known:
                 raise LookupError(f"{name} has no option {option!r}; there are {', '.join(known)}")
+        if _typed(catalogue()[name], options).get("pairs", 1) < 1:
+            raise ValueError(f"--set {name}.pairs={options['pairs']}: expected 1 or more")
 
 
 def _folder(figure: PaperFigure, paper: Paper) -> str:
@@ -140,17 +147,18 @@ def _answer(
     own = settings.get(figure.analysis, {})
     if figure.needs and figure.needs not in own:
         return f"it needs --set {figure.analysis}.{figure.needs}=VALUE"
-    options = {**figure.options, **_typed(analysis, own)}
+    chosen = _typed(analysis, own)
+    options = {**figure.options, **chosen}
     several = isinstance(analysis.defaults.get("collection"), list)
     texts = tuple(collections) if several else tuple(collections[:1])
-    n = pairs or options.pop("pairs", analysis.defaults.get("pairs", PAIRS))
-    options.pop("pairs", None)
+    usual = options.pop("pairs", analysis.defaults.get("pairs", PAIRS))
+    n = chosen.get("pairs") or pairs or usual
     asked = {
         "analysis": analysis.name,
         "collection": [each.name for each in texts],
         "pairs": n,
         "seed": seed,
-        **options,
+        **{key: str(value) if isinstance(value, Path) else value for key, value in options.items()},
     }
     part = Findings.create(run.folder / folder, asked, resume=True)
     if "finished" in part.meta:
@@ -166,21 +174,39 @@ def _answer(
 
 
 def _typed(analysis: Analysis, own: Mapping[str, str]) -> dict[str, Any]:
-    """Settings, read as the numbers and words that the analysis's options are.
+    """Settings, read as what the analysis's options are.
 
     Raises:
-        ValueError: a value that is no number where one is due.
+        ValueError: a value that the option cannot have.
     """
+    kinds = get_type_hints(analysis.options)
     found: dict[str, Any] = {}
     for name, text in own.items():
-        kind = type(analysis.defaults[name])
         try:
-            if kind is list:
-                found[name] = [each.strip() for each in text.split(",")]
-            else:
-                found[name] = text if kind in (str, type(None)) else kind(text)
-        except ValueError:
-            raise ValueError(
-                f"--set {analysis.name}.{name}={text}: expected {kind.__name__}"
-            ) from None
+            found[name] = _value(kinds[name], text)
+        except ValueError as error:
+            raise ValueError(f"--set {analysis.name}.{name}={text}: expected {error}") from None
     return found
+
+
+def _value(kind: Any, text: str) -> Any:
+    """A text as a value of the type `kind`; ValueError says what was expected."""
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        return [_value(item, each.strip()) for each in text.split(",")]
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise ValueError(" or ".join(get_args(kind)))
+        return text
+    if kind is bool:
+        if text not in BOOLEANS:
+            raise ValueError(" or ".join(BOOLEANS))
+        return BOOLEANS[text]
+    if Path in get_args(kind):
+        return Path(text)
+    if kind not in (int, float):
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(kind.__name__) from None
