@@ -133,13 +133,13 @@ def test_settings_that_no_analysis_has_are_refused(
 def test_a_setting_is_read_as_its_option_is() -> None:
     given = {
         "sentence_order": {"recall": "3, 10"},
-        "idf_direction": {"authors": "false"},
+        "idf_direction": {"authors": "false", "df_documents": "1000"},
         "idf_edit": {"scales": "3,10", "words": "words.txt"},
         "scoring_heads": {"trains": "all", "rate": "3e-6"},
     }
     assert {name: _typed(catalogue()[name], own) for name, own in given.items()} == {
         "sentence_order": {"recall": [3, 10]},
-        "idf_direction": {"authors": False},
+        "idf_direction": {"authors": False, "df_documents": 1000},
         "idf_edit": {"scales": [3.0, 10.0], "words": Path("words.txt")},
         "scoring_heads": {"trains": "all", "rate": 3e-6},
     }

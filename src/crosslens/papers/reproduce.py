@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin, get_type_hints, Literal
+from types import NoneType, UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints, Literal, Union
 
 import pandas as pd
 
@@ -191,6 +192,8 @@ def _typed(analysis: Analysis, own: Mapping[str, str]) -> dict[str, Any]:
 
 def _value(kind: Any, text: str) -> Any:
     """A text as a value of the type `kind`; ValueError says what was expected."""
+    if get_origin(kind) in (Union, UnionType):  # with None, which no text means
+        (kind,) = (each for each in get_args(kind) if each is not NoneType)
     if get_origin(kind) is list:
         (item,) = get_args(kind)
         return [_value(item, each.strip()) for each in text.split(",")]
@@ -202,11 +205,7 @@ def _value(kind: Any, text: str) -> Any:
         if text not in BOOLEANS:
             raise ValueError(" or ".join(BOOLEANS))
         return BOOLEANS[text]
-    if Path in get_args(kind):
-        return Path(text)
-    if kind not in (int, float):
-        return text
     try:
-        return kind(text)
+        return kind(text)  # a number, a path, or the text
     except ValueError:
         raise ValueError(kind.__name__) from None
