@@ -11,7 +11,7 @@ from crosslens.attribution import patch_together
 
 from .evidence import Evidence
 from .figure import Figure, mean_of
-from .thresholds import CARRIED
+from .thresholds import CARRIED, REACTION_LEVEL
 
 
 DRAWS: Final = 10  # sets of other heads beside the members
@@ -27,7 +27,8 @@ def rise(evidence: Evidence) -> Figure:
         float(row["high"]),
         control=float(row["control"]),
         n=int(row["pairs"]),
-        expected=f"a reaction: at least {row['least']:.2g}, and beyond a random word",
+        expected=f"a reaction: at least {row['least']:.2g}, and beyond a random word with p below "
+        f"{REACTION_LEVEL} (it is {row['p']:.2g})",
         holds=bool(row["reacts"] and row["change"] > 0),
     )
 

@@ -61,7 +61,7 @@ def test_another_run_is_not_overwritten_and_the_same_resumes(made, folder):
     result = report(*same)
     assert result.exit_code == 2 and "--resume" in result.stderr and "--out" in result.stderr
     other = report(*same, "--seed", "7")
-    assert other.exit_code == 2 and "holds another run (its seed differs)" in other.stderr
+    assert other.exit_code == 2 and "holds another run (its seed differ)" in other.stderr
     assert report(*same, "--seed", "7", "--resume").exit_code == 2
     assert (out / "effects.parquet").stat().st_mtime_ns == before[0]
     again = report(*same, "--resume", "--quiet")

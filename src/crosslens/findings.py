@@ -254,7 +254,7 @@ class Findings:
         """Nothing, if the folder holds a run that may be gone on with; else an error."""
         changed = differences(self.config, asked)
         if not resume:
-            which = f"another run (its {_differ(changed)})" if changed else "this run already"
+            which = f"another run (its {changed} differ)" if changed else "this run already"
             remedy = "" if changed else ", or finish it with --resume"
             raise FileExistsError(
                 f"{self.folder} holds {which}; name another folder with --out{remedy}"
@@ -265,7 +265,7 @@ class Findings:
         )
         if changed:
             raise ValueError(
-                f"--resume needs the run that {self.folder} holds, but {_differ(changed)}; ask as "
+                f"--resume needs the run that {self.folder} holds, but {changed} differ; ask as "
                 "before, or give another --out"
             )
         if known["versions"] != (now := versions()):
@@ -279,11 +279,6 @@ class Findings:
                 "it back and go on with --resume, or begin a new run with --out"
             )
         return write_checked(self.folder / name, content)
-
-
-def _differ(names: str) -> str:
-    """The verb behind one name or several, as `differences` lists them."""
-    return f"{names} {'differ' if ',' in names else 'differs'}"
 
 
 def in_order(key: str) -> list[tuple[int, str]]:

@@ -49,7 +49,7 @@ def test_standard_output_is_the_run_alone(folder, tmp_path):
     texts = collection(folder).with_candidates(Run.load(folder / "first.txt"))
     assert loaded(result.stdout, tmp_path) == rerank(LOADED(PLANTED), texts, EDIT[1:])
     for shown in (
-        "20 documents of 4 queries: those of a run",
+        "20 documents of 4 queries: a run",
         "1 documents of the collection have no text",
         "ablate 2.0 2.1 1.mlp",
         "Kendall's tau",
@@ -73,7 +73,7 @@ def test_without_interventions_it_is_compared_with_the_run_as_given(folder, tmp_
 def test_a_depth_reads_and_ranks_the_first_documents_of_each_query(folder, tmp_path):
     result = crosslens(folder, folder / "first.txt", "--depth", "2")
     assert result.exit_code == 0, result.output
-    assert "8 documents of 4 queries: at most 2 of each query of a run" in result.stderr
+    assert "8 documents of 4 queries: a run, at most 2 of each query" in result.stderr
     first, found = Run.load(folder / "first.txt"), loaded(result.stdout, tmp_path)
     for qid, ranked in found.items():
         assert {each.doc_id for each in ranked} == {each.doc_id for each in first[qid][:2]}

@@ -119,7 +119,7 @@ def test_a_run_gives_the_candidates():
     run = Run.of_frame(rerank(lambda q, d: range(len(d)), TEXTS).frame())
     texts = TEXTS.with_candidates(run, depth=2)
     assert texts.candidates == {"q1": ("d5", "d1"), "q2": ("d2", "d3")}
-    assert texts.pool == "at most 2 of each query of a run"
+    assert texts.pool == "a run, at most 2 of each query"
     below = Run.of_frame(run.frame().replace({"d4": "unknown"}))
     assert TEXTS.with_candidates(below, depth=2).candidates == texts.candidates
     rows = run.frame().replace({"d2": "x2", "d3": "x3", "q2": "q9"})

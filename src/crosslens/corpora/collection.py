@@ -191,7 +191,7 @@ class Collection:
         chosen = {qid: docids for qid, docids in chosen.items() if docids}
         if not chosen:
             raise ValueError("the run names no document that has a text: there is nothing to rank")
-        pool = f"at most {depth} of each query of a run" if depth else "those of a run"
+        pool = "a run" + (f", at most {depth} of each query" if depth else "")
         return replace(self, candidates=chosen, pool=pool)
 
     def sample(self, n_queries: int, n_per_query: int, seed: int = 0) -> "Collection":

@@ -77,15 +77,15 @@ def idf_correlations(
     best = np.abs(correlations(U[:, :most], shuffled)).max(axis=0)
     ranks = np.apply_along_axis(rankdata, 0, U[:, :most])
     # weighed by the singular values: random directions of the embedding space itself
-    S = array(directions.S)
-    random = (U * S) @ generator.standard_normal((U.shape[1], most))
-    nothing = len(S) * torch.finfo(directions.S.dtype).eps * S.max()
-    rank = int((S > nothing).sum())
+    sizes = array(directions.S)
+    random = (U * sizes) @ generator.standard_normal((U.shape[1], most))
+    nothing = len(sizes) * torch.finfo(directions.S.dtype).eps * sizes.max()
+    rank = int((sizes > nothing).sum())
     return pd.DataFrame(
         {
             "k": np.arange(most),
-            "singular_value": S[:most],
-            "share": (S**2)[:most] / (S**2).sum(),
+            "singular_value": sizes[:most],
+            "share": (sizes**2)[:most] / (sizes**2).sum(),
             "sign": sign,
             "pearson": pearson,
             "low": np.tanh(np.arctanh(np.minimum(pearson, 1 - 1e-12)) - spread),
