@@ -39,7 +39,7 @@ def report(
         typer.Option("--circuit/--no-circuit", help="Test claims and trace the circuit, or not."),
     ] = True,
     edges: Annotated[
-        bool, typer.Option("--edges", help="Score the circuit's edges one by one: minutes.")
+        bool, typer.Option("--edges", help="Score the circuit's edges one by one as well.")
     ] = False,
     device: options.OnDevice = None,
     dtype: options.Precision = "fp32",
