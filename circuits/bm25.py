@@ -25,7 +25,7 @@ from . import contextual, embedded, matching, relevance
 from .claim import Claim, Known, Verdict
 from .evidence import Evidence
 from .figure import Figure, mean_of, measured
-from .head_figures import found, mean_over_heads
+from .head_figures import found, heads_restore, mean_over_heads
 from .thresholds import BELOW_BM25, FORMULA, RESTORED
 
 
@@ -83,7 +83,7 @@ def restoring(alone: Faithfulness, seed: int) -> list[Figure]:
     aside = mean_over_heads(np.array(random))  # here over circuits
     return [
         mean_of(
-            f"share of the contrast that its {len(alone.circuits[0])} heads restore alone",
+            f"share of the contrast that its {heads_restore(len(alone.circuits[0]))} alone",
             circuit,
             control=aside,
             expected=ALONE,

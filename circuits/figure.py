@@ -93,10 +93,12 @@ def number(value: float | None) -> str:
     """Two or three significant places, as tables and sentences write them."""
     if value is None or math.isnan(value):  # None from a table in which no figure has a number
         return "–"
+    if value == 0:  # as a count may be
+        return "0"
     return (
         f"{value:.0f}"
         if abs(value) >= 100
         else f"{value:.3g}"
         if abs(value) >= 1
-        else f"{value:.2f}"
+        else f"{value:z.2f}"
     )

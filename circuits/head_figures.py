@@ -58,7 +58,7 @@ def carried(evidence: Evidence, role: str) -> Figure:
     members = evidence.members(role)
     joint = patch_together(evidence.model, evidence.tfc1, members, draws=DRAWS, seed=evidence.seed)
     return mean_of(
-        f"share of an added match that {len(members)} heads restore, patched together",
+        f"share of an added match that {heads_restore(len(members))}, patched together",
         joint.recovered,
         control=mean_over_heads(joint.by_chance),  # here over sets
         expected=f"above {CARRIED} and above as many other heads",
@@ -86,6 +86,11 @@ def beside(
         holds=holds,
         seed=evidence.seed,
     )
+
+
+def heads_restore(n: int) -> str:
+    """The number of heads, with its verb."""
+    return "1 head restores" if n == 1 else f"{n} heads restore"
 
 
 def mean_over_heads(values: Float[np.ndarray, "head pair"]) -> Float[np.ndarray, " pair"]:

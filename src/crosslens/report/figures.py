@@ -98,7 +98,7 @@ def reacting(reactions: Frame, names: Sequence[str]) -> go.Figure:
             "%{customdata[1]:+.3f}<br>%{customdata[2]} pairs<extra></extra>",
         )
     )
-    figure.update_xaxes(title="mean change of score", zeroline=True, tickformat="~g")
+    figure.update_xaxes(title="change of score", zeroline=True, tickformat="~g")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return laid_out(figure, height=34 * len(reactions) + 80)
 
@@ -138,7 +138,7 @@ def by_type(types: Frame) -> go.Figure:
                 "<extra></extra>",
             )
         )
-    figure.update_xaxes(title="mean rank within the query (1 is best)", zeroline=False)
+    figure.update_xaxes(title="mean rank (1 is best)", zeroline=False)
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     return laid_out(figure, height=32 * len(types) + 110)
