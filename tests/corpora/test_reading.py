@@ -169,6 +169,7 @@ def test_the_only_beir_split_is_taken_and_two_are_not_chosen_between(folder: Fol
         ({"corpus.jsonl": "9" * 5_000}, r"corpus.jsonl:1: not JSON that can be read"),
         ({"corpus.jsonl": '{"id": "d1", "text": "a"}\n'}, r"corpus.jsonl:1: expected an object"),
         ({"corpus.jsonl": '["d1"]\n'}, r'corpus.jsonl:1: expected an object with "_id"'),
+        ({"qrels/dev.tsv": "query-id\tcorpus-id\tscore\n"}, r"dev.tsv holds a row of column names"),
         ({"qrels/dev.tsv": "q1\td1\t1\n"}, r"dev.tsv:1: expected the header query-id corpus-id"),
         ({"qrels/dev.tsv": "query-id\tcorpus-id\tscore\nq1\td1\n"}, r"dev.tsv:2: found 2 tab"),
         ({"qrels/dev.tsv": "query-id\tcorpus-id\tscore\nq1\td9\t1\n"}, r"dev.tsv:2: document 'd9'"),
