@@ -6,7 +6,8 @@
     circuit.json the circuit that was traced, where one was; members.py the same, as the lines
                  that `embedded` has
 
-A run that is gone on with reads the verdicts that are there and tests the other claims.
+A run that is gone on with reads the verdicts that are there and tests the other claims, and those
+again of which a table is gone or damaged.
 """
 
 import json
@@ -27,6 +28,7 @@ from .figure import Figure
 
 def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings) -> None:
     """The verdict on each of the claims, into the tables of `findings`."""
+    lost = findings.lost()
     for done, claim in enumerate(claims):
         evidence.watch("Testing claims", done, len(claims))
 
@@ -39,9 +41,13 @@ def examine(claims: Sequence[Claim[Any]], evidence: Evidence, findings: Findings
                 keep_circuit(evidence, findings)
             return found
 
+        if any(name.startswith(f"{claim.name}-") for name in lost):
+            verdict()  # which writes what it measured again
         key = f"{done}-{claim.name}"
         findings.chunk("figures", key, lambda verdict=verdict: verdict().frame())
         findings.chunk("claims", key, lambda verdict=verdict: claims_frame(verdict()))
+    if lost & {"circuit.json", "members.py"}:
+        keep_circuit(evidence, findings)
     evidence.watch("Testing claims", len(claims), len(claims))
     findings.gather("figures", also_json=True)
     findings.gather("claims", also_json=True)

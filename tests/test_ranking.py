@@ -108,6 +108,13 @@ def test_a_run_of_ms_marco_has_three_columns(tmp_path: Path) -> None:
     assert [each.doc_id for each in Run.load(path)["7"]] == ["d9", "d3"]
 
 
+def test_ranks_and_scores_in_one_run_are_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.txt"
+    path.write_text("7 Q0 d9 1 12.5 bm25\n\n7 d3 2\n")
+    with pytest.raises(ValueError, match=r"run.txt:3: found 3 fields, expected 6 as in the first"):
+        Run.load(path)
+
+
 def test_a_rank_that_no_float_holds_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.tsv"
     path.write_text(f"7\td9\t1\n7\td3\t{'9' * 400}\n")

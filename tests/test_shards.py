@@ -386,6 +386,19 @@ def test_a_merged_ranking_is_that_of_one_process(folder, tmp_path, monkeypatch):
     assert nowhere.exit_code == 2 and "--out FILE" in nowhere.stderr
 
 
+def test_shards_whose_commands_end_their_options_are_merged(folder, tmp_path, monkeypatch):
+    two = tmp_path / "two"
+    asked = ["analyse", "term_frequency", "--collection", str(folder), "--pairs", "2", "--out"]
+    for i in (1, 2):
+        if i == 2:
+            missing = ask(monkeypatch, "merge", str(two))
+            assert f"--shard 2/2 --resume -- '{SMALL}'" in missing.stderr
+        done = ask(monkeypatch, *asked, str(two), "--shard", f"{i}/2", "--", SMALL)
+        assert done.exit_code == 0, done.output
+    merged = ask(monkeypatch, "merge", str(two))
+    assert merged.exit_code == 0, merged.output
+
+
 @pytest.mark.parametrize(
     "words", [["report"], ["circuits", "test", "all"], ["reproduce", "zhan2020"]]
 )

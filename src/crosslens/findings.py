@@ -37,6 +37,7 @@ from .writing import (
     CHECKSUMS,
     checksums,
     Damaged,
+    damaged,
     file_name,
     read_checked,
     remove_unfinished,
@@ -83,8 +84,8 @@ class Findings:
 
         Raises:
             FileExistsError: the folder holds a run, or other files, or another process is at it.
-            ValueError: the run to resume has another config or another provenance, or its files
-                are damaged.
+            ValueError: the run to resume has another config or another provenance.
+            Damaged: its files are gone, or hold something else than was written.
             TypeError: a value that YAML or JSON cannot hold.
         """
         place = Path(folder)
@@ -235,6 +236,10 @@ class Findings:
         """The names of the tables, finished or begun."""
         begun = (each.parent.name for each in self.folder.glob(f"{CHUNKS}/*/*.parquet"))
         return sorted({*(each.stem for each in self.folder.glob("*.parquet")), *begun})
+
+    def lost(self) -> set[str]:
+        """The files written in the folder itself that are gone by now, or hold something else."""
+        return damaged(self.folder)
 
     def _gathered(self, name: str) -> pd.DataFrame:
         keys = self.finished(name)

@@ -10,7 +10,7 @@ from ir_measures import ScoredDoc
 
 from .corpora.collection import Collection
 from .corpora.files import lines
-from .corpora.trec import scored as run_line
+from .corpora.trec import of_one_length, scored as run_line
 from .writing import write_whole
 
 
@@ -130,7 +130,7 @@ class Run(Mapping[str, tuple[ScoredDoc, ...]]):
         scored = []
         name = "crosslens"
         first: dict[tuple[str, str], int] = {}
-        for line in lines(Path(path)):
+        for line in of_one_length(lines(Path(path))):
             qid, docid, score, tag = run_line(line)
             if (before := first.setdefault((qid, docid), line.number)) != line.number:
                 line.refuse(f"query {qid!r} and document {docid!r} were ranked in line {before}")

@@ -182,6 +182,13 @@ def unsharded(command: str) -> str:
     return shlex.join(kept)
 
 
+def with_options(command: str, *options: str) -> str:
+    """The command with `options` too, which stand before a `--` if there is one."""
+    words = shlex.split(command)
+    end = words.index("--") if "--" in words else len(words)
+    return shlex.join([*words[:end], *options, *words[end:]])
+
+
 class ShareDone(Exception):
     """This process has nothing more to do: its parts are finished, others make the tables."""
 
@@ -307,7 +314,9 @@ class Share(Findings):
             runs = (place for place in self.places.values() if place != self.out)
             made = next(place for place in runs if (place / CONFIG).is_file())
             command = Findings.open(made).meta["commands"][-1]
-        return f"{unsharded(command)} --shard {index}/{self.shard.count} --resume"
+        return with_options(
+            unsharded(command), "--shard", f"{index}/{self.shard.count}", "--resume"
+        )
 
     def _has(self, tables: Sequence[str], key: str, owner: int) -> bool:
         """Whether a part is finished, by its owner or by a former run of one process."""

@@ -112,6 +112,16 @@ def checksums(folder: Path) -> dict[str, set[str]]:
     return known
 
 
+def damaged(folder: Path) -> set[str]:
+    """The files written in the folder that are gone by now, or hold something else."""
+    found = set()
+    for name, known in checksums(folder).items():
+        path = folder / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() not in known:
+            found.add(name)
+    return found
+
+
 def remove_unfinished(folder: Path, but: str = "") -> None:
     """Removes what a killed process left unfinished; no other may be writing there.
 

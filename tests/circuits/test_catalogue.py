@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,29 @@ def test_a_run_keeps_each_verdict_and_is_resumed(tmp_path, evidence):
     kept = Findings.open(tmp_path)
     assert kept.read("claims")["claim"].tolist() == ["one", "two"]
     assert {"one-seen", "two-seen"} <= set(kept.tables())
+
+
+def test_a_table_that_is_gone_or_damaged_is_made_again(tmp_path, evidence):
+    def detect(_: Evidence) -> Verdict:
+        calls.append(1)
+        tables = {"seen": pd.DataFrame({"x": [1]}), "done": pd.DataFrame({"x": [2]})}
+        return Verdict("one", "m", True, "so", tables=tables)
+
+    def judge(folder: Path) -> dict[str, bytes]:
+        examine(
+            [replace(matching.CLAIM, name="one", detect=detect)],
+            evidence,
+            Findings.create(folder, {}, resume=True),
+        )
+        return {each.name: each.read_bytes() for each in folder.glob("*.parquet")}
+
+    calls: list[int] = []
+    whole = judge(tmp_path)
+    assert judge(tmp_path) == whole and len(calls) == 1
+    (tmp_path / "one-seen.parquet").unlink()
+    assert judge(tmp_path) == whole and len(calls) == 2
+    (tmp_path / "one-done.parquet").write_bytes(whole["one-done.parquet"][:40])
+    assert judge(tmp_path) == whole and len(calls) == 3
 
 
 def test_a_mean_over_heads_skips_those_without_a_value():

@@ -176,6 +176,15 @@ def test_what_no_family_follows_is_refused(folder, key, value, message):
         load(folder)
 
 
+@pytest.mark.parametrize("family", ["bert", "electra", "roberta", "xlm-roberta-xl"])
+def test_an_encoder_that_reads_as_a_decoder_is_refused(tmp_path, family):
+    original, words = tiny(family)
+    save(tmp_path, original, words)
+    reconfigure(tmp_path, is_decoder=True)
+    with pytest.raises(ValueError, match="config.json declares is_decoder"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "gpu0", "meta"])
 def test_a_device_that_is_not_there_is_named(folder, device):
     with pytest.raises(ValueError, match=f"device '{device}' cannot be used .* has cpu"):

@@ -187,6 +187,13 @@ def test_what_is_not_followed_is_refused_by_file_and_option(
     assert str(folder) in str(error.value)
 
 
+def test_a_list_of_no_modules_is_refused(tmp_path):
+    folder = Path(plain(tmp_path))
+    (folder / "modules.json").write_text("[]")
+    with pytest.raises(ValueError, match="modules.json lists no module"):
+        load(folder)
+
+
 def test_code_of_the_checkpoints_own_never_runs(encoder, tmp_path):
     folder = resaved(encoder, tmp_path / "saved")
     (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "custom.Transformer"}]))

@@ -369,6 +369,42 @@ def test_a_chat_template_that_loses_a_text_is_refused(tmp_path):
         load(encoder)
 
 
+def test_a_chat_template_may_trim_one_text_and_not_another(tmp_path):
+    of_documents = "(m.content | trim if m.role == 'document' else m.content)"
+    prompts = {"prompts": {"web": "Find what answers.\n"}, "default_prompt_name": "web"}
+    encoder = theirs(tmp_path, template=CHAT.replace("m.content", of_documents), **prompts)
+    query, documents = " why do cats purr\n", [f"\n{text} \n" for text in DOCUMENTS]
+    expected = torch.tensor(encoder.predict([(query, text) for text in documents], batch_size=1))
+    assert close(load(encoder).score(query, documents), expected)
+
+
+def test_an_instruction_that_nothing_reads_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="instruction='Find': the template .* no place for it"):
+        load(
+            language_model("qwen3"),
+            tokenizer(),
+            template="{query} {document}",
+            instruction="Find",
+            relevant="yes",
+        )
+    of_pairs = CHAT.replace("in messages", "in messages if m.role != 'system'")
+    encoder = theirs(tmp_path, template=of_pairs)
+    load(encoder)
+    with pytest.raises(ValueError, match="instruction='Find': .* leaves out the system message"):
+        load(encoder, instruction="Find")
+
+
+@pytest.mark.parametrize("relevant", [True, (True, "no")], ids=str)
+def test_an_answer_that_is_no_token_nor_two_in_order_is_refused(relevant):
+    with pytest.raises(ValueError, match="relevant=.*: give a word that is one token"):
+        load(
+            language_model("qwen3"),
+            tokenizer(),
+            template="{query} {document}",
+            relevant=relevant,
+        )
+
+
 def test_a_chat_template_that_changes_a_text_is_refused_with_the_text(tmp_path):
     encoder = theirs(tmp_path)
     encoder[0].processor.chat_template = CHAT.replace(

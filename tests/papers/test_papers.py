@@ -107,6 +107,20 @@ def test_a_paper_is_reproduced_resumed_and_drawn(
     assert "hold nothing that the figure counts" not in text
 
 
+def test_a_table_of_a_finished_analysis_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    model, texts = load("planted:bm25"), collection("embedded").sample(4, 4)
+    chosen = paper("jiang2021").only("Fig. 1a")
+    settings = {"degradation": {"methods": "bottleneck, random"}}
+    run = Findings.create(tmp_path / "run", {"paper": "jiang2021"})
+    (found,) = reproduce(chosen, model, [texts], run, pairs=2, settings=settings)
+    table = tmp_path / "run" / "degradation" / f"{found.figure.table}.parquet"
+    whole = table.read_bytes()
+    table.unlink()
+    (again,) = reproduce(chosen, model, [texts], run, pairs=2, settings=settings)
+    assert again.table is not None and again.table.equals(found.table)
+    assert table.read_bytes() == whole
+
+
 def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
     model, texts = load("planted:bm25"), collection("embedded").sample(2, 3)
     run = Findings.create(tmp_path / "run", {"paper": "jiang2021"})

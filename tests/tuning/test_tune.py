@@ -117,6 +117,19 @@ def test_an_interrupted_tuning_ends_with_the_same_weights(model, tmp_path) -> No
         tune(other, EXAMPLES, validate, tmp_path / "cut", tuning=Tuning(), chosen=is_embedding)
 
 
+@pytest.mark.parametrize("change", ["cut", "empty", "flipped"])
+def test_a_damaged_state_is_named(model, tmp_path, change) -> None:
+    file = tmp_path / "state"
+    run = partial(tune, model, EXAMPLES, lambda: 0.0, file, tuning=QUICK, chosen=is_embedding)
+    run()
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 16  # in a weight
+    kept = {"cut": whole[: len(whole) // 2], "empty": b"", "flipped": whole}
+    file.write_bytes(kept[change])
+    with pytest.raises(ValueError, match="state is damaged .*delete it, and this training"):
+        run()
+
+
 def test_the_rate_rises_and_falls() -> None:
     tuning = Tuning(warm_up=0.1)
     paces = [tuning.pace(step, 100) for step in range(101)]

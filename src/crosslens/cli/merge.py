@@ -24,7 +24,7 @@ def merge(
     """Make the tables of a run of which every shard has ended, as one process would."""
     with gate(debug):
         from ..findings import CONFIG, Findings, SHARDS
-        from ..shards import unsharded
+        from ..shards import unsharded, with_options
         from . import app
 
         out = out.with_name(out.name.removesuffix(PARTS))
@@ -42,13 +42,15 @@ def merge(
                 f"{folder / SHARDS} holds shards of {' and of '.join(map(str, counts))}; delete "
                 "those that are not of this run"
             )
-        command = shlex.split(unsharded(Findings.open(made[0]).meta["commands"][-1]))[1:]
+        command = unsharded(Findings.open(made[0]).meta["commands"][-1])
         if out.exists() and folder != out:
             raise FileExistsError(f"{out} is there already; delete it to merge again")
-        again = [*without_out(command), "--out", str(out), "--resume", "--shard"]
-        flags = ["--quiet"] * (quiet and "--quiet" not in again)
-        flags += ["--debug"] * (debug and "--debug" not in again)
-    raise typer.Exit(app([*again, f"merge/{counts[0]}", *flags], standalone_mode=False) or 0)
+        options = ["--out", str(out), "--resume", "--shard", f"merge/{counts[0]}"]
+        words = shlex.split(command)
+        options += ["--quiet"] * (quiet and "--quiet" not in words)
+        options += ["--debug"] * (debug and "--debug" not in words)
+        again = with_options(shlex.join(without_out(words)), *options)
+    raise typer.Exit(app(shlex.split(again)[1:], standalone_mode=False) or 0)
 
 
 def without_out(words: list[str]) -> list[str]:

@@ -111,9 +111,12 @@ def parsed(line: Line) -> dict[str, object]:
 
 
 def judged(path: Path) -> Iterator[Judgement]:
+    i = 0
     for i, line in enumerate(lines(path)):
         columns = line.columns(3, 3, f"3: {', '.join(HEADER)}")
         if i > 0:
             yield Judgement(line, *columns)
         elif columns != HEADER:
             line.refuse(f"expected the header {' '.join(HEADER)}")
+    if i == 0:
+        raise ValueError(f"{path} holds a row of column names and nothing else")

@@ -142,10 +142,29 @@ def scored(line: Line) -> tuple[str, str, float, str]:
     return qid, docid, float(score), tag
 
 
+def of_one_length(read: Iterable[Line]) -> Iterator[Line]:
+    """The lines of a run, with as many fields in each as in the first: scores are not ranks.
+
+    Raises:
+        ValueError: names the line that has three where others have six, or the reverse.
+    """
+    n = None
+    for line in read:
+        found = len(line.text.split())
+        n = n or found
+        if found != n and {found, n} == {3, 6}:
+            line.refuse(
+                f"found {found} fields, expected {n} as in the first line: ranks stand in one and "
+                "scores in the other"
+            )
+        yield line
+
+
 def listed(path: Path) -> Iterator[Candidate]:
     """The candidates a file lists: a TREC run, or a table of qid and docid."""
     is_run = path.name.startswith("run")
-    for line in without_header(lines(path), PAIR_COLUMNS):
+    found = without_header(lines(path), PAIR_COLUMNS)
+    for line in of_one_length(found) if is_run else found:
         if is_run:
             qid, docid, *_ = scored(line)
         else:
@@ -154,13 +173,22 @@ def listed(path: Path) -> Iterator[Candidate]:
 
 
 def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line]:
-    """The lines but a first one whose fields are all names of columns; empty lines may precede."""
+    """The lines but a first one whose fields are all names of columns; empty lines may precede.
+
+    Raises:
+        ValueError: there are no others.
+    """
+    header = None
     for i, line in enumerate(read):
         if i == 0:
             fields = [each.strip().strip('"#').lower() for each in line.text.split()]
             if names.issuperset(fields):
+                header = line
                 continue
         yield line
+        header = None
+    if header is not None:
+        raise ValueError(f"{header.path} holds a row of column names and nothing else")
 
 
 def fields_of(line: Line, n: int, expected: str) -> list[str]:

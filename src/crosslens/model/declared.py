@@ -142,6 +142,11 @@ def listed_modules(files: CheckpointFiles) -> tuple[Module, ...]:
                 "its score cannot be followed"
             )
         found.append(Module(kind.split(".")[-1], folder))
+    if not found and files.find("modules.json") is not None:
+        raise ValueError(
+            f"{file} lists no module, not even the transformer: download it again, or delete it if "
+            "the score is that of a plain classifier"
+        )
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from transformers import PreTrainedTokenizerBase
@@ -77,6 +78,11 @@ class TextTemplate:
                 f"the template {text!r:.200} has a place for an instruction: "
                 "load(..., instruction=TEXT) gives it"
             )
+        if self.instruction is not None and "{instruction}" not in text:
+            raise ValueError(
+                f"instruction={self.instruction!r:.60}: the template {text!r:.200} has no place "
+                "for it, which is {instruction}; put one there or leave the instruction out"
+            )
 
     def pieces(self, query: str, document: str) -> list[Piece]:
         """The pair as pieces of text, in order."""
@@ -139,6 +145,11 @@ class ChatTemplate:
         prompt = MARKS["instruction"] if self.prompt else None
         return self._rendered(MARKS["query"], MARKS["document"], prompt)
 
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether the system message is rendered."""
+        return MARKS["instruction"] in self.frame
+
     def __str__(self) -> str:
         """A rendered pair, with places for the texts."""
         text = self.frame.replace(MARKS["instruction"], self.prompt or "")
@@ -169,11 +180,13 @@ class ChatTemplate:
         texts = {"query": query, "document": document, "instruction": self.prompt or ""}
         marked = re.split(f"({'|'.join(MARKS.values())})", self.frame)
         names = {mark: name for name, mark in MARKS.items()}
-        for is_trimmed in (False, True):
+        # The template may trim the document, say, and not the query.
+        for trims in product((False, True), repeat=len(texts)):
+            is_trimmed = dict(zip(texts, trims, strict=True))
             text, parts = "", []
             for each in marked:
                 if (name := names.get(each)) is not None:
-                    own = texts[name].strip() if is_trimmed else texts[name]
+                    own = texts[name].strip() if is_trimmed[name] else texts[name]
                     skipped = texts[name].find(own)
                     parts.append(Part(FIELDS[name], len(text), len(text) + len(own), skipped))
                     each = own
@@ -259,8 +272,13 @@ def framed(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]
 
 def token_of(tokenizer: PreTrainedTokenizerBase, word: str | int) -> int:
     """The number of the one token that `word` is."""
-    if isinstance(word, int):
+    if type(word) is int:
         return word
+    if not isinstance(word, str):
+        raise ValueError(
+            f"relevant={word!r:.60}: give a word that is one token, or the number of a token; two "
+            "of them as a list, the true one first"
+        )
     if word.startswith(SPACES) and word in tokenizer.get_vocab():
         return tokenizer.get_vocab()[word]
     ids = tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]

@@ -224,7 +224,12 @@ def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
         layout = TextTemplate(pieces, wish.instruction)
     elif says.chat is not None:
         prompt = says.chat.prompt if wish.instruction is None else wish.instruction
-        layout = ChatTemplate(tokenizer, prompt, says.chat.is_flat, says.chat.options)
+        layout = chat = ChatTemplate(tokenizer, prompt, says.chat.is_flat, says.chat.options)
+        if wish.instruction and not chat.reads_prompt:
+            raise ValueError(
+                f"instruction={wish.instruction!r:.60}: the chat template of {name} leaves out the "
+                "system message, which it would be"
+            )
     elif known is not None:
         layout = known.layout(tokenizer, wish.instruction)
     elif wish.instruction is not None:
@@ -245,7 +250,7 @@ def laid_out(original: Original, wish: Wish, *, answers: bool) -> Original:
         answer = says.answer
         words = wish.relevant if wish.relevant is not None else known and known.answer
         if words is not None and (wish.relevant is not None or answer is None):
-            words = [words] if isinstance(words, str | int) else list(words)
+            words = list(words) if isinstance(words, list | tuple) else [words]
             answer = Answer.of(tokenizer, words)
         assert answer is not None
         answer = answer.check(n_vocabulary, name)

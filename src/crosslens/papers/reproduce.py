@@ -162,8 +162,10 @@ def _answer(
         **{key: str(value) if isinstance(value, Path) else value for key, value in options.items()},
     }
     part = Findings.create(run.folder / folder, asked, resume=True)
-    if "finished" in part.meta:
-        return {name: part.read(name) for name in part.meta["tables"]}
+    known = part.meta.get("tables", ())
+    is_there = all((part.folder / f"{name}.parquet").is_file() for name in known)
+    if "finished" in part.meta and is_there:
+        return {name: part.read(name) for name in known}
     given = Given(model, texts, n, seed, analysis.options(**options), part, watch, run)
     try:
         answer_into(analysis.name, given)

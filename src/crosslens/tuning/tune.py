@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import nn, Tensor
 
 from ..batching.batches import require_one
-from ..writing import write_whole
+from ..writing import read_checked, write_checked
 from .batch_gradient import BatchGradient, is_a_mean, Loss, Trainable
 from .examples import Example, Preference
 
@@ -109,6 +109,7 @@ def tune(
             without examples, or a loss of judged pairs that is no mean over them.
         DoesNotFit: there is no memory for one example, or for a batch of preferences whose loss is
             no mean over them.
+        Damaged: `file` does not hold what was kept there.
     """
     require_one(tuning.batch, "batch")
     trained = {name: each for name, each in model.named_parameters() if chosen(name)}
@@ -206,7 +207,7 @@ def _keep(
             tensors[f"{key}.{name}"] = value
     whole = {name: each.cpu().contiguous().clone() for name, each in tensors.items()}
     metadata = {"history": json.dumps([tuple(each) for each in history]), "asked": asked}
-    write_whole(file, save(whole, metadata))
+    write_checked(file, save(whole, metadata))
 
 
 def _resumed(
@@ -218,6 +219,7 @@ def _resumed(
     """What an interrupted call left: history and best weights; nothing if there was none."""
     if not file.is_file():
         return [], {}
+    read_checked(file, "delete it, and this training begins anew")
     with safe_open(file, framework="pt") as kept:
         metadata = kept.metadata()
         if metadata["asked"] != asked:

@@ -67,9 +67,24 @@ def answer_map(model: Any, answer: Answer, scale: float = 1.0) -> nn.Linear:
     return score
 
 
+def check_encoder(attention: Any) -> None:
+    """Refuse attention of BERT and its kin that reads earlier tokens alone.
+
+    Raises:
+        ValueError: config.json asks for it.
+    """
+    if getattr(attention, "is_causal", False):
+        raise ValueError(
+            "config.json declares is_decoder: tokens then read those before them alone, [CLS] none "
+            "but itself; CrossLens follows this family as an encoder; take config.json from the "
+            "published checkpoint"
+        )
+
+
 def bert_block(layer: Any, n_heads: int) -> Block:
     """A block of BERT, ELECTRA or RoBERTa, whose modules bear the same names."""
     attention = layer.attention.self
+    check_encoder(attention)
     return PostNormBlock(
         Attention(
             attention.query, attention.key, attention.value, layer.attention.output.dense, n_heads

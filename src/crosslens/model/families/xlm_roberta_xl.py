@@ -8,13 +8,15 @@ from ..attention import Attention
 from ..block import MLP, PreNormBlock
 from ..embedding import Embedding
 from ..head import Head
-from .parts import padding_of, Parts
+from .parts import check_encoder, padding_of, Parts
 
 
 def parts(model: Any) -> Parts:
     """The modules of an `XLMRobertaXLForSequenceClassification`."""
     roberta, c, classifier = model.roberta, model.config, model.classifier
     padding = padding_of(roberta.embeddings)
+    for layer in roberta.encoder.layer:
+        check_encoder(layer.attention.self)
     return Parts(
         embedding=Embedding(
             roberta.embeddings.word_embeddings,
