@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from one_word import one_word
-from tiny import tiny
+from tiny import exact_norms, tiny
 
 from crosslens import Contrast, CrossEncoder, load
 
@@ -16,7 +16,9 @@ def close() -> Callable[..., tuple[CrossEncoder, Contrast]]:
     so close that the score is linear between them, and magnified so that they differ at all."""
 
     def build(family: str, apart: float = 1e-6) -> tuple[CrossEncoder, Contrast]:
-        model = load(*tiny(family))
+        original, tokenizer = tiny(family)
+        exact_norms(original)
+        model = load(original, tokenizer)
         contrast = one_word(model)
         base, more = contrast.base, contrast.more
         (car,) = base.token[base.token != more.token].unique()

@@ -54,6 +54,11 @@ def test_pairs_that_do_not_align_are_counted_by_reason(model, changes, reason):
         contrast(model, "TFC1", [bad, bad])
 
 
+def test_a_term_is_the_same_in_any_case(model):
+    one, other = (contrast(model, "TFC1", [GOOD._replace(term=term)]) for term in ("cats", "CATS"))
+    assert torch.equal(one.base.role, other.base.role) and one.base.where("Q+").any()
+
+
 def test_no_candidates_at_all_is_refused(model):
     with pytest.raises(ValueError, match="no pair for TFC1: no candidates at all"):
         contrast(model, "TFC1", [])

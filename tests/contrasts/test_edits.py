@@ -1,7 +1,9 @@
 """Edits of text: what is written stands where it is said to stand, and nothing else moves."""
 
 import pytest
+from encoder_decoders import encoder_decoder, MONO, tokenizer
 
+from crosslens import load
 from crosslens.contrasts.edits import after, before, Editor, occurrences, places, sentences, Slots
 
 
@@ -75,6 +77,14 @@ def test_a_shortened_document_fits_and_a_short_one_is_left_alone(any_model):
         assert short.split()[-1] in ("zebra", "cats")  # no half words
     assert editor.shorten("cats purr", "why", 3) == "cats purr"
     assert editor.shorten(long, "why " * 100, 3) == ""
+
+
+def test_the_words_of_a_prompt_take_their_share_of_what_fits():
+    model = load(encoder_decoder(), tokenizer(), template=MONO, relevant=("true", "false"))
+    query, long = "why do cats purr", "snake cats " * 60
+    short = Editor(model.tokens).shorten(long, query, 3)
+    fitting, longer = (f"{short} {'dog ' * n}" for n in (3, 6))
+    assert len(short) > 100 and model.pair(query, fitting, longer).cut.tolist() == [0, 3]
 
 
 def test_a_filler_of_several_tokens_is_refused(model):

@@ -75,6 +75,8 @@ def test_a_ranking_holds_the_whole_graph_once(model, contrast):
     only = curve(model, contrast, model.heads(), keep=heads, shares=(0.0, 0.5, 1.0))
     assert [len(circuit) for circuit in only.of.circuits] == [0, 6, 12]
     assert growing(model.heads(), (0.0, 0.5, 1.0)) == list(only.of.circuits)
+    third = curve(model, contrast, model.heads(), keep=heads, shares=(0.0, 0.4, 1.0))
+    assert third.frame()["share"].unique().tolist() == [0, 4 / 12, 1]
 
 
 def test_what_is_largest_in_size_comes_first(model, contrast):

@@ -3,8 +3,11 @@ from functools import partial
 
 import pytest
 import torch
+from encoder_decoders import encoder_decoder, MONO, tokenizer
+from one_word import one_word
+from tiny import exact_norms, tiny
 
-from crosslens import ablate, edge_attribution, path, plant, Site
+from crosslens import ablate, edge_attribution, load, path, plant, Site
 from crosslens.attribution.edges.edge_names import edge, written
 from crosslens.faithfulness import (
     connected,
@@ -42,6 +45,17 @@ def test_nodes_with_all_their_edges_are_a_circuit_of_nodes(any_model, any_contra
     for rest in (None, mean_over(any_model, any_contrast.base)):
         by_edge = keep_edges(any_model, any_contrast, edges, rest=rest).kept
         by_node = keep_nodes(any_model, any_contrast, kept, rest=rest).kept
+        torch.testing.assert_close(by_edge, by_node, rtol=1e-10, atol=1e-10)
+
+
+def test_some_heads_of_a_layer_keep_the_bias_that_each_has_for_a_distance():
+    original = encoder_decoder().double()
+    exact_norms(original)
+    of_t5 = load(original, tokenizer(), template=MONO, relevant=("true", "false"))
+    for model in (of_t5, load(*tiny("mpnet"))):
+        contrast, some = one_word(model), [*model.heads()[1:3], *model.heads()[5:]]
+        by_edge = keep_edges(model, contrast, [from_nodes(Graph.of(model), some)]).kept
+        by_node = keep_nodes(model, contrast, [some]).kept
         torch.testing.assert_close(by_edge, by_node, rtol=1e-10, atol=1e-10)
 
 

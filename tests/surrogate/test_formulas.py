@@ -203,6 +203,17 @@ def test_a_formula_that_is_the_model_ranks_as_it_does(seen, some) -> None:
     assert abs(chance.set_index("figure")["mean"]["tau"]) < 0.3
 
 
+@pytest.mark.parametrize("value", [0.3, -70.1])
+def test_what_does_not_vary_is_neither_explained_nor_correlated(value: float) -> None:
+    chance = np.random.default_rng(1)
+    varied, same = chance.standard_normal(119), np.full(119, value)
+    qid = chance.integers(0, 8, 119).astype(str)
+    of_nothing = quality(varied, same, qid)
+    assert np.isnan([of_nothing.r2, of_nothing.within_query]).all() and of_nothing.rmse > 0
+    by_nothing = quality(same, varied, qid)
+    assert by_nothing.r2 < 0 and by_nothing[:4] == of_nothing[:4] == (0, 0, 0, 0)
+
+
 def test_wrong_questions_are_refused(seen) -> None:
     observed = seen.observed
     few = observed.take(observed.qid == observed.qid[0])

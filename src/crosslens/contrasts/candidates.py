@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..corpora.collection import Collection
 from ..not_measurable import NotMeasurable
-from ..signals.frequency import Frequencies, tokenize
+from ..signals.frequency import Frequencies, term as spelt, tokenize
 from .contrast import is_read, Minimal, Tokenizing
 from .edits import Editor, FILLERS, HasTokens, sentences, Slots
 
@@ -103,7 +103,7 @@ class Candidates:
                     f"{self.collection.name!r} lacks"
                 )
             words = tokenize(self.collection.queries[qid])
-            if term.lower() not in words:
+            if spelt(term) not in words:
                 raise ValueError(
                     f"{term!r} is no term of query {qid!r}, whose terms are {', '.join(words)}"
                 )
@@ -189,7 +189,7 @@ class Candidates:
         read = {}
         for i, (qid, query) in enumerate(zip(self.qids, queries, strict=True)):
             assert pairs is not None
-            chosen = (self.chosen or {}).get(qid, "").lower()
+            chosen = spelt((self.chosen or {}).get(qid, ""))
             ranked = sorted(self.terms(query), key=lambda term: term != chosen)
             terms = [chosen] if chosen and chosen not in ranked else []
             terms += ranked

@@ -20,12 +20,14 @@ Span = tuple[int, int]  # where something begins and ends in a text, in characte
 
 @runtime_checkable
 class HasTokens(Protocol):
-    """What holds a tokenizer and how long a pair may be."""
+    """What holds a tokenizer, and says how long a pair may be and how much of it is no text."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase: ...
     @property
     def limit(self) -> int: ...
+    @property
+    def n_framing(self) -> int: ...
 
 
 class Edited(NamedTuple):
@@ -89,7 +91,7 @@ def places(text: str, term: str, n: int) -> Slots:
 
 def occurrences(text: str, terms: Iterable[str]) -> list[Span]:
     """Where words of the text are one of `terms`, whatever their case."""
-    wanted = set(terms)
+    wanted = set(map(term, terms))
     return [match.span() for match in WORD.finditer(text) if term(match[0]) in wanted]
 
 
@@ -145,8 +147,7 @@ class Editor:
 
     def shorten(self, document: str, query: str, added: int) -> str:
         """The document's first words, as many as fit the model beside `query` and an edit."""
-        framing = self.tokens.tokenizer.num_special_tokens_to_add(pair=True)
-        limit = self.tokens.limit - framing - self._count(query) - added
+        limit = self.tokens.limit - self.tokens.n_framing - self._count(query) - added
         encoded = self.tokens.tokenizer(document, add_special_tokens=False, verbose=False)
         if len(encoded["input_ids"]) <= limit:
             return document

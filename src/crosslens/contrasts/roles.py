@@ -54,7 +54,7 @@ def roles(
     for segment, name in BY_SEGMENT.items():
         role[pairs.segment == segment] = NAMES.index(name)
     for i, term in enumerate(terms):
-        others = set(tokenize(pairs.query[i])) - {term}
+        others = set(tokenize(pairs.query[i])) - {*tokenize(term)}
         query, document = pairs.query[i], pairs.document[i]
         for name, segment, spans in (
             ("Q+", Segment.QUERY, occurrences(query, [term])),

@@ -48,7 +48,8 @@ class Faithfulness:
     @property
     def shares(self) -> Float[Tensor, " circuit"]:
         """How large each circuit is, as a share of all there is to keep."""
-        return torch.tensor([len(circuit) / self.n_all for circuit in self.circuits]).double()
+        sizes = torch.tensor([len(circuit) for circuit in self.circuits], dtype=torch.float64)
+        return sizes / self.n_all
 
     @property
     def n_skipped(self) -> int:

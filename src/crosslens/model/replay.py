@@ -89,7 +89,10 @@ class Replay:
         attn = self.blocks[layer].attn
         k, v = served(k, attn.n_heads), served(v, attn.n_heads)
         if attn.is_fusible:
-            return attn.fused(q[:, :, heads], k[:, :, heads], v[:, :, heads], self.context)
+            own = {**self.context}
+            if (mask := own.get("mask")) is not None and mask.shape[1] > 1:
+                own["mask"] = mask[:, heads]  # which holds a bias of each head: T5, MPNet
+            return attn.fused(q[:, :, heads], k[:, :, heads], v[:, :, heads], own)
         pattern = attn.scores(q, k, self.context).softmax(dim=-1)  # of all heads or none
         return attn.mix(pattern[:, heads], v[:, :, heads])
 

@@ -156,6 +156,14 @@ class PairTokenizer:
         return sum(part in (Segment.TEMPLATE, Segment.INSTRUCTION) for part in row.segments)
 
     @property
+    def n_framing(self) -> int:
+        """How many tokens of a pair are of neither text: special ones, and those of a template."""
+        if self.layout is None:
+            return self.tokenizer.num_special_tokens_to_add(pair=True)
+        (row,) = LaidOut(self.tokenizer, self.layout, self.limit).whole(["0"], ["0"])
+        return sum(part not in (Segment.QUERY, Segment.DOCUMENT) for part in row.segments)
+
+    @property
     def has_types(self) -> bool:
         """Whether the tokenizer gives token types; to a model that gets none all are 0."""
         return "token_type_ids" in self.tokenizer.model_input_names

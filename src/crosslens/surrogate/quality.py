@@ -39,14 +39,15 @@ def quality(
 
     Within a query whose documents are all predicted alike the correlation counts as 0: such a
     formula does not rank them. Queries that the model itself scores alike throughout, or with
-    fewer than 3 documents, do not count. Where no query counts, the figures within are nan.
+    fewer than 3 documents, do not count. Where no query counts, the figures within are nan; so is
+    R² of a score that is the same throughout, which has no variance to explain.
     """
     names, at = np.unique(qid.astype(str), return_inverse=True)
     within = np.array([_within(predicted[at == i], score[at == i]) for i in range(len(names))])
     some = not np.isnan(within).all()
     inside = bootstrap_interval(within, seed=seed) if some else (np.nan, np.nan)
     low, high = _interval(predicted, score, at, len(names), seed)
-    error = score - predicted
+    error, variation = score - predicted, ((score - score.mean()) ** 2).sum()
     return Quality(
         pearson=_pearson(predicted, score),
         low=low,
@@ -56,7 +57,7 @@ def quality(
         within_low=float(inside[0]),
         within_high=float(inside[1]),
         rmse=float(np.sqrt((error**2).mean())),
-        r2=float(1 - (error**2).sum() / ((score - score.mean()) ** 2).sum()),
+        r2=float(1 - (error**2).sum() / variation) if np.ptp(score) else float("nan"),
         queries=len(names),
         pairs=len(score),
     )
@@ -100,7 +101,8 @@ def _interval(
         n_queries, np.full(n_queries, 1 / n_queries), size=DRAWS
     )
     n, sx, sy, sxx, syy, sxy = sums @ times.T
-    spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
+    # rounding takes a side that does not vary below 0
+    spread = (sxx - sx * sx / n).clip(min=0) * (syy - sy * sy / n).clip(min=0)
     together = sxy - sx * sy / n
     r = np.divide(together, np.sqrt(spread), out=np.zeros(DRAWS), where=spread > 0)
     low, high = np.quantile(r, [0.025, 0.975])

@@ -59,6 +59,18 @@ def test_where_the_score_is_linear_the_estimate_is_the_exact_effect(family, clos
     same(attribution_patching(model, contrast, units, steps=2), exact, 1e-4)
 
 
+def test_a_key_that_several_heads_read_changes_the_patterns_of_all_of_them(close):
+    model, contrast = close("qwen3")
+    contrast = contrast.take([1])  # the first has no contrast
+    places = [Site("k", 2).at(head=i, pos="document") for i in range(2)]
+    units = [*model.heads("k"), *places, Site("k", 2).at(head=-1, pos="document")]
+    exact = patching(model, contrast, units)
+    fixed = attribution_patching(model, contrast, units, exact_softmax=True)
+    scale = exact.recovered[-3:].abs().max().item()
+    torch.testing.assert_close(fixed.recovered, exact.recovered, rtol=1e-3, atol=1e-3 * scale)
+    assert torch.equal(fixed.recovered[-1], fixed.recovered[-2])
+
+
 def test_where_it_is_curved_the_estimate_errs_and_closer_pairs_err_less(close):
     errors = []
     for distance in (1e-2, 1e-3, 1e-4):

@@ -64,7 +64,7 @@ def attribution_patching(
         at_once: how many pairs may be one batch; fewer are, where memory runs out.
         memory_budget: in bytes; by default a quarter of what is free.
         progress: called with (done, total) pairs.
-        sides: the runs of this contrast without hooks, if they are to be shared.
+        runs: the runs of this contrast without hooks, if they are to be shared.
 
     Raises:
         ValueError: no pair has a contrast; or `exact_softmax` for a part of a query or key.
@@ -182,14 +182,20 @@ def _by_pattern(unit: Unit, run: Run, slope: Mapping[Site, Tensor]) -> Float[Ten
     """The same for a query or key, with the softmax that it goes through exact."""
     axis, layer = READ_BY[unit.site.name], unit.site.layer
     whole = Site("pattern", layer)
-    seen = whole.at(**{axis if name == "pos" else name: at for name, at in unit.coordinates})
+    at = {axis if name == "pos" else name: place for name, place in unit.coordinates}
     scores = run.scores[unit.site]
-    if axis == "src" and "src" in dict(seen.coordinates):  # the other keys stay as they were
+    if "src" in at:  # the other keys stay as they were
         plain = run.base[Site("attn_scores", layer)]
-        scores = torch.where(_places(seen, scores, run.pairs), scores, plain)
-        seen = whole.at(**{name: at for name, at in seen.coordinates if name != "src"})
+        scores = torch.where(_places(whole.at(**at), scores, run.pairs), scores, plain)
+        del at["src"]
     moved = scores.softmax(dim=-1) - run.base[whole]
-    return _summed(seen, moved, slope[whole], run.pairs)
+    parts = [whole.at(**at)]
+    if "head" in at:  # with grouped queries several heads read one key
+        n = run.base[unit.site].shape[2]
+        shared, own = scores.shape[1] // n, int(at["head"]) % n
+        heads = range(own * shared, (own + 1) * shared)
+        parts = [whole.at(**(at | {"head": head})) for head in heads]
+    return torch.stack([_summed(part, moved, slope[whole], run.pairs) for part in parts]).sum(dim=0)
 
 
 def _places(unit: Unit, scores: Tensor, pairs: Pairs) -> Tensor:

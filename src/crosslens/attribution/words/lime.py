@@ -19,7 +19,8 @@ def lime(model: Hooked, pairs: Pairs, *, samples: int = 75, seed: int = 0) -> Wo
     """The coefficient of each word of query and document, in score units.
 
     `samples` pairs with random words deleted are scored for each pair (75 as in the code that
-    jiang2021 used). All tokens of a word hold its coefficient; special tokens hold 0.
+    jiang2021 used). All tokens of a word hold its coefficient; special tokens hold 0. Captum fits a
+    lasso of penalty 0.01, which draws coefficients towards 0: where scores hardly move, all are 0.
 
     Raises:
         ImportError: captum is not installed (`pip install "crosslens[captum]"`).
