@@ -152,16 +152,20 @@ class PairTokenizer:
         """How many tokens a template puts around query and document; 0 without one."""
         if self.layout is None:
             return 0
-        (row,) = LaidOut(self.tokenizer, self.layout, self.limit).whole(["0"], ["0"])
-        return sum(part in (Segment.TEMPLATE, Segment.INSTRUCTION) for part in row.segments)
+        return sum(part in (Segment.TEMPLATE, Segment.INSTRUCTION) for part in self._framed())
 
     @property
     def n_framing(self) -> int:
         """How many tokens of a pair are of neither text: special ones, and those of a template."""
         if self.layout is None:
             return self.tokenizer.num_special_tokens_to_add(pair=True)
+        return sum(part not in (Segment.QUERY, Segment.DOCUMENT) for part in self._framed())
+
+    def _framed(self) -> Sequence[Segment]:
+        """What the tokens are of a template with one character in each place for a text."""
+        assert self.layout is not None
         (row,) = LaidOut(self.tokenizer, self.layout, self.limit).whole(["0"], ["0"])
-        return sum(part not in (Segment.QUERY, Segment.DOCUMENT) for part in row.segments)
+        return row.segments
 
     @property
     def has_types(self) -> bool:
