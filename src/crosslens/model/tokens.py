@@ -161,8 +161,8 @@ class PairTokenizer:
             return self.tokenizer.num_special_tokens_to_add(pair=True)
         return sum(part not in (Segment.QUERY, Segment.DOCUMENT) for part in self._framed())
 
-    def _framed(self) -> Sequence[Segment]:
-        """What the tokens are of a template with one character in each place for a text."""
+    def _framed(self) -> Sequence[int]:
+        """The segment of each token of the template, with one character in place of each text."""
         assert self.layout is not None
         (row,) = LaidOut(self.tokenizer, self.layout, self.limit).whole(["0"], ["0"])
         return row.segments
