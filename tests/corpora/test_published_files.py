@@ -89,8 +89,11 @@ def test_mixed_line_ends_are_refused(tmp_path: Path) -> None:
 
 def test_a_list_of_candidates_without_any_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.txt").write_text("qid Q0 docid rank score tag\n")
-    with pytest.raises(ValueError, match="run.txt lists no candidate that has a text"):
+    with pytest.raises(ValueError, match="run.txt holds a row of column names and nothing else"):
         collection(folder(tmp_path))
+    (tmp_path / "run.txt").write_text("q1 Q0 d1 1 2.5 tag\n")
+    with pytest.raises(ValueError, match="run.txt lists no candidate that has a text"):
+        collection(folder(tmp_path, docs_tsv="d1\t\nd2\tdogs bark\n"))
 
 
 def beir(path: Path, *corpus: dict[str, object]) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -53,6 +53,7 @@ SIZES: Final = (
 FLOATS: Final = {"F16", "BF16", "F32", "F64"} | {
     f"torch.{kind}" for kind in ("float16", "bfloat16", "float32", "float64")
 }
+SAME: Final = "take config.json and weights from the same checkpoint"
 LEAST: Final = {"type_vocab_size": 0}  # DeBERTa has none
 
 
@@ -132,8 +133,7 @@ def check_sizes(name: str, config: Mapping[str, Any], stored: Mapping[str, Store
         if type(value) is not int or value < LEAST.get(key, 1) or value > most:
             raise ValueError(
                 f"{name}/config.json: {key} is {json.dumps(value)[:60]}, but the weights hold "
-                f"{len(stored)} tensors of at most {largest} numbers; take config.json and weights "
-                "from the same checkpoint"
+                f"{len(stored)} tensors of at most {largest} numbers; {SAME}"
             )
 
 
@@ -144,7 +144,6 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
     their biases. Other names that only one of the two knows are for transformers, which renames
     old ones.
     """
-    remedy = "take config.json and weights from the same checkpoint"
     expected = model.state_dict()
     for parameter, tensor in expected.items():
         if (found := stored.get(parameter)) is None:
@@ -152,7 +151,7 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
         if found.shape != tuple(tensor.shape):
             raise ValueError(
                 f"{name}: the weights hold {parameter} of shape {found.shape}, config.json asks "
-                f"for {tuple(tensor.shape)}; {remedy}"
+                f"for {tuple(tensor.shape)}; {SAME}"
             )
         if tensor.is_floating_point() and found.dtype not in FLOATS:
             raise ValueError(
@@ -160,15 +159,15 @@ def check_tensors(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> 
                 "reads 16, 32 and 64 bit floating-point weights"
             )
     kinds = {numberless(parameter) for parameter in expected}
-    kinds |= {re.sub(r"\.weight$", ".bias", kind) for kind in kinds}
-    dropped = [
-        n for n in stored if n not in expected and numberless(n) in kinds and numberless(n) != n
-    ]
-    if dropped:
+    others = [n for n in stored if n not in expected]
+    if dropped := [n for n in others if numberless(n) in kinds]:
         raise ValueError(
             f"{name}: the weights hold {dropped[0]} and {len(dropped) - 1} more of layers that "
-            f"config.json leaves out, or gives no bias; {remedy}"
+            f"config.json leaves out; {SAME}"
         )
+    biases = {re.sub(r"\.weight$", ".bias", kind) for kind in kinds}
+    if dropped := [n for n in others if numberless(n) in biases and numberless(n) != n]:
+        raise unread(name, dropped)
 
 
 def check_places(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> None:
@@ -178,10 +177,15 @@ def check_places(name: str, model: nn.Module, stored: Mapping[str, Stored]) -> N
         ValueError: there is one, as a bias that config.json does not declare.
     """
     if left_out := sorted(stored.keys() - model.state_dict().keys()):
-        raise ValueError(
-            f"{name}: the weights hold {left_out[0]} and {len(left_out) - 1} more, which no module "
-            "that config.json asks for reads; take config.json and weights from the same checkpoint"
-        )
+        raise unread(name, left_out)
+
+
+def unread(name: str, tensors: Sequence[str]) -> ValueError:
+    """The error for tensors that no module takes."""
+    return ValueError(
+        f"{name}: the weights hold {tensors[0]} and {len(tensors) - 1} more, which no module that "
+        f"config.json asks for reads; {SAME}"
+    )
 
 
 def numberless(parameter: str) -> str:
