@@ -142,8 +142,8 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(page):
     write(page, "canoe", "a canoe")
     page.get_by_label("Further interventions, one a line").fill("ablte 1.0")
     says(page, ".error", "ablate")
-    page.problems.clear()  # the browser logs the refused request
     page.get_by_label("Further interventions, one a line").fill("ablate 1.0")
     until(page, lambda: not page.locator(".error").text_content())
     assert page.get_by_label("Passage 1", exact=True).input_value() == "a canoe"
-    assert page.problems == []
+    # the browser logs each refused request, sooner or later; nothing else went wrong
+    assert all("400 (Bad Request)" in problem for problem in page.problems)
