@@ -170,8 +170,8 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
     return found
 
 
-def unsharded(command: str) -> str:
-    """The command without what a single shard or a resumed one adds to it."""
+def unsharded(command: str) -> list[str]:
+    """The words of a command without what a single shard or a resumed one adds to it."""
     words = iter(shlex.split(command))
     kept = []
     for word in words:
@@ -179,14 +179,13 @@ def unsharded(command: str) -> str:
             next(words, None)
         elif not word.startswith("--shard=") and word != "--resume":
             kept.append(word)
-    return shlex.join(kept)
+    return kept
 
 
-def with_options(command: str, *options: str) -> str:
-    """The command with `options` too, which stand before a `--` if there is one."""
-    words = shlex.split(command)
+def with_options(words: Sequence[str], *options: str) -> list[str]:
+    """The words of a command with `options` too, which stand before a `--` if there is one."""
     end = words.index("--") if "--" in words else len(words)
-    return shlex.join([*words[:end], *options, *words[end:]])
+    return [*words[:end], *options, *words[end:]]
 
 
 class ShareDone(Exception):
@@ -314,9 +313,8 @@ class Share(Findings):
             runs = (place for place in self.places.values() if place != self.out)
             made = next(place for place in runs if (place / CONFIG).is_file())
             command = Findings.open(made).meta["commands"][-1]
-        return with_options(
-            unsharded(command), "--shard", f"{index}/{self.shard.count}", "--resume"
-        )
+        part = f"{index}/{self.shard.count}"
+        return shlex.join(with_options(unsharded(command), "--shard", part, "--resume"))
 
     def _has(self, tables: Sequence[str], key: str, owner: int) -> bool:
         """Whether a part is finished, by its owner or by a former run of one process."""

@@ -1,6 +1,5 @@
 """`crosslens merge`: the tables of a run whose parts several processes have computed."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -42,15 +41,14 @@ def merge(
                 f"{folder / SHARDS} holds shards of {' and of '.join(map(str, counts))}; delete "
                 "those that are not of this run"
             )
-        command = unsharded(Findings.open(made[0]).meta["commands"][-1])
+        words = unsharded(Findings.open(made[0]).meta["commands"][-1])
         if out.exists() and folder != out:
             raise FileExistsError(f"{out} is there already; delete it to merge again")
         options = ["--out", str(out), "--resume", "--shard", f"merge/{counts[0]}"]
-        words = shlex.split(command)
         options += ["--quiet"] * (quiet and "--quiet" not in words)
         options += ["--debug"] * (debug and "--debug" not in words)
-        again = with_options(shlex.join(without_out(words)), *options)
-    raise typer.Exit(app(shlex.split(again)[1:], standalone_mode=False) or 0)
+        again = with_options(without_out(words), *options)
+    raise typer.Exit(app(again[1:], standalone_mode=False) or 0)
 
 
 def without_out(words: list[str]) -> list[str]:

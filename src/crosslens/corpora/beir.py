@@ -8,7 +8,7 @@ from typing import Final
 from . import records
 from .candidates import pooled
 from .collection import Collection
-from .files import Line, lines, the_one
+from .files import below, Line, lines, the_one
 from .records import HALF, Judgement, Text
 from .stored import documents_of
 
@@ -111,12 +111,9 @@ def parsed(line: Line) -> dict[str, object]:
 
 
 def judged(path: Path) -> Iterator[Judgement]:
-    i = 0
-    for i, line in enumerate(lines(path)):
-        columns = line.columns(3, 3, f"3: {', '.join(HEADER)}")
-        if i > 0:
-            yield Judgement(line, *columns)
-        elif columns != HEADER:
-            line.refuse(f"expected the header {' '.join(HEADER)}")
-    if i == 0:
-        raise ValueError(f"{path} holds a row of column names and nothing else")
+    meaning, rows = f"3: {', '.join(HEADER)}", lines(path)
+    for header in rows:
+        if header.columns(3, 3, meaning) != HEADER:
+            header.refuse(f"expected the header {' '.join(HEADER)}")
+        for line in below(header, rows):
+            yield Judgement(line, *line.columns(3, 3, meaning))

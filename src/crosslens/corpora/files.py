@@ -6,7 +6,7 @@ the one that cannot be read is named.
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -65,6 +65,19 @@ def lines(path: Path) -> Iterator[Line]:
                 )
             if text.strip():
                 yield line
+
+
+def below(header: Line, rest: Iterable[Line]) -> Iterator[Line]:
+    """The lines below a row of column names.
+
+    Raises:
+        ValueError: there are none.
+    """
+    line = header
+    for line in rest:
+        yield line
+    if line is header:
+        raise ValueError(f"{header.path} holds a row of column names and nothing else")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Final
 from . import records
 from .candidates import pooled
 from .collection import Collection
-from .files import Line, lines, the_one
+from .files import below, Line, lines, the_one
 from .records import Candidate, Judgement, Text
 from .stored import documents_of
 
@@ -178,17 +178,14 @@ def without_header(read: Iterable[Line], names: frozenset[str]) -> Iterator[Line
     Raises:
         ValueError: there are no others.
     """
-    header = None
-    for i, line in enumerate(read):
-        if i == 0:
-            fields = [each.strip().strip('"#').lower() for each in line.text.split()]
-            if names.issuperset(fields):
-                header = line
-                continue
-        yield line
-        header = None
-    if header is not None:
-        raise ValueError(f"{header.path} holds a row of column names and nothing else")
+    rows = iter(read)
+    for first in rows:
+        fields = [each.strip().strip('"#').lower() for each in first.text.split()]
+        if names.issuperset(fields):
+            yield from below(first, rows)
+        else:
+            yield first
+            yield from rows
 
 
 def fields_of(line: Line, n: int, expected: str) -> list[str]:

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...arrays import at_least_float32
 from ...batching.batch_size import BatchSize
 from ...engine.memory import Footprint
 from ...engine.resume_points import block_outputs
@@ -54,7 +55,7 @@ class Noise:
     @classmethod
     def of_each(cls, x: Float[Tensor, "pair pos d_model"], pairs: Pairs) -> "Noise":
         """Mean and deviation of each dimension over the tokens of each pair alone."""
-        x, dtype = _exact(x), x.dtype  # squares in float16 may have no end
+        x, dtype = at_least_float32(x), x.dtype  # squares in float16 may have no end
         weight = pairs.attended[:, :, None].to(x.dtype)
         n = weight.sum(dim=1, keepdim=True)
         mean = (x * weight).sum(dim=1, keepdim=True) / n
@@ -82,11 +83,6 @@ class Noise:
         return ((x - self.mean) / self.std.where(varies, 1)).where(varies, 0)
 
 
-def _exact(x: Tensor) -> Tensor:
-    """In float32 what is of 16 bit, whose sums and small steps would be lost."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def beyond_rounding(
     std: Float[Tensor, "#pair 1 d_model"], mean: Float[Tensor, "#pair 1 d_model"]
 ) -> Float[Tensor, "#pair 1 d_model"]:
@@ -95,7 +91,10 @@ def beyond_rounding(
     In units of the last digit of the stream's root mean square: dimensions that a planted model
     leaves empty have .1 at most, its signals 1 or more, those of the embedded reranker 10,000.
     """
-    size = torch.finfo(mean.dtype).eps * _exact(mean).square().mean(dim=-1, keepdim=True).sqrt()
+    size = (
+        torch.finfo(mean.dtype).eps
+        * at_least_float32(mean).square().mean(dim=-1, keepdim=True).sqrt()
+    )
     return std.where(std > 0.25 * size, 0)
 
 
@@ -161,7 +160,7 @@ def bottleneck(
     )
 
     search = Search(beta, steps, repeats, lr, seed, rows)
-    like = _exact(noises[0].mean)
+    like = at_least_float32(noises[0].mean)
     nats = like.new_zeros(len(chosen), *pairs.token.shape)
     weights = like.new_zeros(len(chosen), len(pairs))
 
@@ -210,7 +209,10 @@ class Search:
 
         Shares are trained in float32 at least: Adam's squares of slopes are 0 in float16.
         """
-        x, noise = _exact(x), Noise(_exact(noise.mean), _exact(noise.std))
+        x, noise = (
+            at_least_float32(x),
+            Noise(at_least_float32(noise.mean), at_least_float32(noise.std)),
+        )
         there = pairs.attended
         is_last = layer == len(block_outputs(model)) - 1
         # after the last block, a head that reads one row sees the scored row alone

@@ -93,10 +93,9 @@ def conductance(
 ) -> Flow:
     """The flow through `sites`, summed over tokens unless `per_token`.
 
-    Where the score reads one row, the last block computes no other behind its keys and values:
-    by token its sites there have one position, the scored row.
-
-    What flows is the score, or the `target` that is a function of scores and logits.
+    What flows is the score, or the `target` that is a function of scores and logits. Where the
+    score reads one row, the last block computes no other behind its keys and values: by token
+    its sites there have one position, the scored row.
 
     With `tolerance`, steps are doubled from `steps` until no pair's completeness error, at
     the embeddings or the output of a block, exceeds it (relative to the change in score).
